@@ -1,0 +1,73 @@
+import type { TaskSpec } from '../tasks/task.ts'
+
+export type Modality = 'image' | 'table' | 'series' | 'tokens'
+
+/** What one row of input looks like. */
+export interface InputSpec {
+  readonly modality: Modality
+  /**
+   * image [height, width, channels] in about -1..1 after the manifest's `prepare`; table [columns] (one-hot, scaled
+   * value, missing flag already expanded); series [steps, channels]; tokens [length, slots]: bucket indices as
+   * numbers, -1 = padding (word, affixes, n-grams of one token are its slots).
+   */
+  readonly shape: readonly number[]
+  /** tokens only: number of hash buckets. */
+  readonly buckets?: number
+  /** table only: name of each expanded column. */
+  readonly columns?: readonly string[]
+}
+
+export interface Rows {
+  readonly count: number
+  /** count x elements(input.shape), row-major. */
+  readonly x: Float32Array
+  /** task id -> count x positions x targets. */
+  readonly y: Readonly<Record<string, Float32Array>>
+  /** Index of each row in its source, for `predict` and for the audit of splits. */
+  readonly source: Int32Array
+}
+
+/** One site's private rows. Lives at the client and nowhere else. */
+export interface ClientData {
+  readonly id: string
+  readonly input: InputSpec
+  readonly tasks: readonly TaskSpec[]
+  readonly train: Rows
+  /** Private hold-out: never trained on; decides what is served and which deltas help. */
+  readonly holdout: Rows
+  readonly test: Rows
+}
+
+/** Model and training settings that a manifest recommends; flags and config override. Unknown keys are refused. */
+export interface Recipe {
+  readonly tasks?: readonly string[]
+  readonly rows?: number
+  readonly holdout?: number
+  readonly model?: Readonly<Record<string, unknown>>
+  readonly training?: Readonly<Record<string, unknown>>
+}
+
+export interface DatasetOptions {
+  readonly seed: number
+  /** Number of clients; default: the natural ones. */
+  readonly clients?: number
+  /** Task ids to load; default: the recipe's. */
+  readonly tasks?: readonly string[]
+  /** Training rows (with hold-out) per client, drawn by seed; default: the recipe's, else all. */
+  readonly rows?: number
+  /** Share of a client's training rows kept as hold-out. */
+  readonly holdout?: number
+  readonly partition?: 'by-site' | 'iid' | 'dirichlet'
+  /** Dirichlet concentration. */
+  readonly alpha?: number
+}
+
+export interface Dataset {
+  readonly name: string
+  readonly input: InputSpec
+  readonly tasks: readonly TaskSpec[]
+  readonly clientIds: readonly string[]
+  readonly recipe: Recipe
+  /** Reads one client's rows; other clients' rows are not kept. */
+  client (id: string): Promise<ClientData>
+}
