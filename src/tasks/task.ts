@@ -33,6 +33,8 @@ export interface TaskSpec {
   readonly weight?: number
   /** Label smoothing in [0, 1). */
   readonly smoothing?: number
+  /** dense-binary: how much more a positive pixel weighs than a negative one. Default 1. */
+  readonly positiveWeight?: number
   /** Metric shown in tables; others are in `Scores.all`. */
   readonly metric: string
 }
@@ -51,12 +53,19 @@ export interface Scores {
 
 export interface Task {
   readonly spec: TaskSpec
-  /** Mean training loss over the batch and dL/dprediction, shaped like `prediction` (raw head outputs). */
+  /**
+   * Mean training loss over the batch (over the labelled positions of a row, then over the rows that have one) and
+   * dL/dprediction, shaped like `prediction` (raw head outputs). `spec.weight` is left to the caller. A batch
+   * without a label costs 0. No label: -1 or NaN for classes, NaN for numbers, valid = 0 for directions.
+   */
   loss (prediction: TensorData, y: TensorData): { value: number, grad: TensorData }
   /** Raw head outputs to the space in which models are averaged: probabilities, original units, unit vectors. */
   link (prediction: TensorData): TensorData
-  /** One proper loss per row on linked outputs (negative log-likelihood, absolute error, ...); for serving decisions. */
+  /**
+   * One proper loss per row on linked outputs (negative log-likelihood, absolute error, ...); for serving decisions.
+   * NaN where the row has no label: leave it out of means.
+   */
   rowLoss (linked: TensorData, y: TensorData): Float64Array
-  /** Metrics on linked outputs. */
+  /** Metrics on linked outputs. NaN where the rows do not define one (no label at hand; AUROC with one class). */
   score (linked: TensorData, y: TensorData): Scores
 }
