@@ -1,0 +1,283 @@
+/**
+ * Runs a model part operation by operation on whatever tfjs backend a rung brought up. The reference for every other
+ * executor. Tensors are freed at their last use (computed once per program), never by the garbage collector.
+ */
+import { BackendError, InvalidParametersError } from '../errors.ts'
+import { bindShape, resolveShape } from '../graph/graph.ts'
+import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
+import type { Node, Op } from '../graph/graph.ts'
+import type { Program } from '../graph/gradients.ts'
+import type { TensorData } from '../tensor/tensor.ts'
+import type * as tfjs from '@tensorflow/tfjs-core'
+
+type Tf = typeof tfjs
+type Sizes = ReadonlyMap<string, number>
+
+export interface EagerRung {
+  readonly name: string
+  readonly tf: Tf
+  readonly memoryBytes: number
+}
+
+export function createEagerBackend (rung: EagerRung): Backend {
+  return {
+    name: rung.name,
+    memoryBytes: rung.memoryBytes,
+    load: program => new EagerModel(rung.tf, program),
+    liveTensors: () => rung.tf.memory().numTensors,
+    dispose: () => {}
+  }
+}
+
+/** Forward values that backward reads, plus the parameter tensors of that pass (shared, counted). */
+class Held implements Kept {
+  readonly values: Map<number, tfjs.Tensor>
+  readonly sizes: Sizes
+  readonly parameters: ParameterSet
+  open = true
+
+  constructor (values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet) {
+    this.values = values
+    this.sizes = sizes
+    this.parameters = parameters
+    parameters.users++
+  }
+
+  release (): void {
+    if (!this.open) return
+    this.open = false
+    for (const value of this.values.values()) value.dispose()
+    this.parameters.drop()
+  }
+}
+
+class ParameterSet {
+  readonly tensors: ReadonlyMap<number, tfjs.Tensor>
+  users = 1
+  constructor (tensors: ReadonlyMap<number, tfjs.Tensor>) { this.tensors = tensors }
+  drop (): void {
+    if (--this.users === 0) for (const tensor of this.tensors.values()) tensor.dispose()
+  }
+}
+
+class EagerModel implements Model {
+  readonly parameterCount: number
+  readonly #tf: Tf
+  readonly #program: Program
+  readonly #parameterIds: ReadonlyMap<string, number>
+  /** Node -> the last node that reads it, within forward and within backward. */
+  readonly #lastForwardUse: Int32Array
+  readonly #lastBackwardUse: Int32Array
+  readonly #saved: ReadonlySet<number>
+  readonly #outputs: ReadonlySet<number>
+  readonly #gradients: ReadonlySet<number>
+  #parameters: ParameterSet | undefined
+
+  constructor (tf: Tf, program: Program) {
+    this.#tf = tf
+    this.#program = program
+    this.parameterCount = program.graph.parameterCount
+    this.#parameterIds = new Map(program.graph.nodes.flatMap(node => node.op.kind === 'parameter' ? [[node.op.name, node.id]] : []))
+    this.#lastForwardUse = lastUse(program.nodes, 0, program.forwardCount)
+    this.#lastBackwardUse = lastUse(program.nodes, program.forwardCount, program.nodes.length)
+    const parameters = new Set(this.#parameterIds.values())
+    this.#saved = new Set(program.saved.filter(id => !parameters.has(id)))
+    this.#outputs = new Set(program.graph.outputs.values())
+    this.#gradients = new Set([...program.inputGradients.values(), ...program.parameterGradients.values()])
+  }
+
+  setParameters (flat: Float32Array): void {
+    const { graph } = this.#program
+    if (flat.length !== graph.parameterCount) throw new InvalidParametersError(`model has ${graph.parameterCount} parameters, got ${flat.length}`)
+    const tensors = new Map<number, tfjs.Tensor>()
+    for (const { name, shape, offset, size } of graph.parameters) {
+      tensors.set(this.#parameterIds.get(name) as number, this.#upload(flat.slice(offset, offset + size), shape))
+    }
+    this.#parameters?.drop()
+    this.#parameters = new ParameterSet(tensors)
+  }
+
+  async forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed> {
+    const { values, sizes, parameters } = this.#runForward(inputs, this.#saved)
+    const kept = new Held(values, sizes, parameters)
+    try {
+      return { outputs: await this.#read(values), kept }
+    } finally {
+      for (const id of this.#outputs) {
+        if (this.#saved.has(id)) continue
+        values.get(id)?.dispose()
+        values.delete(id)
+      }
+    }
+  }
+
+  async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
+    const { values } = this.#runForward(inputs, new Set())
+    try {
+      return await this.#read(values)
+    } finally {
+      for (const value of values.values()) value.dispose()
+    }
+  }
+
+  async backward (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
+    try {
+      return await this.backwardKeep(kept, seeds)
+    } finally {
+      kept.release()
+    }
+  }
+
+  async backwardKeep (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
+    if (!(kept instanceof Held) || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
+    const { nodes, forwardCount, inputGradients, parameterGradients, graph } = this.#program
+    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors])
+    const owned = new Map<number, tfjs.Tensor>()
+    try {
+      for (let id = forwardCount; id < nodes.length; id++) {
+        const node = nodes[id] as Node
+        const value = node.op.kind === 'seed'
+          ? this.#seed(node.op.name, seeds, node, kept.sizes)
+          : this.#apply(node, values, kept.sizes)
+        values.set(id, value)
+        owned.set(id, value)
+        this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
+      }
+      const gradients = new Float32Array(graph.parameterCount)
+      const inputs: Record<string, TensorData> = {}
+      for (const { name, offset } of graph.parameters) {
+        const id = parameterGradients.get(name)
+        if (id !== undefined) gradients.set(await (values.get(id) as tfjs.Tensor).data() as Float32Array, offset)
+      }
+      for (const [name, id] of inputGradients) inputs[name] = await download(values.get(id) as tfjs.Tensor)
+      return { inputs, parameters: gradients }
+    } finally {
+      for (const value of owned.values()) value.dispose()
+    }
+  }
+
+  dispose (): void {
+    this.#parameters?.drop()
+    this.#parameters = undefined
+  }
+
+  #runForward (inputs: Readonly<Record<string, TensorData>>, keep: ReadonlySet<number>) {
+    const { graph, nodes, forwardCount } = this.#program
+    const parameters = this.#parameters
+    if (parameters === undefined) throw new BackendError('forward before setParameters')
+    const sizes = new Map<string, number>()
+    for (const [name, id] of graph.inputs) {
+      const given = inputs[name]
+      if (given === undefined) throw new InvalidParametersError(`model input ${name} is missing`)
+      bindShape(name, (nodes[id] as Node).shape, given.shape, sizes)
+    }
+    const values = new Map<number, tfjs.Tensor>(parameters.tensors)
+    const owned = new Map<number, tfjs.Tensor>()
+    const wanted = new Set([...keep, ...this.#outputs])
+    try {
+      for (let id = 0; id < forwardCount; id++) {
+        const node = nodes[id] as Node
+        if (node.op.kind === 'parameter') continue
+        const value = node.op.kind === 'input'
+          ? this.#upload((inputs[node.op.name] as TensorData).data, (inputs[node.op.name] as TensorData).shape)
+          : this.#apply(node, values, sizes)
+        values.set(id, value)
+        owned.set(id, value)
+        this.#free(node, owned, id, this.#lastForwardUse, wanted)
+      }
+    } catch (cause) {
+      for (const value of owned.values()) value.dispose()
+      throw cause
+    }
+    return { values: owned, sizes, parameters }
+  }
+
+  /** Frees what `node` was the last to read. */
+  #free (node: Node, owned: Map<number, tfjs.Tensor>, at: number, lastUses: Int32Array, wanted: ReadonlySet<number>): void {
+    for (const input of [...node.inputs, at]) {
+      if ((lastUses[input] as number) > at || wanted.has(input)) continue
+      owned.get(input)?.dispose()
+      owned.delete(input)
+    }
+  }
+
+  async #read (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Record<string, TensorData>> {
+    const outputs: Record<string, TensorData> = {}
+    for (const [name, id] of this.#program.graph.outputs) outputs[name] = await download(values.get(id) as tfjs.Tensor)
+    return outputs
+  }
+
+  #seed (name: string, seeds: Readonly<Record<string, TensorData>>, node: Node, sizes: Sizes): tfjs.Tensor {
+    const given = seeds[name]
+    const shape = resolveShape(node.shape, sizes)
+    if (given === undefined || given.shape.join() !== shape.join()) {
+      throw new InvalidParametersError(`backward: gradient of ${name} must be [${shape.join(', ')}], got [${given?.shape.join(', ') ?? 'none'}]`)
+    }
+    return this.#upload(given.data, shape)
+  }
+
+  #upload (data: Float32Array, shape: readonly number[]): tfjs.Tensor {
+    return this.#tf.tensor(data, [...shape], 'float32')
+  }
+
+  #apply (node: Node, values: ReadonlyMap<number, tfjs.Tensor>, sizes: Sizes): tfjs.Tensor {
+    const [a, b, c] = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
+    return apply(this.#tf, node.op, a, b, c, () => resolveShape(node.shape, sizes))
+  }
+}
+
+function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, shape: () => number[]): tfjs.Tensor {
+  switch (op.kind) {
+    case 'matMul': return tf.matMul(a, b, op.transposeA, op.transposeB)
+    case 'add': return tf.add(a, b)
+    case 'sub': return tf.sub(a, b)
+    case 'mul': return tf.mul(a, b)
+    case 'scale': return tf.mul(a, op.factor)
+    case 'reshape': return tf.reshape(a, shape())
+    case 'transpose': return tf.transpose(a, [...op.order])
+    case 'sumLeading': return tf.sum(a, Array.from({ length: op.axes }, (_, axis) => axis))
+    case 'softmax': return tf.softmax(a)
+    case 'tanh': return tf.tanh(a)
+    case 'inverseDeviation': return tf.tidy(() => {
+      const centred = tf.sub(a, tf.mean(a, -1, true))
+      return tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), op.epsilon))
+    })
+    case 'standardise': return tf.tidy(() => tf.mul(tf.sub(a, tf.mean(a, -1, true)), b))
+    // a = standardised, b = inverse deviation, c = gradient
+    case 'standardiseGrad': return tf.tidy(() => {
+      const spread = tf.mul(a, tf.mean(tf.mul(a, c), -1, true))
+      return tf.mul(tf.sub(tf.sub(c, tf.mean(c, -1, true)), spread), b)
+    })
+    // a = softmax output, b = gradient
+    case 'softmaxGrad': return tf.tidy(() => {
+      const product = tf.mul(a, b)
+      return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
+    })
+    case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
+    // x * sigmoid(1.702 x): the sigmoid form of GELU (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form.
+    case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, GELU_SLOPE))))
+    case 'geluGrad': return tf.tidy(() => {
+      const gate = tf.sigmoid(tf.mul(a, GELU_SLOPE))
+      // d/dx = s + 1.702 x s (1 - s)
+      const slope = tf.add(gate, tf.mul(tf.mul(tf.mul(a, GELU_SLOPE), gate), tf.sub(1, gate)))
+      return tf.mul(b, slope)
+    })
+    case 'input':
+    case 'parameter':
+    case 'seed': throw new Error(`${op.kind} is not computed`)
+  }
+}
+
+const GELU_SLOPE = 1.702
+
+async function download (value: tfjs.Tensor): Promise<TensorData> {
+  const data = await value.data() as Float32Array
+  // Some backends hand out a view of their own memory.
+  return { shape: [...value.shape], data: data.slice() }
+}
+
+function lastUse (nodes: readonly Node[], from: number, to: number): Int32Array {
+  const last = new Int32Array(nodes.length).fill(-1)
+  for (let id = from; id < to; id++) for (const input of (nodes[id] as Node).inputs) last[input] = id
+  return last
+}

@@ -1,0 +1,112 @@
+/** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
+import { InvalidParametersError } from '../errors.ts'
+import { parseModelSpec, specHash } from '../models/spec.ts'
+import { ruleNames } from '../projection/index.ts'
+import { parseTrainingSpec } from '../training/spec.ts'
+import type { DeltaManifest } from '../backbone/frames.ts'
+import type { InputSpec } from '../data/dataset.ts'
+import type { ModelSpec } from '../models/spec.ts'
+import type { TaskSpec } from '../tasks/task.ts'
+import type { TrainingSpec } from '../training/spec.ts'
+
+export interface ProjectionSpec {
+  readonly rule: string
+  /** gradient: the projected gradient conflicts with no task; update: so does the step that the optimiser applies; off: the bare rule. */
+  readonly strict: 'gradient' | 'update' | 'off'
+  /** Whose gradients are kept apart: a client's (its tasks summed), or every task's of every client. */
+  readonly unit: 'client' | 'task'
+  readonly attention: 'none' | 'softmax-cos' | 'softmax-dot'
+}
+
+export interface MergeSpec {
+  /** select: every host chooses the deltas that help its clients; all: every host applies the same rule to the same set; none: hosts never meet. */
+  readonly mode: 'select' | 'all' | 'none'
+  /** Outer step and Nesterov momentum on the hosts' deltas. */
+  readonly rate: number
+  readonly momentum: number
+  readonly codec: DeltaManifest['codec']
+}
+
+export interface ClockSpec {
+  /** Longest wait for a client's gradient before the step goes on without it, ms. */
+  readonly stepDeadlineMs: number
+  /** Longest wait for other hosts' deltas and for clients' verdicts at a round's end, ms. */
+  readonly roundDeadlineMs: number
+  /** Clients that must be attached before a host takes its first step. */
+  readonly quorum: number
+}
+
+export interface Charter {
+  readonly name: string
+  readonly seed: number
+  readonly model: ModelSpec
+  readonly training: TrainingSpec
+  readonly projection: ProjectionSpec
+  readonly merge: MergeSpec
+  readonly clock: ClockSpec
+  /** Codec of activations and gradients at the cut. */
+  readonly cutCodec: DeltaManifest['codec']
+  /** What a row of input looks like at every client of this consortium. */
+  readonly input: InputSpec
+  readonly tasks: readonly TaskSpec[]
+  /** Client units averaged every step: 'embed/<modality>', 'head/<task>'. Everything else never leaves its client. */
+  readonly shared: readonly string[]
+}
+
+export interface CharterOptions {
+  readonly name: string
+  readonly seed: number
+  readonly input: InputSpec
+  readonly tasks: readonly TaskSpec[]
+  readonly model?: Readonly<Record<string, unknown>>
+  readonly training?: Readonly<Record<string, unknown>>
+  readonly projection?: Partial<ProjectionSpec>
+  readonly merge?: Partial<MergeSpec>
+  readonly clock?: Partial<ClockSpec>
+  readonly cutCodec?: Charter['cutCodec']
+}
+
+const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'gradient', unit: 'client', attention: 'softmax-cos' }
+const MERGE: MergeSpec = { mode: 'select', rate: 1, momentum: 0.5, codec: 'f32' }
+// A step takes tens of milliseconds; five seconds is a client in trouble. A round's end moves a whole trunk.
+const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quorum: 1 }
+
+/** @throws {InvalidParametersError} a setting that is unknown or cannot be */
+export function createCharter (options: CharterOptions): Charter {
+  const model = parseModelSpec(options.model ?? {}, options.input)
+  const projection = { ...PROJECTION, ...options.projection }
+  oneOf('projection.rule', projection.rule, ruleNames)
+  oneOf('projection.strict', projection.strict, ['gradient', 'update', 'off'])
+  oneOf('projection.unit', projection.unit, ['client', 'task'])
+  const merge = { ...MERGE, ...options.merge }
+  oneOf('merge.mode', merge.mode, ['select', 'all', 'none'])
+  oneOf('merge.codec', merge.codec, ['f32', 'f16', 'bf16', 'int8'])
+  const cutCodec = options.cutCodec ?? 'f32'
+  oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
+  return {
+    name: options.name,
+    seed: options.seed,
+    model,
+    training: parseTrainingSpec(options.training ?? {}),
+    projection,
+    merge,
+    clock: { ...CLOCK, ...options.clock },
+    cutCodec,
+    input: options.input,
+    tasks: options.tasks,
+    shared: [
+      ...model.sharedEmbedder ? [`embed/${options.input.modality}`] : [],
+      ...model.sharedHeads.map(task => `head/${task}`)
+    ]
+  }
+}
+
+/** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
+export function charterHash (charter: Charter): string {
+  const { seed, model, training, projection, merge, shared } = charter
+  return specHash({ seed, model, training, projection, mode: merge.mode, shared })
+}
+
+function oneOf (name: string, value: string, known: readonly string[]): void {
+  if (!known.includes(value)) throw new InvalidParametersError(`${name} cannot be '${value}'`, { next: `use one of ${known.join(', ')}` })
+}

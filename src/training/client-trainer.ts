@@ -1,0 +1,272 @@
+/**
+ * All tensor work of a split client. Raw rows, labels, embedder and heads live here and leave only as cut-layer
+ * activations, gradients at the cut and, for units that the charter shares, unit gradients.
+ *
+ *     forward(step)            -> activations               kept: embedder pass, batch
+ *     backward(step, features) -> dL/dfeatures, losses      heads learn
+ *     finish(step, dEmb)       -> gradients of shared units the private embedder learns
+ */
+import { drawBatch } from './batches.ts'
+import { ClientParts, sumTensors } from './client-parts.ts'
+import { Committee } from './committee.ts'
+import { EVALUATION_ROWS, LocalTrainer, joinRows } from './local-trainer.ts'
+import { InvalidParametersError, ProtocolError, ShapeMismatchError } from '../errors.ts'
+import { Random, deriveSeed } from '../random.ts'
+import { elements, sameShape } from '../tensor/tensor.ts'
+import { specHash } from '../models/spec.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Batch } from './batches.ts'
+import type { CandidateScore, TaskLoss } from '../backbone/frames.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ClientData } from '../data/dataset.ts'
+import type { ClientReport } from './committee.ts'
+import type { Embedded } from './client-parts.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { Unit } from './unit.ts'
+
+export interface ClientDescription {
+  readonly client: string
+  readonly tasks: readonly string[]
+  /** [tokens, width] of the activations. */
+  readonly cut: readonly number[]
+  readonly batch: number
+  readonly samples: { readonly train: number, readonly holdout: number, readonly test: number }
+  /** Units of this client that the charter averages every step. */
+  readonly sharedUnits: readonly string[]
+}
+
+interface OpenStep {
+  readonly step: number
+  readonly batch: Batch
+  readonly embedded: Embedded
+  readonly activationMask: Float32Array | undefined
+  headGradients: ReadonlyMap<string, Float32Array>
+}
+
+export type EvaluationSplit = 'holdout' | 'test'
+
+export class ClientTrainer {
+  readonly #backend: Backend
+  readonly #charter: Charter
+  readonly #data: ClientData
+  readonly #parts: ClientParts
+  readonly #locals: readonly LocalTrainer[]
+  readonly #committee: Committee
+  readonly #shared: ReadonlySet<string>
+  readonly #batchSeed: number
+  readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
+  #open: OpenStep | undefined
+
+  /** @param init.control - trains a second local model from another seed, for the two-locals control */
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, partsSeed?: number }) {
+    this.#backend = backend
+    this.#charter = charter
+    this.#data = data
+    const { model, training, seed } = charter
+    this.#parts = new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    const seeds = init.control ? [seed, deriveSeed(seed, 'control')] : [seed]
+    this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
+    this.#committee = new Committee(this.#parts, data)
+    this.#batchSeed = deriveSeed(seed, 'rows', data.id)
+    this.#shared = new Set(this.#parts.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
+  }
+
+  describe (): ClientDescription {
+    const { train, holdout, test } = this.#data
+    return {
+      client: this.#data.id,
+      tasks: this.#data.tasks.map(task => task.id),
+      cut: [this.#parts.embedder.tokens, this.#charter.model.backbone.width],
+      batch: Math.min(this.#charter.training.batch, train.count),
+      samples: { train: train.count, holdout: holdout.count, test: test.count },
+      sharedUnits: [...this.#shared]
+    }
+  }
+
+  /** Cut-layer activations of this step's batch, [B, N, D]. A step left open is dropped. */
+  async forward (step: number): Promise<TensorData> {
+    this.#abandon()
+    const { batch: size, shift } = this.#charter.training
+    const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
+    const embedded = await this.#parts.embed(batch)
+    const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
+    this.#open = { step, batch, embedded, activationMask, headGradients: new Map() }
+    return masked(embedded.activations, activationMask)
+  }
+
+  /**
+   * @param features - [B, N, D], what the trunk made of this step's activations
+   * @returns gradients at the cut, one tensor or one per task as the charter's projection unit asks
+   */
+  async backward (step: number, features: TensorData): Promise<{ featureGrads: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
+    const open = this.#expect(step)
+    if (!sameShape(features.shape, open.embedded.activations.shape)) throw new ShapeMismatchError(open.embedded.activations.shape, features.shape, 'features')
+    const mask = this.#mask(features.data.length, 'features', step)
+    const pass = await this.#parts.passHeads(masked(features, mask), open.batch)
+    open.headGradients = pass.gradients
+    for (const unit of this.#heads()) {
+      if (!this.#shared.has(unit.name)) unit.learn(pass.gradients.get(unit.name) as Float32Array, step)
+    }
+    const featureGrads = pass.featureGrads.map(({ name, tensor }) => ({ name, tensor: masked(tensor, mask) }))
+    const perTask = this.#charter.projection.unit === 'task'
+    return {
+      featureGrads: perTask ? featureGrads : [{ name: 'client', tensor: sumTensors(featureGrads.map(grad => grad.tensor)) }],
+      losses: pass.losses
+    }
+  }
+
+  /** Closes the step: the embedder learns, or its gradient is handed out where the charter shares it. */
+  async finish (step: number, activationGrad: TensorData): Promise<readonly NamedTensor[]> {
+    const open = this.#expect(step)
+    this.#open = undefined
+    const gradient = await this.#parts.embedGradient(open.embedded, masked(activationGrad, open.activationMask))
+    const { embedUnit } = this.#parts
+    const outgoing: NamedTensor[] = []
+    if (this.#shared.has(embedUnit.name)) outgoing.push(flat(embedUnit.name, gradient))
+    else embedUnit.learn(gradient, step)
+    for (const unit of this.#heads()) {
+      if (this.#shared.has(unit.name)) outgoing.push(flat(unit.name, open.headGradients.get(unit.name) as Float32Array))
+    }
+    return outgoing
+  }
+
+  /** Takes over the values of shared units as the host sends them. @throws {ProtocolError} not a unit of ours, or another size */
+  adopt (units: readonly NamedTensor[]): void {
+    for (const { name, tensor } of units) this.#sharedUnit(name, tensor).set(tensor.data)
+  }
+
+  /** One step of the local model and, where there is one, of the control. */
+  async localStep (step: number): Promise<void> {
+    for (const local of this.#locals) await local.step(step)
+  }
+
+  /** Activations of hold-out or test rows under candidate values of the shared units. */
+  async evaluateForward (split: EvaluationSplit, start: number, units: readonly NamedTensor[] = []): Promise<TensorData> {
+    const rows = this.#data[split]
+    const count = Math.min(EVALUATION_ROWS, rows.count - start)
+    return await this.#with(units, async () =>
+      await this.#parts.embedRows(rows, elements(this.#data.input.shape), start, count))
+  }
+
+  /** Features of those rows; collects predictions under `key`. @returns rows still to come, 0 when the split is complete */
+  async evaluateFeatures (key: string, split: EvaluationSplit, start: number, features: TensorData, units: readonly NamedTensor[] = []): Promise<number> {
+    const predictions = await this.#with(units, async () => await this.#parts.predict(features))
+    const chunks = start === 0 ? [] : this.#chunks.get(key) ?? []
+    chunks.push(predictions)
+    this.#chunks.set(key, chunks)
+    const done = start + (features.shape[0] as number)
+    if (done < this.#data[split].count) return this.#data[split].count - done
+    this.#chunks.delete(key)
+    this.#committee.put(key, split, joinRows(chunks))
+    return 0
+  }
+
+  /** Verdict on a candidate trunk from this client's hold-out, paired with 'own'. */
+  score (candidate: string): CandidateScore { return this.#committee.score(candidate) }
+
+  /** Local, federated, ensemble and served metrics on the test rows, after 'federated' was evaluated on both splits. */
+  async report (): Promise<ClientReport> {
+    const names = ['local', 'control']
+    for (const [i, local] of this.#locals.entries()) {
+      const name = names[i] as string
+      this.#committee.put(name, 'holdout', await local.predict(this.#data.holdout))
+      this.#committee.put(name, 'test', await local.predict(this.#data.test))
+    }
+    return this.#committee.report()
+  }
+
+  /** Everything a restart needs, to be written as one checkpoint. */
+  save (): NamedTensor[] {
+    return this.#stateful().flatMap(([prefix, unit]) => {
+      const { parameters, optimiser } = unit.save()
+      return [
+        flat(`${prefix}${unit.name}`, parameters),
+        flat(`${prefix}${unit.name}.first`, optimiser.first),
+        flat(`${prefix}${unit.name}.second`, optimiser.second),
+        flat(`${prefix}${unit.name}.step`, Float32Array.of(optimiser.step))
+      ]
+    })
+  }
+
+  /** @throws {InvalidParametersError} the checkpoint is of another model */
+  load (state: readonly NamedTensor[]): void {
+    const byName = new Map(state.map(({ name, tensor }) => [name, tensor.data]))
+    const need = (name: string, length: number): Float32Array => {
+      const data = byName.get(name)
+      if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
+      return data
+    }
+    for (const [prefix, unit] of this.#stateful()) {
+      const name = `${prefix}${unit.name}`
+      const size = unit.parameters.length
+      unit.load({
+        parameters: need(name, size),
+        optimiser: { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
+      })
+    }
+  }
+
+  /** Hash over every weight at home; equal on two runs that went the same way. */
+  fingerprint (): string { return specHash(this.save().map(({ name, tensor }) => [name, [...tensor.data]])) }
+
+  liveTensors (): number { return this.#backend.liveTensors() }
+
+  dispose (): void {
+    this.#abandon()
+    this.#parts.dispose()
+    for (const local of this.#locals) local.dispose()
+  }
+
+  #heads (): readonly Unit[] { return this.#parts.units.slice(1) }
+
+  #stateful (): ReadonlyArray<readonly [string, Unit]> {
+    return [
+      ...this.#parts.units.map(unit => ['', unit] as const),
+      ...this.#locals.flatMap((local, i) => local.units.map(unit => [`local${i}/`, unit] as const))
+    ]
+  }
+
+  #expect (step: number): OpenStep {
+    if (this.#open?.step !== step) throw new ProtocolError(`step ${step} is not open here (open: ${this.#open?.step ?? 'none'})`)
+    return this.#open
+  }
+
+  #abandon (): void {
+    this.#open?.embedded.kept.release()
+    this.#open = undefined
+  }
+
+  #sharedUnit (name: string, tensor: TensorData): Unit {
+    const unit = this.#shared.has(name) ? this.#parts.units.find(unit => unit.name === name) : undefined
+    if (unit === undefined || unit.parameters.length !== tensor.data.length) throw new ProtocolError(`the host sent ${name} with ${tensor.data.length} numbers, which is no shared unit here`)
+    return unit
+  }
+
+  async #with<T> (units: readonly NamedTensor[], body: () => Promise<T>): Promise<T> {
+    if (units.length === 0) return await body()
+    const held = units.map(({ name, tensor }) => flat(name, this.#sharedUnit(name, tensor).parameters.slice()))
+    this.adopt(units)
+    try {
+      return await body()
+    } finally {
+      this.adopt(held)
+    }
+  }
+
+  /** Inverted dropout: 0 or 1 / (1 - share); undefined when off. */
+  #mask (size: number, end: string, step: number): Float32Array | undefined {
+    const share = this.#charter.model.dropout
+    if (share <= 0) return undefined
+    const random = new Random(deriveSeed(this.#batchSeed, end, step))
+    return Float32Array.from({ length: size }, () => random.next() < share ? 0 : 1 / (1 - share))
+  }
+}
+
+function masked (tensor: TensorData, mask: Float32Array | undefined): TensorData {
+  if (mask === undefined) return tensor
+  return { shape: tensor.shape, data: tensor.data.map((value, i) => value * (mask[i] as number)) }
+}
+
+function flat (name: string, data: Float32Array): NamedTensor {
+  return { name, tensor: { shape: [data.length], data } }
+}

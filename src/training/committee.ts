@@ -1,0 +1,119 @@
+/**
+ * What a client makes of several models of its own tasks: paired verdicts on candidate trunks, and at the end the served
+ * predictor. It serves the ensemble of local and federated and leaves it only on evidence from its own hold-out
+ * (src/ensemble/serve.ts).
+ */
+import { serve } from '../ensemble/serve.ts'
+import type { CandidateScore } from '../backbone/frames.ts'
+import type { ClientData } from '../data/dataset.ts'
+import type { ClientParts } from './client-parts.ts'
+import type { EvaluationSplit } from './client-trainer.ts'
+import type { Scores } from '../tasks/task.ts'
+import type { TensorData } from '../tensor/tensor.ts'
+
+type Predictions = ReadonlyMap<string, TensorData>
+
+export interface TaskReport {
+  readonly id: string
+  readonly metric: string
+  readonly higherIsBetter: boolean
+  readonly support: number
+  /** Score on the test rows by candidate: local, federated, ensemble, served and, with a control, twoLocals. */
+  readonly scores: Readonly<Record<string, Scores>>
+}
+
+export interface ClientReport {
+  readonly client: string
+  readonly served: string
+  readonly reason: string
+  readonly tasks: readonly TaskReport[]
+}
+
+export class Committee {
+  readonly #parts: ClientParts
+  readonly #data: ClientData
+  readonly #predictions = new Map<string, Predictions>()
+
+  constructor (parts: ClientParts, data: ClientData) {
+    this.#parts = parts
+    this.#data = data
+  }
+
+  put (candidate: string, split: EvaluationSplit, predictions: Predictions): void {
+    this.#predictions.set(`${split}:${candidate}`, predictions)
+  }
+
+  score (candidate: string): CandidateScore {
+    const losses = this.#rowLosses(candidate)
+    const own = this.#rowLosses('own')
+    const differences = losses.map((loss, row) => loss - (own[row] as number))
+    const difference = mean(differences)
+    const spread = differences.reduce((sum, value) => sum + (value - difference) ** 2, 0)
+    const n = losses.length
+    return {
+      candidate,
+      loss: mean(losses),
+      samples: n,
+      difference,
+      standardError: n > 1 ? Math.sqrt(spread / (n - 1) / n) : 0
+    }
+  }
+
+  report (): ClientReport {
+    this.#average('ensemble', ['local', 'federated'])
+    const control = this.#predictions.has('test:control')
+    if (control) this.#average('twoLocals', ['local', 'control'])
+    const decision = serve({
+      default: 'ensemble',
+      candidates: ['ensemble', 'federated', 'local'].map(id => ({ id, losses: this.#rowLosses(id) }))
+    })
+    const shown = ['local', 'federated', 'ensemble', ...(control ? ['control', 'twoLocals'] : [])]
+    return {
+      client: this.#data.id,
+      served: decision.served,
+      reason: decision.reason,
+      tasks: this.#parts.tasks.map(task => {
+        const { id, metric } = task.spec
+        const scoreOf = (candidate: string): Scores => task.score(
+          (this.#predictions.get(`test:${candidate}`) as Predictions).get(id) as TensorData,
+          this.#parts.targets(id, this.#data.test.y[id] as Float32Array, this.#data.test.count))
+        const scores: Record<string, Scores> = Object.fromEntries(shown.map(name => [name, scoreOf(name)]))
+        scores.served = scores[decision.served] as Scores
+        const { higherIsBetter, support } = scores.local as Scores
+        return { id, metric, higherIsBetter, support, scores }
+      })
+    }
+  }
+
+  /** Hold-out loss per row, averaged over the client's tasks: what every decision here rests on. */
+  #rowLosses (candidate: string): Float64Array {
+    const predictions = this.#predictions.get(`holdout:${candidate}`)
+    const { holdout } = this.#data
+    const losses = new Float64Array(holdout.count)
+    if (predictions === undefined || holdout.count === 0) return losses.fill(Number.NaN)
+    const tasks = this.#parts.tasks
+    for (const task of tasks) {
+      const y = this.#parts.targets(task.spec.id, holdout.y[task.spec.id] as Float32Array, holdout.count)
+      task.rowLoss(predictions.get(task.spec.id) as TensorData, y).forEach((loss, row) => {
+        losses[row] = (losses[row] as number) + loss / tasks.length
+      })
+    }
+    return losses
+  }
+
+  #average (name: string, members: readonly string[]): void {
+    for (const split of ['holdout', 'test'] as const) {
+      const of = members.map(member => this.#predictions.get(`${split}:${member}`) as Predictions)
+      const averaged = new Map<string, TensorData>()
+      for (const [task, first] of of[0] as Predictions) {
+        const all = of.map(predictions => (predictions.get(task) as TensorData).data)
+        averaged.set(task, { shape: first.shape, data: first.data.map((_, i) => all.reduce((sum, data) => sum + (data[i] as number), 0) / all.length) })
+      }
+      this.put(name, split, averaged)
+    }
+  }
+}
+
+function mean (values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}

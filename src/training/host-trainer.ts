@@ -1,0 +1,312 @@
+/**
+ * All tensor work of a backbone host: the trunk for its attached clients, one conflict-free update per step, and at a
+ * round's end deltas, candidate trunks and the merge. The host never sees a row, a label or a private unit.
+ *
+ *     forward(client, step, activations) -> features        kept until the gradient comes back
+ *     backward(client, step, dFeatures)  -> dActivations    the client's trunk gradients are kept apart
+ *     applyStep(step, clients)           -> report           project, step the optimiser, once for everybody
+ */
+import { differentiate } from '../graph/gradients.ts'
+import { InvalidParametersError, ProtocolError } from '../errors.ts'
+import { createEmbedder } from '../models/embedder.ts'
+import { createHead } from '../models/head.ts'
+import { buildTrunk } from '../models/trunk.ts'
+import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
+import { mergeOuter } from '../merging/outer.ts'
+import { Random, deriveSeed } from '../random.ts'
+import { sumTensors } from './client-parts.ts'
+import { specHash } from '../models/spec.ts'
+import { Unit } from './unit.ts'
+import type { Backend, Kept, Model } from '../backend/backend.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ConflictStats, GradientRule } from '../projection/index.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+
+export type Units = Readonly<Record<string, Float32Array>>
+
+export interface StepReport {
+  readonly stats: ConflictStats
+  /** min over tasks of u . g / (|u||g|) for the step that the optimiser applied, weight decay apart. */
+  readonly minUpdateCosine: number
+  /** New values of the shared client units. */
+  readonly units: readonly NamedTensor[]
+}
+
+/** One host's round delta as the merge sees it. */
+export interface DeltaEntry {
+  readonly id: string
+  readonly weight: number
+  readonly units: Units
+}
+
+interface OpenClient {
+  readonly step: number
+  readonly kept: Kept
+  /** Trunk gradient per projection unit ('<client>' or '<client>/<task>'); empty until GRADS came. */
+  readonly rows: Map<string, Float32Array>
+  shared: ReadonlyMap<string, Float32Array>
+}
+
+interface Candidate {
+  readonly units: Units
+  readonly velocity: Units | undefined
+}
+
+const TRUNK = 'trunk'
+
+export class HostTrainer {
+  readonly #backend: Backend
+  readonly #charter: Charter
+  readonly #units: ReadonlyMap<string, Unit>
+  readonly #rule: GradientRule
+  readonly #scratch: Model
+  readonly #open = new Map<string, OpenClient>()
+  readonly #candidates = new Map<string, Candidate>()
+  #anchor: Units
+  #velocity: Units | undefined
+  #history: Float32Array | undefined
+
+  constructor (backend: Backend, charter: Charter) {
+    this.#backend = backend
+    this.#charter = charter
+    const { model, projection } = charter
+    const trunk = buildTrunk(model.backbone)
+    this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
+    this.#scratch = backend.load(differentiate(trunk, []))
+    this.#rule = createRule(projection.rule, {
+      strict: projection.strict !== 'off',
+      ...projection.rule === 'gp' ? { attention: projection.attention } : {}
+    })
+    this.#anchor = this.#state()
+  }
+
+  get parameterCount (): number { return this.#trunk.parameters.length }
+
+  /** Features of one client's activations, [B, N, D] both. What an unfinished earlier step left is freed. */
+  async forward (client: string, step: number, activations: TensorData): Promise<TensorData> {
+    this.drop(client)
+    const { outputs, kept } = await this.#trunk.model.forward({ activations })
+    this.#open.set(client, { step, kept, rows: new Map(), shared: new Map() })
+    return outputs.features as TensorData
+  }
+
+  /**
+   * @param featureGrads - one tensor, or one per task, [B, N, D] each
+   * @returns dL/dactivations, [B, N, D], over all of the client's tasks
+   * @throws {ProtocolError} no forward of this step is open
+   */
+  async backward (client: string, step: number, featureGrads: readonly NamedTensor[]): Promise<TensorData> {
+    const open = this.#expect(client, step)
+    if (open.rows.size > 0) throw new ProtocolError(`${client} sent the gradients of step ${step} twice`)
+    const inputs: TensorData[] = []
+    for (const { name, tensor } of featureGrads) {
+      const back = await this.#trunk.model.backwardKeep(open.kept, { features: tensor })
+      open.rows.set(featureGrads.length === 1 && name === 'client' ? client : `${client}/${name}`, back.parameters)
+      inputs.push(back.inputs.activations as TensorData)
+    }
+    open.kept.release()
+    return sumTensors(inputs)
+  }
+
+  /** Takes a client's gradients of shared units. @throws {ProtocolError} a unit that the charter does not share */
+  share (client: string, step: number, gradients: readonly NamedTensor[]): void {
+    const open = this.#expect(client, step)
+    for (const { name, tensor } of gradients) {
+      if (name === TRUNK || this.#units.get(name)?.parameters.length !== tensor.data.length) throw new ProtocolError(`${client} sent a gradient of ${name} with ${tensor.data.length} numbers, which the charter does not share`)
+    }
+    open.shared = new Map(gradients.map(({ name, tensor }) => [name, tensor.data]))
+  }
+
+  /** Frees whatever a client has open here: it left, is late, or starts a new step. */
+  drop (client: string): void {
+    this.#open.get(client)?.kept.release()
+    this.#open.delete(client)
+  }
+
+  /** One conflict-free update from the gradients of `clients`; every open step is closed. */
+  applyStep (step: number, clients: readonly string[]): StepReport {
+    const opens = clients.map(client => [client, this.#expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
+    const rows = opens.flatMap(([, open]) => [...open.rows])
+    const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
+    const { update, stats } = this.#rule.aggregate(rows.map(([, row]) => row), {
+      ids: rows.map(([id]) => id),
+      random,
+      ...this.#history === undefined ? {} : { history: this.#history }
+    })
+    this.#history = update
+    const gradients = rows.map(([, row]) => row)
+    let direction = this.#trunk.direction(update)
+    if (this.#charter.projection.strict === 'update') direction = coneProject(direction, gradients).update
+    this.#trunk.apply(direction, step)
+    for (const [name, unit] of this.#units) {
+      const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])
+      if (shared.length > 0) unit.learn(average(shared), step)
+    }
+    for (const client of [...this.#open.keys()]) this.drop(client)
+    return { stats, minUpdateCosine: minDirectionCosine(direction, gradients), units: this.clientUnits() }
+  }
+
+  /** Current values of the shared client units. */
+  clientUnits (candidate?: string): readonly NamedTensor[] {
+    const state = candidate === undefined ? this.#state() : this.#candidate(candidate).units
+    return Object.entries(state).flatMap(([name, data]) => name === TRUNK ? [] : [{ name, tensor: { shape: [data.length], data: data.slice() } }])
+  }
+
+  /** What this host changed since the round began, per unit, and its length over all units. */
+  delta (): { units: Units, norm: number } {
+    let square = 0
+    const units = Object.fromEntries(Object.entries(this.#state()).map(([name, data]) => {
+      const anchor = this.#anchor[name] as Float32Array
+      const change = data.map((value, i) => value - (anchor[i] as number))
+      for (const value of change) square += value * value
+      return [name, change]
+    }))
+    return { units, norm: Math.sqrt(square) }
+  }
+
+  /** Sizes that a delta from elsewhere must have. */
+  unitSizes (): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#units].map(([name, unit]) => [name, unit.parameters.length]))
+  }
+
+  /** Holds a trunk for evaluation: 'own', or one host's delta on top of this round's start. */
+  propose (name: string, delta?: Units): void {
+    const units = delta === undefined
+      ? this.#state()
+      : Object.fromEntries(Object.entries(this.#anchor).map(([unit, anchor]) => {
+        const change = delta[unit]
+        return [unit, change === undefined ? anchor : anchor.map((value, i) => value + (change[i] as number))]
+      }))
+    this.#candidates.set(name, { units, velocity: undefined })
+  }
+
+  /** Holds the outer-momentum merge of several deltas as a candidate. @returns hosts turned away, with the reason */
+  proposeMerge (name: string, deltas: readonly DeltaEntry[]): readonly string[] {
+    const { rate, momentum } = this.#charter.merge
+    const merged = mergeOuter({
+      anchor: this.#anchor,
+      ...this.#velocity === undefined ? {} : { velocity: this.#velocity },
+      deltas: deltas.map(({ id, weight, units }) => ({ id, weight, delta: units })),
+      rate,
+      momentum
+    })
+    this.#candidates.set(name, { units: merged.state, velocity: merged.velocity })
+    return merged.rejected.map(({ id, reason }) => `${id}: ${reason}`)
+  }
+
+  /** Features under a held candidate, 'current' for the live trunk. Nothing is kept. */
+  async inferWith (candidate: string, activations: TensorData): Promise<TensorData> {
+    if (candidate === 'current') return (await this.#trunk.model.infer({ activations })).features as TensorData
+    this.#scratch.setParameters(this.#candidate(candidate).units[TRUNK] as Float32Array)
+    return (await this.#scratch.infer({ activations })).features as TensorData
+  }
+
+  /** Makes a candidate the live state and the start of the next round; forgets the others. */
+  accept (candidate: string): void {
+    const { units, velocity } = this.#candidate(candidate)
+    for (const [name, unit] of this.#units) unit.set(units[name] as Float32Array)
+    this.#velocity = velocity
+    this.#anchor = this.#state()
+    this.#candidates.clear()
+  }
+
+  save (): NamedTensor[] {
+    const tensors: NamedTensor[] = []
+    const add = (name: string, data: Float32Array): void => { tensors.push({ name, tensor: { shape: [data.length], data } }) }
+    for (const [name, unit] of this.#units) {
+      const { parameters, optimiser } = unit.save()
+      add(name, parameters)
+      add(`${name}.first`, optimiser.first)
+      add(`${name}.second`, optimiser.second)
+      add(`${name}.step`, Float32Array.of(optimiser.step))
+      add(`${name}.anchor`, this.#anchor[name] as Float32Array)
+      const velocity = this.#velocity?.[name]
+      if (velocity !== undefined) add(`${name}.velocity`, velocity)
+    }
+    if (this.#history !== undefined) add('history', this.#history)
+    return tensors
+  }
+
+  /** @throws {InvalidParametersError} the checkpoint is of another model */
+  load (state: readonly NamedTensor[]): void {
+    const byName = new Map(state.map(({ name, tensor }) => [name, tensor.data]))
+    const need = (name: string, length: number): Float32Array => {
+      const data = byName.get(name)
+      if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
+      return data
+    }
+    const velocity: Record<string, Float32Array> = {}
+    const anchor: Record<string, Float32Array> = {}
+    for (const [name, unit] of this.#units) {
+      const size = unit.parameters.length
+      unit.load({
+        parameters: need(name, size),
+        optimiser: { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
+      })
+      anchor[name] = need(`${name}.anchor`, size).slice()
+      if (byName.has(`${name}.velocity`)) velocity[name] = need(`${name}.velocity`, size).slice()
+    }
+    this.#anchor = anchor
+    this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
+    this.#history = byName.get('history')?.slice()
+  }
+
+  /** Hash over the live state; equal on hosts that merged the same set. */
+  fingerprint (): string {
+    return specHash(Object.entries(this.#state()).map(([name, data]) => [name, [...data]]))
+  }
+
+  liveTensors (): number { return this.#backend.liveTensors() }
+
+  dispose (): void {
+    for (const client of [...this.#open.keys()]) this.drop(client)
+    for (const unit of this.#units.values()) unit.dispose()
+    this.#scratch.dispose()
+  }
+
+  get #trunk (): Unit { return this.#units.get(TRUNK) as Unit }
+
+  #state (): Record<string, Float32Array> {
+    return Object.fromEntries([...this.#units].map(([name, unit]) => [name, unit.parameters.slice()]))
+  }
+
+  #candidate (name: string): Candidate {
+    const candidate = this.#candidates.get(name)
+    if (candidate === undefined) throw new ProtocolError(`no candidate '${name}' is held now`)
+    return candidate
+  }
+
+  #expect (client: string, step: number): OpenClient {
+    const open = this.#open.get(client)
+    if (open?.step !== step) throw new ProtocolError(`${client} has no open step ${step} (open: ${open?.step ?? 'none'})`, { code: 'ERR_LATE' })
+    return open
+  }
+
+  #unit (name: string, graph: Graph): Unit {
+    const { seed, training } = this.#charter
+    return new Unit(this.#backend, name, graph, {
+      seed,
+      training,
+      rate: name === TRUNK ? training.lrTrunk : training.lrClient,
+      wanted: name === TRUNK ? ['activations'] : []
+    })
+  }
+}
+
+/** The trunk and the client units that the charter averages, each with the graph that fixes its size and start values. */
+function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
+  const { model, input, tasks, shared } = charter
+  const graphs = new Map([[TRUNK, trunk]])
+  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  for (const name of shared) {
+    const task = tasks.find(task => `head/${task.id}` === name)
+    if (name.startsWith('embed/')) graphs.set(name, embedder.graph)
+    else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
+  }
+  return graphs
+}
+
+function average (rows: readonly Float32Array[]): Float32Array {
+  return (rows[0] as Float32Array).map((_, i) => rows.reduce((sum, row) => sum + (row[i] as number), 0) / rows.length)
+}

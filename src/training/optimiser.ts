@@ -1,0 +1,72 @@
+/**
+ * AdamW on a flat parameter vector (Loshchilov and Hutter 2019, algorithm 2). The step is computed apart from its
+ * application, so that a host can make it conflict-free before it is applied (`strict: update`).
+ */
+export interface AdamWInit {
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  /** Applied times the learning rate to every parameter. */
+  readonly weightDecay: number
+}
+
+export interface OptimiserState {
+  readonly step: number
+  readonly first: Float32Array
+  readonly second: Float32Array
+}
+
+export class AdamW {
+  readonly #init: AdamWInit
+  #step = 0
+  #first: Float32Array
+  #second: Float32Array
+
+  constructor (size: number, init: AdamWInit) {
+    this.#init = init
+    this.#first = new Float32Array(size)
+    this.#second = new Float32Array(size)
+  }
+
+  /** Moves the moments by `gradient` and returns the descent step before learning rate and decay. */
+  direction (gradient: Float32Array): Float32Array {
+    const { beta1, beta2, epsilon } = this.#init
+    const [first, second] = [this.#first, this.#second]
+    this.#step++
+    const correction1 = 1 / (1 - beta1 ** this.#step)
+    const correction2 = 1 / (1 - beta2 ** this.#step)
+    const step = new Float32Array(gradient.length)
+    for (let i = 0; i < gradient.length; i++) {
+      const g = gradient[i] as number
+      const m = first[i] = beta1 * (first[i] as number) + (1 - beta1) * g
+      const v = second[i] = beta2 * (second[i] as number) + (1 - beta2) * g * g
+      step[i] = m * correction1 / (Math.sqrt(v * correction2) + epsilon)
+    }
+    return step
+  }
+
+  /** parameters -= rate * (step + weightDecay * parameters), in place. */
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void {
+    const decay = rate * this.#init.weightDecay
+    for (let i = 0; i < parameters.length; i++) {
+      const value = parameters[i] as number
+      parameters[i] = value - rate * (step[i] as number) - decay * value
+    }
+  }
+
+  save (): OptimiserState {
+    return { step: this.#step, first: this.#first.slice(), second: this.#second.slice() }
+  }
+
+  load (state: OptimiserState): void {
+    this.#step = state.step
+    this.#first = state.first.slice()
+    this.#second = state.second.slice()
+  }
+}
+
+/** Linear warm-up, then cosine to zero at `total` (Loshchilov and Hutter 2017, SGDR without restarts). */
+export function learningRate (base: number, step: number, schedule: { warmup: number, total: number }): number {
+  const warm = Math.min(1, (step + 1) / Math.max(1, schedule.warmup))
+  return base * warm * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, step / schedule.total)))
+}

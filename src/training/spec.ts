@@ -1,0 +1,52 @@
+import { InvalidParametersError } from '../errors.ts'
+
+/** Training settings that every peer of a consortium shares. Defaults are the measured recipe for small image sets. */
+export interface TrainingSpec {
+  readonly rounds: number
+  /** Steps between two deltas, R. */
+  readonly stepsPerRound: number
+  /** Rows per client and step. */
+  readonly batch: number
+  /** Peak learning rates of AdamW: trunk at the host, parts at the client, everything in the local baseline. */
+  readonly lrTrunk: number
+  readonly lrClient: number
+  readonly lrLocal: number
+  readonly warmup: number
+  readonly weightDecay: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly smoothing: number
+  /** Augmentation: random shift of pictures by up to this many pixels, edges repeated. */
+  readonly shift: number
+}
+
+const DEFAULTS: TrainingSpec = {
+  rounds: 10,
+  stepsPerRound: 20,
+  batch: 24,
+  lrTrunk: 4e-3,
+  lrClient: 1e-3,
+  lrLocal: 4e-3,
+  warmup: 20,
+  weightDecay: 0.3,
+  beta1: 0.9,
+  beta2: 0.99,
+  smoothing: 0,
+  shift: 0
+}
+
+/** @throws {InvalidParametersError} an unknown key, or a value that is no number from 0 */
+export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): TrainingSpec {
+  const spec: Record<string, number> = { ...DEFAULTS }
+  for (const [key, value] of Object.entries(raw)) {
+    if (!(key in DEFAULTS)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${Object.keys(DEFAULTS).join(', ')}` })
+    if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw new InvalidParametersError(`training.${key} must be a number from 0, got ${String(value)}`)
+    spec[key] = value
+  }
+  for (const key of ['rounds', 'stepsPerRound', 'batch']) {
+    if (!Number.isInteger(spec[key]) || (spec[key] as number) < 1) throw new InvalidParametersError(`training.${key} must be a whole number from 1, got ${spec[key]}`)
+  }
+  return spec as unknown as TrainingSpec
+}
+
+export function totalSteps (spec: TrainingSpec): number { return spec.rounds * spec.stepsPerRound }
