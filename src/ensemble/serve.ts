@@ -22,6 +22,7 @@ export interface ServeCandidate {
 }
 
 export interface ServeInit {
+  candidates: readonly ServeCandidate[]
   /** Default 'ensemble'. If it is missing or out, the first usable candidate as given takes its place. */
   default?: string
   /** Standard errors a candidate must win by. Default 2. */
@@ -47,7 +48,8 @@ export interface ServeDecision {
 }
 
 /** @throws {InvalidParametersError} no candidate, two of one id, rows that differ in number, or none usable */
-export function chooseServed (candidates: readonly ServeCandidate[], init: ServeInit = {}): ServeDecision {
+export function serve (init: ServeInit): ServeDecision {
+  const { candidates } = init
   const k = init.k ?? DEFAULT_ERRORS
   if (!(k >= 0)) throw new InvalidParametersError(`k must be a number >= 0, got ${k}`)
   const rows = candidates[0]?.losses.length

@@ -1,6 +1,6 @@
 import { testProp, fc } from '@fast-check/ava'
 import test from 'ava'
-import { chooseServed } from '../../src/ensemble/serve.ts'
+import { serve } from '../../src/ensemble/serve.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 
 const ensemble = [0.5, 0.6, 0.4, 0.5, 0.7, 0.3]
@@ -23,7 +23,7 @@ const CASES: Array<{ id: string, candidates: Array<{ id: string, losses: number[
 ]
 for (const { id, candidates, want, k, says } of CASES) {
   test(`serving: ${id}`, (t) => {
-    const { served, reason, table } = chooseServed(candidates, k === undefined ? {} : { k })
+    const { served, reason, table } = serve({ candidates, ...(k === undefined ? {} : { k }) })
     t.is(served, want)
     t.regex(reason, says)
     t.deepEqual(table.map((row) => row.id), candidates.map((c) => c.id))
@@ -31,7 +31,7 @@ for (const { id, candidates, want, k, says } of CASES) {
 }
 
 test('the table holds mean loss, paired difference and its standard error', (t) => {
-  const { table } = chooseServed([{ id: 'ensemble', losses: [1, 2, 3] }, { id: 'local', losses: [1, 1, 1] }])
+  const { table } = serve({ candidates: [{ id: 'ensemble', losses: [1, 2, 3] }, { id: 'local', losses: [1, 1, 1] }] })
   t.deepEqual(table, [
     { id: 'ensemble', rows: 3, loss: 2, difference: 0, standardError: 0, usable: true },
     { id: 'local', rows: 3, loss: 1, difference: -1, standardError: Math.sqrt(1 / 3), usable: true }
@@ -42,7 +42,7 @@ testProp('whatever is served instead of the default has a lower mean loss on the
   fc.array(fc.tuple(...[0, 1, 2].map(() => fc.double({ min: 0, max: 5, noNaN: true }))), { minLength: 0, maxLength: 40 })
 ], (t, rows) => {
   const candidates = ['ensemble', 'local', 'federated'].map((id, c) => ({ id, losses: rows.map((row) => row[c] as number) }))
-  const { served, table } = chooseServed(candidates)
+  const { served, table } = serve({ candidates })
   const row = table.find((r) => r.id === served)
   t.true(served === 'ensemble' || (row !== undefined && row.difference < 0 && row.difference < -2 * row.standardError))
 })
@@ -56,6 +56,6 @@ const REFUSED: Array<{ id: string, candidates: Array<{ id: string, losses: numbe
 ]
 for (const { id, candidates, k } of REFUSED) {
   test(`serving refuses ${id}`, (t) => {
-    t.throws(() => chooseServed(candidates, k === undefined ? {} : { k }), { instanceOf: InvalidParametersError })
+    t.throws(() => serve({ candidates, ...(k === undefined ? {} : { k }) }), { instanceOf: InvalidParametersError })
   })
 }
