@@ -1,0 +1,1 @@
+export const PROTOCOL = '/fmtl/attach/1.0.0'

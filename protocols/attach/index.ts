@@ -1,0 +1,7 @@
+export { PROTOCOL as ATTACH_PROTOCOL } from './constants.ts'
+export { attach } from './client.ts'
+export { serveAttach } from './handler.ts'
+export { SessionTable } from './sessions.ts'
+export type { Admit } from './handler.ts'
+export type { Refusal } from './messages.ts'
+export type { Session } from './sessions.ts'

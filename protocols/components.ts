@@ -1,0 +1,10 @@
+/** What the protocols take from a node, and no more. */
+import type { PubSub } from './pubsub.ts'
+import type { ComponentLogger, Libp2p, PeerId } from '@libp2p/interface'
+
+export interface ProtocolComponents {
+  peerId: PeerId
+  logger: ComponentLogger
+  network: Pick<Libp2p, 'handle' | 'unhandle' | 'dial' | 'dialProtocol' | 'peerStore'>
+  pubsub: PubSub
+}

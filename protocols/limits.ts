@@ -1,0 +1,70 @@
+/**
+ * Every protocol-wide size and time, so that two ends never disagree about what is too much.
+ * A limit is checked before memory is taken for what it limits.
+ */
+
+/** One message on a stream. A batch of 512 x 64 tokens x 128 floats is 16 MiB. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024
+/** Control part of a message: 64 losses, 64 scores and a full round report come to about 50 KiB. */
+export const MAX_HEADER_BYTES = 64 * 1024
+/** An attach request or its answer: 64 task names of 64 bytes come to 4.2 KiB. */
+export const MAX_ATTACH_BYTES = 16 * 1024
+/** One chunk of a blob: as DESIGN.md has it, large enough for full speed, small enough to ask again for. */
+export const BLOB_CHUNK_BYTES = 1024 * 1024
+/** A blob response around its chunk, or a manifest: 1024 chunk hashes take 68 KiB. */
+export const MAX_BLOB_MESSAGE_BYTES = BLOB_CHUNK_BYTES + 128 * 1024
+/** Largest blob: 1024 chunks, four times the largest trunk that a 2-core host can train. */
+export const MAX_BLOB_BYTES = 1024 * BLOB_CHUNK_BYTES
+/** A delta that rides in its gossip message; a larger one is fetched by its hash. */
+export const MAX_INLINE_BYTES = 64 * 1024
+/** One gossip message: an inline delta and 32 KiB of manifest. */
+export const MAX_GOSSIP_BYTES = MAX_INLINE_BYTES + 32 * 1024
+/** A host card: 8 addresses and a few names stay under 4 KiB. */
+export const MAX_CARD_BYTES = 4 * 1024
+/**
+ * One gossip RPC, the library's hard-coded outbound limit. A receiver that meets a larger one drops the sender silently
+ * and for good, so publishing is refused far below it: 42 of the largest messages fit into one RPC.
+ */
+export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
+
+/** Tensors in one message; a trunk of 12 layers has fewer units than that. */
+export const MAX_TENSORS = 64
+/** Axes of one tensor; images with batch, time and channel need 5. */
+export const MAX_RANK = 8
+/** Bytes of a tensor's name, 'task/<id>' with an id of 58. */
+export const MAX_TENSOR_NAME_BYTES = 64
+/** Bytes of any other text. */
+export const MAX_TEXT_BYTES = 256
+/** Tasks of one client, losses and scores in one message. */
+export const MAX_TASKS = 64
+/** Peers listed in a round report or a delta's base. */
+export const MAX_PEERS = 256
+/** Reasons listed in a round report: 128 of 256 bytes are half a header. */
+export const MAX_REASONS = 128
+/** Addresses on a host card, and how many of a peer's are dialled (libp2p's own limit is 25). */
+export const MAX_ADDRESSES = 8
+/** Frames a client may have unanswered, whatever the host offers: 64 frames hide 300 ms at 5 ms a step. */
+export const MAX_CREDITS = 64
+
+/** A message that began to arrive must go on: 10 s, and then at 16 KiB/s, a third of the slowest link we serve. */
+export const FRAME_STALL_MS = 10_000
+export const FRAME_MIN_BYTES_PER_SECOND = 16 * 1024
+/** Dial, open and answer of one small request; half of the 10 s in which a lost peer has to be noticed. */
+export const REQUEST_TIMEOUT_MS = 5_000
+/** What the other end gets to finish a stream that we closed. */
+export const CLOSE_TIMEOUT_MS = 1_000
+/** Bytes that may wait in a stream's send buffer before a writer waits: one window's worth at 100 MB/s and 10 ms. */
+export const WRITE_HIGH_WATER_BYTES = 1024 * 1024
+/** Bytes read ahead of the message being read. */
+export const READ_AHEAD_BYTES = 1024 * 1024
+/** Largest Yamux window: what a paused stream can still receive. 40 MB/s at 100 ms. */
+export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+/** Frames and bytes a channel holds for a role that is busy; then the sender is held back. */
+export const MAX_QUEUED_FRAMES = 64
+export const MAX_QUEUED_BYTES = 2 * MAX_FRAME_BYTES
+/** Streams of one protocol that one peer may hold; the library's limit is twice that, as its refusal is silent. */
+export const STREAMS_PER_PEER = 8
+/** From admission to the first message on the step stream. */
+export const SESSION_OPEN_MS = 30_000
+/** A host card is forgotten after that: three times the 10 s between cards. */
+export const CARD_EXPIRY_MS = 30_000

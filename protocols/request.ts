@@ -1,0 +1,113 @@
+/**
+ * One question and one answer on a stream of their own, and the opening of any stream.
+ *
+ * The library resets streams over its per-protocol limit without telling the caller, so a responder counts by itself,
+ * below that limit, and says 'busy' in the protocol's own words.
+ */
+import { peerIdFromString } from '@libp2p/peer-id'
+import { FmtlError, ProtocolError } from '../src/errors.ts'
+import { REQUEST_TIMEOUT_MS, STREAMS_PER_PEER } from './limits.ts'
+import { frames } from './stream.ts'
+import type { ProtocolComponents } from './components.ts'
+import type { Frames } from './stream.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+/**
+ * @throws {ProtocolError} ERR_UNREACHABLE or ERR_UNSUPPORTED, with the peer and why
+ * @throws the signal's reason, when it aborted
+ */
+export async function openFrames (
+  components: Pick<ProtocolComponents, 'network'>, peer: string, protocol: string, maxFrameBytes: number, options: AbortOptions = {}
+): Promise<Frames> {
+  try {
+    const stream = await components.network.dialProtocol(peerIdFromString(peer), protocol, options)
+    return frames(stream, { maxFrameBytes, peer })
+  } catch (cause) {
+    options.signal?.throwIfAborted()
+    const err = cause as Error
+    if (err.name === 'UnsupportedProtocolError') throw new ProtocolError(`${peer} does not offer ${protocol}`, { code: 'ERR_UNSUPPORTED', cause })
+    throw new ProtocolError(`cannot reach ${peer}: ${err.message}`, { code: 'ERR_UNREACHABLE', cause })
+  }
+}
+
+export interface RequestInit extends AbortOptions {
+  maxResponseBytes: number
+  maxRequestBytes: number
+}
+
+/** Opens a stream, asks, reads the answer. Without a signal it takes REQUEST_TIMEOUT_MS at most. */
+export async function request (
+  components: Pick<ProtocolComponents, 'network'>, peer: string, protocol: string, bytes: Uint8Array, init: RequestInit
+): Promise<Uint8Array> {
+  const options = { signal: init.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS) }
+  const channel = await openFrames(components, peer, protocol, Math.max(init.maxRequestBytes, init.maxResponseBytes), options)
+  try {
+    await channel.write(bytes, options)
+    const answer = await channel.read(options)
+    void channel.close()
+    return answer
+  } catch (err) {
+    channel.abort(err as Error)
+    throw err
+  }
+}
+
+export interface ResponderInit {
+  maxRequestBytes: number
+  maxResponseBytes: number
+  /** Never throws for what a peer sent: a refusal is an answer too. */
+  answer: (bytes: Uint8Array, from: string, signal: AbortSignal) => Promise<Uint8Array>
+  /** What a peer hears that has too many requests open. */
+  busy: () => Uint8Array
+}
+
+/** Registers the answering side. Returns what removes it. */
+export async function respond (
+  components: Pick<ProtocolComponents, 'network' | 'logger'>, protocol: string, init: ResponderInit
+): Promise<() => Promise<void>> {
+  const log = components.logger.forComponent(`fmtl:${protocol.split('/')[2] ?? protocol}:responder`)
+  const open = new PeerCounter(STREAMS_PER_PEER)
+  await components.network.handle(protocol, (stream, connection) => {
+    const from = connection.remotePeer.toString()
+    const channel = frames(stream, { maxFrameBytes: Math.max(init.maxRequestBytes, init.maxResponseBytes), peer: from })
+    const admitted = open.take(from)
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+    const run = async (): Promise<void> => {
+      const bytes = await channel.read({ signal })
+      await channel.write(admitted ? await init.answer(bytes, from, signal) : init.busy(), { signal })
+      await channel.close()
+    }
+    void run().catch(err => {
+      log('%s: %e', from, err)
+      channel.abort(err as Error)
+    }).finally(() => { if (admitted) open.give(from) })
+  }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, force: true })
+  return async () => { await components.network.unhandle(protocol) }
+}
+
+/** How many of something each peer holds. */
+export class PeerCounter {
+  readonly #max: number
+  readonly #held = new Map<string, number>()
+
+  constructor (max: number) { this.#max = max }
+
+  take (peer: string): boolean {
+    const held = this.#held.get(peer) ?? 0
+    if (held >= this.#max) return false
+    this.#held.set(peer, held + 1)
+    return true
+  }
+
+  give (peer: string): void {
+    const held = (this.#held.get(peer) ?? 0) - 1
+    if (held > 0) this.#held.set(peer, held)
+    else this.#held.delete(peer)
+  }
+}
+
+/** Code and reason of an error, as they may cross the wire: our own bugs keep their text at home. */
+export function wireError (err: unknown): { code: string, reason: string } {
+  if (err instanceof FmtlError) return { code: err.code, reason: err.message }
+  return { code: 'ERR_INTERNAL', reason: 'internal error' }
+}
