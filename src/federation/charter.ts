@@ -34,6 +34,8 @@ export interface ClockSpec {
   readonly roundDeadlineMs: number
   /** Clients that must be attached before a host takes its first step. */
   readonly quorum: number
+  /** Other hosts that must have been seen before the first step. */
+  readonly peers: number
 }
 
 export interface Charter {
@@ -69,7 +71,7 @@ export interface CharterOptions {
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'gradient', unit: 'client', attention: 'softmax-cos' }
 const MERGE: MergeSpec = { mode: 'select', rate: 1, momentum: 0.5, codec: 'f32' }
 // A step takes tens of milliseconds; five seconds is a client in trouble. A round's end moves a whole trunk.
-const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quorum: 1 }
+const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quorum: 1, peers: 0 }
 
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {

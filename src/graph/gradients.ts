@@ -125,7 +125,9 @@ class Tape extends GraphBuilder {
       case 'standardise': // carries the gradient through mean and deviation as well, so those nodes need none of their own
         yield [a, this.node({ kind: 'standardiseGrad' }, [node.id, b, g], node.shape)]
         break
-      case 'inverseDeviation': break
+      case 'inverseDeviation':
+      case 'input':
+      case 'parameter': break
       case 'softmax': yield [a, this.node({ kind: 'softmaxGrad' }, [node.id, g], node.shape)]; break
       case 'gelu': yield [a, this.node({ kind: 'geluGrad' }, [a, g], node.shape)]; break
       case 'tanh': yield [a, this.node({ kind: 'tanhGrad' }, [node.id, g], node.shape)]; break

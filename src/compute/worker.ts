@@ -1,0 +1,48 @@
+/**
+ * The compute worker: the only thread of a daemon that touches tensors. It brings up a backend rung, builds one trainer
+ * and answers calls in order. Tensor buffers are transferred, not copied.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { createEagerBackend } from '../backend/eager.ts'
+import { loadBestRung } from '../backend/ladder.ts'
+import { ClientTrainer } from '../training/client-trainer.ts'
+import { HostTrainer } from '../training/host-trainer.ts'
+import { openDataset } from '../data/open.ts'
+import { queued } from './remote.ts'
+import { toWire } from './wire-error.ts'
+import { transferables } from './transfer.ts'
+import type { Call, TrainerInit } from './spawn.ts'
+
+const port = parentPort
+if (port === null) throw new Error('the compute worker is started by src/compute/spawn.ts')
+
+type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>
+
+async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object }> {
+  const falls: string[] = []
+  const rung = await loadBestRung({
+    ...init.backend === undefined ? {} : { prefer: init.backend },
+    onFall: line => falls.push(line)
+  })
+  const backend = createEagerBackend(rung)
+  const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
+  if (init.kind === 'host') return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts }
+  const dataset = await openDataset(init.data.path, init.data.options)
+  const data = await dataset.client(init.data.client)
+  const options = { control: init.control, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
+  return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts }
+}
+
+try {
+  const { trainer, facts } = await build(workerData as TrainerInit)
+  port.on('message', ({ id, method, args }: Call) => {
+    const answer = trainer[method]
+    const result = answer === undefined ? Promise.reject(new Error(`no method ${method}`)) : answer(...args)
+    result.then(
+      value => { port.postMessage({ id, value }, transferables(value)) },
+      (error: unknown) => { port.postMessage({ id, error: toWire(error) }) })
+  })
+  port.postMessage({ ready: facts })
+} catch (error) {
+  port.postMessage({ failed: toWire(error) })
+}

@@ -1,0 +1,448 @@
+/**
+ * A backbone host's side of training: the step clock and the round clock.
+ *
+ * Step clock: gathers the gradients of the clients that take part in the step, by all of them or by a deadline, and updates
+ * the trunk once. A client that misses a step is named, and not waited for again until it is back at the current step.
+ * Round clock: every R steps publishes the delta, gathers other hosts', decides with the help of the clients' private
+ * hold-outs what to merge, and tells everybody. Nothing waits without a deadline, and every wait has a reason in `waiting`.
+ */
+import { TypedEventEmitter } from 'main-event'
+import { RoundLog } from './round-log.ts'
+import { chooseMerge } from './merge-decision.ts'
+import { ProtocolError } from '../errors.ts'
+import { charterHash } from './charter.ts'
+import { totalSteps } from '../training/spec.ts'
+import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
+import type { Charter } from './charter.ts'
+import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { DeltaExchange } from './exchange.ts'
+import type { Remote } from '../compute/remote.ts'
+
+export interface BackboneHostComponents {
+  readonly trainer: Remote<HostTrainer>
+  readonly exchange: DeltaExchange
+}
+
+export interface BackboneHostInit {
+  readonly id: string
+  readonly charter: Charter
+  /** Clients served at once. */
+  readonly slots: number
+  /** How often clients hear what is being waited for, ms; Infinity in the simulator. Default 3 000. */
+  readonly heartbeatMs?: number
+}
+
+export interface BackboneHostEvents {
+  'client:attached': CustomEvent<{ client: string, returning: boolean }>
+  'client:detached': CustomEvent<{ client: string, reason: string }>
+  'step:done': CustomEvent<{ step: number, contributors: readonly string[], losses: readonly TaskLoss[] }>
+  'round:closed': CustomEvent<RoundReport>
+  'host:finished': CustomEvent<{ step: number }>
+}
+
+export interface Refusal {
+  readonly code: string
+  readonly reason: string
+}
+
+interface Session {
+  readonly client: string
+  readonly request: AttachRequest
+  readonly channel: FrameChannel
+  /** Waited for at this step. */
+  expected: boolean
+  complete: boolean
+  /** A FORWARD that came before its step opened. */
+  early: Frame | undefined
+  losses: readonly TaskLoss[]
+}
+
+interface Ballot {
+  readonly round: number
+  readonly waitingFor: Set<string>
+  readonly scores: CandidateScore[]
+  readonly done: () => void
+}
+
+const HEARTBEAT_MS = 3_000
+/** Rows per step that a client may ask for; bounds what a host allocates for one stranger's frame. */
+const MAX_BATCH = 512
+/** Frames a client may have unanswered: one step and one evaluation pass under way, and room for a reconnect. */
+const CREDITS = 8
+
+export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
+  readonly #trainer: Remote<HostTrainer>
+  readonly #exchange: DeltaExchange
+  readonly #init: BackboneHostInit
+  readonly #sessions = new Map<string, Session>()
+  readonly #known = new Set<string>()
+  readonly #log: RoundLog
+  readonly #abort = new AbortController()
+  readonly #bytes = { up: 0, down: 0 }
+  #merged: Record<string, number> = {}
+  #step = 0
+  /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
+  #open = false
+  #started = false
+  #waiting = 'waiting: no client has attached yet'
+  #deadline: NodeJS.Timeout | undefined
+  #heartbeat: NodeJS.Timeout | undefined
+  #ballot: Ballot | undefined
+  readonly #finished: Promise<void>
+  #finish: () => void = () => {}
+
+  constructor (components: BackboneHostComponents, init: BackboneHostInit) {
+    super()
+    this.#trainer = components.trainer
+    this.#exchange = components.exchange
+    this.#init = init
+    this.#log = new RoundLog(init.id)
+    this.#finished = new Promise(resolve => { this.#finish = resolve })
+  }
+
+  get step (): number { return this.#step }
+  get round (): number { return Math.floor(this.#step / this.#training.stepsPerRound) }
+  get attached (): number { return this.#sessions.size }
+  /** What this host waits for right now, in one line; empty while it trains. */
+  get waiting (): string { return this.#waiting }
+  /** Resolves after the last round is closed. */
+  get finished (): Promise<void> { return this.#finished }
+
+  /** Goes on where a checkpoint ended; the trainer has been loaded already. */
+  resume (step: number): void {
+    this.#step = step
+    if (step >= totalSteps(this.#training)) this.#finish()
+  }
+
+  /** Decides on an attach request; never throws for what a stranger may send. */
+  admit (request: AttachRequest): Admission | Refusal {
+    const { charter, slots } = this.#init
+    const expected = charterHash(charter)
+    if (request.model !== expected) return refuse('MODEL', `this host trains model ${expected}, the client asked for ${request.model}: charter, data set or seed differ`)
+    const unknown = request.tasks.filter(task => !charter.tasks.some(known => known.id === task))
+    if (unknown.length > 0) return refuse('TASK', `unknown task ${unknown.join(', ')}; the charter has ${charter.tasks.map(task => task.id).join(', ')}`)
+    if (request.cut[1] !== charter.model.backbone.width) return refuse('SHAPE', `activations must be [tokens, ${charter.model.backbone.width}], got [${request.cut.join(', ')}]`)
+    if (request.batch > MAX_BATCH) return refuse('BATCH', `a batch of ${request.batch} rows is over this host's limit of ${MAX_BATCH}`)
+    if (this.#sessions.size >= slots && !this.#sessions.has(request.client)) return refuse('FULL', `all ${slots} slots are taken`)
+    return { session: `${request.client}#${this.#step}`, step: this.#step, version: this.round, credits: CREDITS, maxBatch: MAX_BATCH }
+  }
+
+  /** Begins: opens the step clock as soon as quorum and peers are there. */
+  start (): void {
+    const heartbeatMs = this.#init.heartbeatMs ?? HEARTBEAT_MS
+    if (Number.isFinite(heartbeatMs)) {
+      this.#heartbeat = setInterval(() => {
+        for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', step: this.#step, tensors: [], reason: this.#waiting })
+      }, heartbeatMs)
+    }
+    this.#tryStart()
+  }
+
+  async stop (reason = 'the host is shutting down'): Promise<void> {
+    this.#abort.abort(new ProtocolError(reason))
+    clearTimeout(this.#deadline)
+    clearInterval(this.#heartbeat)
+    await Promise.all([...this.#sessions.values()].map(async session => await session.channel.close(new ProtocolError(reason))))
+  }
+
+  /** Serves one attached client until its channel ends. Resolves with the reason. */
+  async serve (request: AttachRequest, channel: FrameChannel): Promise<string> {
+    const { client } = request
+    await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
+    const session: Session = { client, request, channel, expected: false, complete: false, early: undefined, losses: [] }
+    this.#sessions.set(client, session)
+    this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
+    this.#known.add(client)
+    let reason = 'the connection closed'
+    try {
+      const units = await this.#trainer.clientUnits()
+      if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      this.#tryStart()
+      for await (const frame of channel.frames) {
+        if (frame.kind === 'leave') {
+          reason = frame.reason ?? 'left'
+          break
+        }
+        await this.#handle(session, frame)
+      }
+    } catch (error) {
+      reason = (error as Error).message
+    }
+    await this.#detach(session, reason)
+    return reason
+  }
+
+  get #training () { return this.#init.charter.training }
+
+  async #handle (session: Session, frame: Frame): Promise<void> {
+    switch (frame.kind) {
+      case 'forward': return await this.#forward(session, frame)
+      case 'grads': return await this.#backward(session, frame)
+      case 'share': {
+        if (!this.#current(session, frame)) return
+        await this.#trainer.share(session.client, frame.step, frame.tensors)
+        return this.#completed(session)
+      }
+      case 'eval-forward': {
+        // Answered aside: the live trunk may still be under way to its last step.
+        this.#answer(session, frame).catch((error: Error) => { void session.channel.close(error) })
+        return
+      }
+      case 'eval-result': {
+        const ballot = this.#ballot
+        if (ballot === undefined || frame.round !== ballot.round || !ballot.waitingFor.delete(`${session.client}:${frame.candidate ?? ''}`)) return
+        ballot.scores.push(...frame.scores ?? [])
+        if (ballot.waitingFor.size === 0) ballot.done()
+        return
+      }
+      default: throw new ProtocolError(`a client does not send ${frame.kind} frames`)
+    }
+  }
+
+  async #forward (session: Session, frame: Frame): Promise<void> {
+    if (frame.step < this.#step) return this.#late(session)
+    if (!this.#open || frame.step > this.#step) {
+      session.early = frame
+      return
+    }
+    session.expected = true
+    const features = await this.#trainer.forward(session.client, frame.step, one(frame))
+    if (frame.step < this.#step) return this.#late(session)
+    await session.channel.send({ kind: 'features', step: frame.step, tensors: [{ name: 'features', tensor: features }] })
+  }
+
+  async #backward (session: Session, frame: Frame): Promise<void> {
+    if (!this.#current(session, frame)) return
+    let activationGrad
+    try {
+      activationGrad = await this.#trainer.backward(session.client, frame.step, frame.tensors)
+    } catch (error) {
+      // The step closed while this gradient was queued for the worker.
+      if ((error as { code?: string }).code === 'ERR_LATE') return this.#late(session)
+      throw error
+    }
+    session.losses = frame.losses ?? []
+    await session.channel.send({ kind: 'emb-grad', step: frame.step, tensors: [{ name: 'activations', tensor: activationGrad }] })
+    if (!this.#sharesUnits(session)) this.#completed(session)
+  }
+
+  /** Whether the frame belongs to the open step; answers a late one with where the clock stands. */
+  #current (session: Session, frame: Frame): boolean {
+    if (this.#open && frame.step === this.#step && session.expected) return true
+    this.#late(session)
+    return false
+  }
+
+  #late (session: Session): void {
+    session.expected = false
+    void this.#trainer.clientUnits().then(units =>
+      this.#tell(session, { kind: 'step', step: this.#step, tensors: units, code: 'late', reason: `the clock stands at step ${this.#step}` }))
+  }
+
+  /** Not awaited by the session that completes: closing a round needs that session's own verdicts. */
+  #completed (session: Session): void {
+    session.complete = true
+    this.#deadline ??= setTimeout(() => { void this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+    this.#check()
+  }
+
+  /** Closes the step once everybody it waits for is done. */
+  #check (): void {
+    if (!this.#open) return
+    const sessions = [...this.#sessions.values()]
+    const pending = sessions.filter(session => session.expected && !session.complete)
+    if (pending.length > 0 || !sessions.some(session => session.complete)) {
+      this.#waiting = sessions.length === 0
+        ? 'waiting: no client is attached'
+        : `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${this.#step}, missing ${pending.map(session => session.client).join(', ')}`
+      return
+    }
+    void this.#advance('all')
+  }
+
+  async #advance (by: 'all' | 'deadline'): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    const sessions = [...this.#sessions.values()]
+    const contributors = sessions.filter(session => session.complete).map(session => session.client).sort()
+    for (const session of sessions) {
+      if (session.complete || !session.expected) continue
+      this.#log.missed(session.client, `step ${this.#step}: no gradient within ${this.#init.charter.clock.stepDeadlineMs} ms`)
+      session.expected = false
+    }
+    try {
+      const report = await this.#trainer.applyStep(this.#step, contributors)
+      this.#log.step(report, contributors)
+      const losses = sessions.flatMap(session => session.complete ? session.losses : [])
+      this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
+      this.#step++
+      if (this.#step % this.#training.stepsPerRound === 0) await this.#closeRound()
+      await this.#openStep()
+    } catch (error) {
+      if (!this.#abort.signal.aborted) await this.stop(`host ${this.#init.id} failed at step ${this.#step} (${by}): ${(error as Error).message}`)
+    }
+  }
+
+  /** Tells clients with shared units the new values, and lets in the FORWARDs that came early. */
+  async #openStep (): Promise<void> {
+    const done = this.#step >= totalSteps(this.#training)
+    const units = await this.#trainer.clientUnits()
+    for (const session of this.#sessions.values()) {
+      // Whoever took part is expected again: a client is dropped from the count only by missing a step.
+      session.expected = session.complete && !done
+      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: units })
+      session.complete = false
+    }
+    if (done) {
+      this.#waiting = ''
+      this.#finish()
+      this.safeDispatchEvent('host:finished', { detail: { step: this.#step } })
+      return
+    }
+    this.#open = true
+    this.#waiting = ''
+    for (const session of this.#sessions.values()) {
+      const { early } = session
+      session.early = undefined
+      // Not awaited: one client's forward must not hold up another's.
+      if (early !== undefined) this.#forward(session, early).catch((error: Error) => { void session.channel.close(error) })
+    }
+  }
+
+  #tryStart (): void {
+    const { quorum, peers } = this.#init.charter.clock
+    if (this.#sessions.size < quorum) {
+      this.#waiting = `waiting: ${this.#sessions.size} of ${quorum} clients needed to begin`
+      return
+    }
+    if (this.#started) {
+      this.#check()
+      return
+    }
+    this.#started = true
+    this.#waiting = peers > 0 ? `waiting: ${peers} other hosts needed to begin` : ''
+    this.#exchange.ready(peers, { signal: this.#abort.signal })
+      .then(async () => {
+        this.#log.begin()
+        await this.#openStep()
+      })
+      .catch(() => undefined)
+  }
+
+  async #closeRound (): Promise<void> {
+    const round = this.#step / this.#training.stepsPerRound - 1
+    this.#waiting = `waiting: closing round ${round}`
+    const final = this.#step >= totalSteps(this.#training)
+    const { mode } = this.#init.charter.merge
+    const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
+    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#takeBytes() })
+    for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
+    this.safeDispatchEvent('round:closed', { detail: report })
+  }
+
+  /** Publishes this host's delta, gathers the others', and merges what the charter or the clients' hold-outs say. */
+  async #meet (round: number): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
+    const { id, charter } = this.#init
+    const { signal } = this.#abort
+    const { units, norm } = await this.#trainer.delta()
+    const clients = Math.max(1, this.#log.contributors.length)
+    const losses = [...this.#sessions.values()].flatMap(session => session.losses)
+    const samples = [...this.#sessions.values()].reduce((sum, session) => sum + session.request.samples, 0)
+    await this.#exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
+    const { deltas, missing } = await this.#exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
+    if (deltas.length === 0) return { ...await this.#keepOwn('no other host'), missing }
+    const own: DeltaEntry = { id, weight: clients, units }
+    const others = deltas.map(delta => ({ id: delta.host, weight: delta.clients, units: delta.units, staleness: Math.max(0, round - delta.round) }))
+    const decision = await chooseMerge({
+      mode: charter.merge.mode === 'all' ? 'all' : 'select',
+      own,
+      others,
+      trainer: this.#trainer,
+      evaluate: async candidates => await this.#ballotOn(round, candidates)
+    })
+    for (const delta of deltas) if (decision.merged.includes(delta.host)) this.#merged[delta.host] = delta.round
+    return { ...decision, missing }
+  }
+
+  async #keepOwn (reason: string): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
+    await this.#trainer.propose('own')
+    await this.#trainer.accept('own')
+    return { merged: [this.#init.id], reason, missing: [] }
+  }
+
+  /** Asks every client with a hold-out for its verdict on candidates, in order. Missing verdicts are missing, not waited for. */
+  async #ballotOn (round: number, candidates: readonly string[]): Promise<readonly CandidateScore[]> {
+    const voters = [...this.#sessions.values()]
+    const waitingFor = new Set(voters.flatMap(session => candidates.map(candidate => `${session.client}:${candidate}`)))
+    if (waitingFor.size === 0) return []
+    const scores: CandidateScore[] = []
+    let timer: NodeJS.Timeout | undefined
+    const all = new Promise<void>(resolve => {
+      this.#ballot = { round, waitingFor, scores, done: resolve }
+      timer = setTimeout(resolve, this.#init.charter.clock.roundDeadlineMs)
+    })
+    for (const candidate of candidates) {
+      const units = await this.#trainer.clientUnits(candidate)
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
+    }
+    await all
+    clearTimeout(timer)
+    this.#ballot = undefined
+    for (const late of waitingFor) this.#log.missed(late.slice(0, late.lastIndexOf(':')), `round ${round}: no verdict within ${this.#init.charter.clock.roundDeadlineMs} ms`)
+    return scores
+  }
+
+  async #answer (session: Session, frame: Frame): Promise<void> {
+    const candidate = frame.candidate ?? ''
+    if (candidate === 'final') await this.#finished
+    const features = await this.#trainer.inferWith(candidate === 'final' ? 'current' : candidate, one(frame))
+    await session.channel.send({ kind: 'eval-features', step: frame.step, candidate, tensors: [{ name: 'features', tensor: features }] })
+  }
+
+  async #detach (session: Session, reason: string): Promise<void> {
+    await session.channel.close()
+    this.#countBytes(session.channel)
+    if (this.#sessions.get(session.client) !== session) return
+    this.#sessions.delete(session.client)
+    await this.#trainer.drop(session.client).catch(() => undefined)
+    if (this.#step < totalSteps(this.#training)) this.#log.missed(session.client, `left at step ${this.#step}: ${reason}`)
+    for (const key of this.#ballot?.waitingFor ?? []) if (key.startsWith(`${session.client}:`)) this.#ballot?.waitingFor.delete(key)
+    if (this.#ballot?.waitingFor.size === 0) this.#ballot.done()
+    this.safeDispatchEvent('client:detached', { detail: { client: session.client, reason } })
+    this.#check()
+  }
+
+  #sharesUnits (session: Session): boolean {
+    const { shared } = this.#init.charter
+    return shared.some(unit => unit.startsWith('embed/') || session.request.tasks.includes(unit.slice('head/'.length)))
+  }
+
+  #tell (session: Session, frame: Frame): void {
+    session.channel.send(frame).catch((error: Error) => { void session.channel.close(error) })
+  }
+
+  #countBytes (channel: FrameChannel): void {
+    this.#bytes.up += channel.bytes.received
+    this.#bytes.down += channel.bytes.sent
+  }
+
+  /** Bytes over all attachments since the host began. */
+  #takeBytes (): { up: number, down: number } {
+    const total = { ...this.#bytes }
+    for (const { channel } of this.#sessions.values()) {
+      total.up += channel.bytes.received
+      total.down += channel.bytes.sent
+    }
+    return total
+  }
+}
+
+function refuse (code: string, reason: string): Refusal { return { code, reason } }
+
+function one (frame: Frame) {
+  const [first] = frame.tensors
+  if (first === undefined || frame.tensors.length !== 1) throw new ProtocolError(`a ${frame.kind} frame carries one tensor, got ${frame.tensors.length}`)
+  return first.tensor
+}

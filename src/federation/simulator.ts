@@ -1,0 +1,96 @@
+/**
+ * A whole consortium in one process, with no sockets: the same roles and trainers as on the network, joined by queues.
+ * The reference for the network (same charter, same seed, same ids: same numbers) and the tool for experiments.
+ */
+import { BackboneHost } from './backbone-host.ts'
+import { ExchangeHub } from './exchange.ts'
+import { SplitClient } from './split-client.ts'
+import { channelPair } from '../backbone/memory-channel.ts'
+import { ClientTrainer } from '../training/client-trainer.ts'
+import { HostTrainer } from '../training/host-trainer.ts'
+import { charterHash } from './charter.ts'
+import { queued } from '../compute/remote.ts'
+import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Charter } from './charter.ts'
+import type { ClientReport } from '../training/committee.ts'
+import type { Dataset } from '../data/dataset.ts'
+
+export interface SimulationInit {
+  readonly charter: Charter
+  readonly dataset: Dataset
+  readonly backend: Backend
+  /** Names of the hosts; client i attaches to host i mod hosts. */
+  readonly hosts: readonly string[]
+  /** Names of the clients on the wire, one per client of the data set, in its order. */
+  readonly clients: readonly string[]
+  /** Train a second local model for the two-locals control. */
+  readonly control: boolean
+  /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
+  readonly partsSeed?: (client: string) => number
+  readonly onRound?: (report: RoundReport) => void
+  /** Sees every frame that a client sends. */
+  readonly onFrame?: (client: string, frame: Frame) => void
+}
+
+export interface SimulationResult {
+  readonly clients: readonly ClientReport[]
+  readonly rounds: readonly RoundReport[]
+  /** Weights of every client and host after the run, hashed. */
+  readonly fingerprints: Readonly<Record<string, string>>
+  /** Live tensors at the end of each round. */
+  readonly liveTensors: readonly number[]
+}
+
+export async function simulate (init: SimulationInit): Promise<SimulationResult> {
+  const { charter, dataset, backend } = init
+  const rounds: RoundReport[] = []
+  const liveTensors: number[] = []
+  const hub = new ExchangeHub(init.hosts)
+  const hosts = init.hosts.map((id, h) => {
+    const quorum = dataset.clientIds.filter((_, c) => c % init.hosts.length === h).length
+    const trainer = queued(new HostTrainer(backend, charter))
+    const host = new BackboneHost({ trainer, exchange: hub.exchangeOf(id) }, {
+      id,
+      charter: { ...charter, clock: { ...charter.clock, quorum } },
+      slots: dataset.clientIds.length,
+      heartbeatMs: Infinity
+    })
+    host.addEventListener('round:closed', ({ detail }) => {
+      rounds.push(detail)
+      liveTensors.push(backend.liveTensors())
+      init.onRound?.(detail)
+    })
+    return { id, host, trainer }
+  })
+  const clients = await Promise.all(dataset.clientIds.map(async (id, c) => {
+    const name = init.clients[c] ?? id
+    const data = await dataset.client(id)
+    const partsSeed = init.partsSeed?.(id)
+    const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
+    const trainer = queued(raw)
+    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: data.holdout.count, testRows: data.test.count })
+    const { host } = hosts[c % hosts.length] as typeof hosts[number]
+    const { tasks, cut, batch, samples } = raw.describe()
+    const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
+    const admission = host.admit(request)
+    if ('code' in admission) throw new Error(admission.reason)
+    const channels = channelPair(name, hosts[c % hosts.length]?.id ?? '', frame => init.onFrame?.(name, frame))
+    return { name, client, trainer, run: async () => {
+      const served = host.serve(request, channels.host)
+      await client.run(channels.client, admission.step)
+      await served
+    } }
+  }))
+  try {
+    for (const { host } of hosts) host.start()
+    await Promise.all(clients.map(async ({ run }) => { await run() }))
+    const fingerprints: Record<string, string> = {}
+    for (const { name, trainer } of clients) fingerprints[name] = await trainer.fingerprint()
+    for (const { id, trainer } of hosts) fingerprints[id] = await trainer.fingerprint()
+    return { clients: await Promise.all(clients.map(async ({ client }) => await client.report())), rounds, fingerprints, liveTensors }
+  } finally {
+    for (const { host } of hosts) await host.stop('the simulation is over')
+    for (const { trainer } of [...clients, ...hosts]) await trainer.dispose()
+  }
+}

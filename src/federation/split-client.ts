@@ -1,0 +1,223 @@
+/**
+ * A split client's side of training: drives its trainer and one host's frame channel through the steps of a charter, keeps
+ * the local baseline training in the idle half of every exchange, and answers the host's questions about candidates.
+ * Survives its host: `run` throws when the channel dies, and may be called again with another host's channel.
+ */
+import { TypedEventEmitter } from 'main-event'
+import { DeadlineError, ProtocolError } from '../errors.ts'
+import { totalSteps } from '../training/spec.ts'
+import type { Charter } from './charter.ts'
+import type { ClientReport } from '../training/committee.ts'
+import type { ClientTrainer, EvaluationSplit } from '../training/client-trainer.ts'
+import type { Frame, FrameChannel, FrameKind, RoundReport, TaskLoss } from '../backbone/frames.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { Remote } from '../compute/remote.ts'
+
+export interface SplitClientInit {
+  readonly charter: Charter
+  /** Longest silence of a host before it counts as gone, ms; hosts send a sign of life every 3 s. */
+  readonly silenceMs?: number
+  readonly holdoutRows: number
+  readonly testRows: number
+}
+
+export interface SplitClientEvents {
+  'step:done': CustomEvent<{ step: number, losses: readonly TaskLoss[] }>
+  'round:closed': CustomEvent<RoundReport>
+  'host:waiting': CustomEvent<{ reason: string }>
+  'step:skipped': CustomEvent<{ from: number, to: number, reason: string }>
+}
+
+const SILENCE_MS = 10_000
+
+export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
+  readonly #trainer: Remote<ClientTrainer>
+  readonly #init: SplitClientInit
+  #step = 0
+  /** Steps that the local baseline has taken. */
+  #localSteps = 0
+
+  constructor (trainer: Remote<ClientTrainer>, init: SplitClientInit) {
+    super()
+    this.#trainer = trainer
+    this.#init = init
+  }
+
+  get step (): number { return this.#step }
+  get localSteps (): number { return this.#localSteps }
+
+  /** Goes on where a checkpoint ended. */
+  resume (at: { step: number, localSteps: number }): void {
+    this.#step = at.step
+    this.#localSteps = at.localSteps
+  }
+
+  /**
+   * Trains through one host until the charter's last step, then evaluates the federated model on hold-out and test rows.
+   * @param start - the step that the host expects next
+   * @throws {ProtocolError} the channel died or the host broke the protocol; progress is kept, call again elsewhere
+   * @throws {DeadlineError} the host fell silent
+   */
+  async run (channel: FrameChannel, start: number, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const conversation: Conversation = new Conversation(channel, this.#init.silenceMs ?? SILENCE_MS, options.signal, {
+      onEvaluate: async frame => await this.#judge(conversation, frame),
+      onRound: report => this.safeDispatchEvent('round:closed', { detail: report }),
+      onWaiting: reason => this.safeDispatchEvent('host:waiting', { detail: { reason } })
+    })
+    try {
+      this.#step = start
+      const total = totalSteps(this.#init.charter.training)
+      while (this.#step < total) await this.#takeStep(conversation)
+      while (this.#localSteps < total) await this.#trainer.localStep(this.#localSteps++)
+      for (const split of ['holdout', 'test'] as const) await this.#evaluate(conversation, 'final', 'federated', split)
+      await conversation.send({ kind: 'leave', step: this.#step, tensors: [], code: 'done', reason: 'training is complete' })
+    } finally {
+      await conversation.end()
+    }
+  }
+
+  async report (): Promise<ClientReport> { return await this.#trainer.report() }
+
+  async #takeStep (host: Conversation): Promise<void> {
+    const step = this.#step
+    const activations = await this.#trainer.forward(step)
+    await host.send({ kind: 'forward', step, tensors: [{ name: 'activations', tensor: activations }] })
+    if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
+    const features = await host.reply('features')
+    if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
+    const { featureGrads, losses } = await this.#trainer.backward(step, only(features))
+    await host.send({ kind: 'grads', step, tensors: featureGrads, losses })
+    const back = await host.reply('emb-grad')
+    if (back.kind === 'step') return await this.#goTo(back, 'the gradient came too late')
+    const shared = await this.#trainer.finish(step, only(back))
+    if (shared.length > 0) {
+      await host.send({ kind: 'share', step, tensors: shared })
+      await this.#goTo(await host.reply('step'), 'the shared gradient came too late')
+    } else {
+      this.#step++
+    }
+    this.safeDispatchEvent('step:done', { detail: { step, losses } })
+  }
+
+  async #goTo (frame: Frame, reason: string): Promise<void> {
+    if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
+    await this.#trainer.adopt(frame.tensors)
+    this.#step = frame.step
+  }
+
+  /** Answers an EVAL: predictions under the candidate on the private hold-out, then one paired verdict. */
+  async #judge (host: Conversation, frame: Frame): Promise<void> {
+    const candidate = frame.candidate ?? ''
+    await this.#evaluate(host, candidate, candidate, 'holdout', frame.tensors)
+    const score = await this.#trainer.score(candidate)
+    await host.send({ kind: 'eval-result', step: frame.step, ...frame.round === undefined ? {} : { round: frame.round }, candidate, tensors: [], scores: [score] })
+  }
+
+  async #evaluate (host: Conversation, candidate: string, key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
+    const rows = split === 'holdout' ? this.#init.holdoutRows : this.#init.testRows
+    for (let start = 0; start < rows;) {
+      const activations = await this.#trainer.evaluateForward(split, start, units)
+      const features = await host.ask(candidate, activations)
+      await this.#trainer.evaluateFeatures(key, split, start, features, units)
+      start += features.shape[0] as number
+    }
+  }
+}
+
+interface Handlers {
+  readonly onEvaluate: (frame: Frame) => Promise<void>
+  readonly onRound: (report: RoundReport) => void
+  readonly onWaiting: (reason: string) => void
+}
+
+/** Sorts a host's frames into replies, evaluation answers and questions, and watches for silence. */
+class Conversation {
+  readonly #channel: FrameChannel
+  readonly #handlers: Handlers
+  readonly #replies: Frame[] = []
+  readonly #answers = new Map<number, (features: TensorData) => void>()
+  readonly #failed: Promise<never>
+  #fail: (error: Error) => void = () => {}
+  #wake: (() => void) | undefined
+  #questions = 0
+  #judging: Promise<void> = Promise.resolve()
+  #watchdog: NodeJS.Timeout | undefined
+  #ended = false
+
+  constructor (channel: FrameChannel, silenceMs: number, signal: AbortSignal | undefined, handlers: Handlers) {
+    this.#channel = channel
+    this.#handlers = handlers
+    this.#failed = new Promise<never>((_resolve, reject) => { this.#fail = reject })
+    this.#failed.catch(() => undefined)
+    signal?.addEventListener('abort', () => this.#fail(signal.reason as Error), { once: true })
+    if (Number.isFinite(silenceMs)) {
+      this.#watchdog = setTimeout(() => this.#fail(new DeadlineError(`host ${channel.peer} has been silent for ${silenceMs / 1000} s`)), silenceMs)
+    }
+    this.#pump().then(
+      () => this.#fail(new ProtocolError(`host ${channel.peer} closed the channel`)),
+      (error: Error) => this.#fail(error))
+  }
+
+  async send (frame: Frame): Promise<void> {
+    await Promise.race([this.#channel.send(frame), this.#failed])
+  }
+
+  /** The next reply: of this kind, or 'step' where the host moved on. @throws {ProtocolError} anything else */
+  async reply (kind: FrameKind): Promise<Frame> {
+    while (this.#replies.length === 0) {
+      await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
+    }
+    const frame = this.#replies.shift() as Frame
+    if (frame.kind !== kind && frame.kind !== 'step') throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
+    return frame
+  }
+
+  /** Features of evaluation rows under a candidate. */
+  async ask (candidate: string, activations: TensorData): Promise<TensorData> {
+    const question = this.#questions++
+    const answered = new Promise<TensorData>(resolve => this.#answers.set(question, resolve))
+    await this.send({ kind: 'eval-forward', step: question, candidate, tensors: [{ name: 'activations', tensor: activations }] })
+    return await Promise.race([answered, this.#failed])
+  }
+
+  async end (): Promise<void> {
+    this.#ended = true
+    clearTimeout(this.#watchdog)
+    await this.#judging.catch(() => undefined)
+    await this.#channel.close()
+  }
+
+  async #pump (): Promise<void> {
+    for await (const frame of this.#channel.frames) {
+      if (this.#ended) return
+      this.#watchdog?.refresh()
+      switch (frame.kind) {
+        case 'eval':
+          this.#judging = this.#judging.then(async () => await this.#handlers.onEvaluate(frame))
+          this.#judging.catch(error => this.#fail(error as Error))
+          break
+        case 'eval-features':
+          this.#answers.get(frame.step)?.(only(frame))
+          this.#answers.delete(frame.step)
+          break
+        case 'round':
+          if (frame.report !== undefined) this.#handlers.onRound(frame.report)
+          break
+        case 'pause':
+          if (frame.reason !== undefined && frame.reason !== '') this.#handlers.onWaiting(frame.reason)
+          break
+        case 'refused':
+          throw new ProtocolError(frame.reason ?? 'the host refused', { code: frame.code ?? 'ERR_REFUSED' })
+        default:
+          this.#replies.push(frame)
+          this.#wake?.()
+      }
+    }
+  }
+}
+
+function only (frame: Frame): TensorData {
+  const [first] = frame.tensors
+  if (first === undefined || frame.tensors.length !== 1) throw new ProtocolError(`a ${frame.kind} frame carries one tensor, got ${frame.tensors.length}`)
+  return first.tensor
+}
