@@ -91,7 +91,7 @@ function least (d: Row, rows: readonly Row[], norms: readonly number[]): number 
   let lowest = Infinity
   rows.forEach((row, i) => {
     const size = norms[i] as number
-    if (size > 0) lowest = Math.min(lowest, dot(d, row) / (length * size))
+    if (size > 0 && size < Infinity) lowest = Math.min(lowest, dot(d, row) / (length * size))
   })
   return lowest === Infinity ? 0 : lowest
 }

@@ -107,6 +107,7 @@ test('opposite rows leave what is orthogonal to both', (t) => {
 test('zero rows and rows that are not finite bind nothing', (t) => {
   const d = Float32Array.of(1, -1)
   t.deepEqual(coneProject(d, [new Float32Array(2), Float32Array.of(NaN, 1)]).update, d)
+  t.is(minDirectionCosine(d, [new Float32Array(2), Float32Array.of(Infinity, 1), Float32Array.of(1, -1)]), dot(d, d) / norm(d) ** 2)
 })
 
 test('lengths that differ and a direction that is not finite are refused', (t) => {
