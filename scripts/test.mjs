@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: sets up whatever is missing, runs ava on a Node that runs TypeScript, and ends with one line that a machine can
+ * read: `N passed, N failed`. Arguments go to ava: `npm test -- test/data`, `npm test -- --match='*wire*'`.
+ */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { setup } from './setup/index.mjs'
+import { MODULES, ROOT } from './setup/paths.mjs'
+import { TapCounter, formatSummary, verdict } from './test-summary.mjs'
+
+const { ok, node } = await setup()
+const counter = new TapCounter()
+let status = 1
+if (ok) {
+  const ava = spawn(node, [join(MODULES, 'ava', 'entrypoints', 'cli.js'), '--tap', ...process.argv.slice(2)], {
+    cwd: ROOT, stdio: ['inherit', 'pipe', 'inherit']
+  })
+  ava.stdout.setEncoding('utf8').on('data', chunk => {
+    counter.push(chunk)
+    process.stdout.write(chunk)
+  })
+  status = await new Promise(resolve => {
+    ava.on('error', () => resolve(1))
+    ava.on('close', code => resolve(code ?? 1))
+  })
+}
+const result = verdict(counter.end(), status)
+if (result.note !== '') console.log(result.note)
+console.log(formatSummary(result))
+process.exitCode = result.ok ? 0 : 1
