@@ -1,0 +1,13 @@
+/** One rung of the compute ladder: a tfjs backend that loaded, is set, and is ready to multiply. */
+import type * as tfjs from '@tensorflow/tfjs-core'
+
+export type RungName = 'webgpu' | 'tensorflow' | 'wasm' | 'cpu'
+
+export interface Rung {
+  readonly name: RungName
+  /** Ready, with this rung's backend set. One copy of tfjs-core serves every rung, so a process has one rung at a time. */
+  readonly tf: typeof tfjs
+  readonly memoryBytes: number
+  /** The adapter emulates a GPU on the CPU: slower than the rungs below it, so it serves only when asked for by name. */
+  readonly software: boolean
+}
