@@ -1,0 +1,156 @@
+/**
+ * `fmtl-node doctor`: which rung of the compute ladder serves on this machine, how fast it is, why the ones above do not
+ * serve, and what to type next. Every rung is loaded in a process of its own, so a crash is a line in the table.
+ */
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { availableParallelism, freemem, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { Option } from 'commander'
+import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
+import { InvalidParametersError } from '../../src/errors.ts'
+import type { ProbeMessage } from './doctor-probe.ts'
+import type { RungName } from '../../src/backend/ladder.ts'
+import type { Command } from 'commander'
+
+/** tfjs-node takes 1 s to load and 1 s to measure; a machine 30 times slower than that has no use for the rung. */
+const PROBE_TIMEOUT_MS = 60_000
+/** A client with the built-in data peaks at about 400 MB; below twice that the machine will swap. */
+const LOW_MEMORY_BYTES = 800 * 2 ** 20
+
+export interface RungReport {
+  readonly name: RungName
+  readonly loads: boolean
+  readonly gflops: number | null
+  readonly trainStepMs: number | null
+  /** Why it does not serve, or null. */
+  readonly reason: string | null
+}
+
+export interface DoctorReport {
+  /** The rung that serves, or null where none loads. */
+  readonly backend: RungName | null
+  readonly rungs: readonly RungReport[]
+  readonly problems: readonly string[]
+  readonly next: string
+}
+
+export function registerDoctor (program: Command): void {
+  program.command('doctor')
+    .description('show which compute backend serves here, how fast it is, and what to do if a better one is missing')
+    .addOption(new Option('--format <format>', 'output form').choices(['text', 'json']).default('text'))
+    .option('--fix', 'install the native TensorFlow library first')
+    .action(async (options: { format: 'text' | 'json', fix?: boolean }) => {
+      if (options.fix === true) await installNative()
+      const report = await examine(preferred())
+      process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : table(report))
+      if (report.backend == null) process.exitCode = 1
+    })
+}
+
+function preferred (): RungName | undefined {
+  const name = process.env.FMTL_BACKEND
+  if (name == null || name === '') return undefined
+  if (isRungName(name)) return name
+  throw new InvalidParametersError(`FMTL_BACKEND is '${name}', not one of ${RUNGS.join(', ')}`)
+}
+
+/** @param prefer - the ladder starts here, and a software GPU asked for by name serves */
+export async function examine (prefer?: RungName): Promise<DoctorReport> {
+  const rungs: RungReport[] = []
+  let backend: RungName | null = null
+  for (const name of RUNGS) { // one after the other: they would share the cores
+    const found = await probeInChild(name)
+    if (!found.loads) {
+      rungs.push({ name, loads: false, gflops: null, trainStepMs: null, reason: withoutPrefix(name, found.reason) })
+      continue
+    }
+    const idle = idleReason(name, found.software, prefer)
+    if (idle == null) backend ??= name
+    rungs.push({ name, loads: true, gflops: round(found.result.gflops), trainStepMs: round(found.result.trainStepMs), reason: idle })
+  }
+  return { backend, rungs, ...advise(backend, rungs) }
+}
+
+/** Why a rung that loads is passed over, or null. */
+function idleReason (name: RungName, software: boolean, prefer: RungName | undefined): string | null {
+  if (prefer != null && RUNGS.indexOf(name) < RUNGS.indexOf(prefer)) return `FMTL_BACKEND asks for ${prefer}`
+  if (software && name !== prefer) return `its only adapter is software; FMTL_BACKEND=${name} uses it nevertheless`
+  return null
+}
+
+async function probeInChild (name: RungName): Promise<ProbeMessage> {
+  const child = fork(fileURLToPath(new URL('./doctor-probe.ts', import.meta.url)), [name], {
+    // Native libraries talk on both outputs; the report must stay one line of JSON.
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3' }
+  })
+  let message: ProbeMessage | undefined
+  let late = false
+  child.on('message', received => { message = received as ProbeMessage })
+  const timer = setTimeout(() => {
+    late = true
+    child.kill('SIGKILL')
+  }, PROBE_TIMEOUT_MS)
+  const [code, signal] = await once(child, 'close') as [number | null, NodeJS.Signals | null]
+  clearTimeout(timer)
+  if (message != null) return message
+  if (late) return { loads: false, reason: `no answer within ${PROBE_TIMEOUT_MS / 1000} s` }
+  return { loads: false, reason: `its library ends the process (${signal ?? `exit status ${code}`})` }
+}
+
+function advise (backend: RungName | null, rungs: readonly RungReport[]): Pick<DoctorReport, 'problems' | 'next'> {
+  const problems: string[] = []
+  const native = rungs.find(rung => rung.name === 'tensorflow')
+  if (native?.loads === false) problems.push(`tensorflow does not load: ${native.reason}`)
+  if (backend == null) problems.push('no compute backend loads')
+  if (totalmem() < LOW_MEMORY_BYTES) problems.push(`only ${mebibytes(totalmem())} MiB of memory`)
+  if (backend == null) return { problems, next: 'npm run setup' }
+  // No problem where a GPU does the work.
+  if (native?.loads === false && backend !== 'webgpu') return { problems, next: 'fmtl-node doctor --fix' }
+  return { problems, next: 'fmtl-node testnet up' }
+}
+
+async function installNative (): Promise<void> {
+  const script = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url))
+  // Its progress goes to stderr; whether it helped is what the probes find.
+  const child = spawn(process.execPath, [script, '--native'], { stdio: ['ignore', 2, 2] })
+  await once(child, 'close')
+}
+
+function table (report: DoctorReport): string {
+  const rows = report.rungs.map(rung => [
+    rung.name === report.backend ? '>' : '',
+    rung.name,
+    rung.loads ? 'yes' : 'no',
+    rung.gflops?.toFixed(1) ?? '-',
+    rung.trainStepMs?.toFixed(2) ?? '-',
+    rung.name === report.backend ? 'serves' : rung.reason ?? 'ready; a better one serves'
+  ])
+  const cells = [['', 'backend', 'loads', 'GFLOPS', 'train step ms', ''], ...rows]
+  const widths = [0, 1, 2, 3, 4].map(column => Math.max(...cells.map(row => row[column]?.length ?? 0)))
+  const isNumber = (column: number): boolean => column === 3 || column === 4
+  const lines = cells.map(row => row.map((cell, column) =>
+    isNumber(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+  return [
+    ...lines,
+    '',
+    `Node ${process.version}, ${availableParallelism()} CPU cores, ${mebibytes(freemem())} of ${mebibytes(totalmem())} MiB memory free`,
+    ...report.problems.map(problem => `problem: ${problem}`),
+    `next: ${report.next}`,
+    ''
+  ].join('\n')
+}
+
+/** The table names the rung already. */
+function withoutPrefix (name: RungName, reason: string): string {
+  return reason.replace(`${name} does not load: `, '')
+}
+
+function round (value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+function mebibytes (bytes: number): number {
+  return Math.round(bytes / 2 ** 20)
+}
