@@ -1,0 +1,8 @@
+export { DEFAULT_CANDIDATE, DEFAULT_ERRORS, serve } from './serve.ts'
+export { DIVERSITIES, Objectives } from './objectives.ts'
+export { crowding, dominates, nonDominatedFronts, paretoFront, searchFront } from './nsga2.ts'
+export { selectEnsemble } from './select.ts'
+export type { ServeCandidate, ServeDecision, ServeInit, ServeRow } from './serve.ts'
+export type { Bench, Combination, Diversity } from './objectives.ts'
+export type { SearchInit, Subset } from './nsga2.ts'
+export type { BenchModel, ModelBench, SelectInit, Selection } from './select.ts'
