@@ -9,6 +9,7 @@ import { channelPair } from '../backbone/memory-channel.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { charterHash } from './charter.ts'
+import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
@@ -75,7 +76,11 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
-    const channels = channelPair(name, hosts[c % hosts.length]?.id ?? '', frame => init.onFrame?.(name, frame))
+    const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
+    const channels = channelPair(name, hosts[c % hosts.length]?.id ?? '', frame => {
+      guard(frame)
+      init.onFrame?.(name, frame)
+    })
     return { name, client, trainer, run: async () => {
       const served = host.serve(request, channels.host)
       await client.run(channels.client, admission.step)

@@ -3,7 +3,7 @@
  * (src/models), differentiated once (./gradients.ts), then run by an executor of the backend that serves. Nothing here
  * computes; the same description can be interpreted operation by operation or compiled as a whole.
  *
- * Sizes are numbers or symbols: 'B' rows, 'N' tokens, and products of them such as 'B*N'.
+ * Sizes are numbers or symbols: 'B' rows, 'N' tokens, and products such as 'B*N' or 'B*16'.
  */
 import { InvalidParametersError } from '../errors.ts'
 
@@ -137,7 +137,7 @@ export function resolveShape (shape: Shape, sizes: ReadonlyMap<string, number>):
     if (typeof dim === 'number') return dim
     let product = 1
     for (const symbol of dim.split('*')) {
-      const size = sizes.get(symbol)
+      const size = sizes.get(symbol) ?? (/^\d+$/.test(symbol) ? Number(symbol) : undefined)
       if (size === undefined) throw new InvalidParametersError(`graph: size of ${symbol} is not known from the inputs`)
       product *= size
     }

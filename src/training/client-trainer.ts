@@ -8,6 +8,7 @@
  */
 import { drawBatch } from './batches.ts'
 import { ClientParts, sumTensors } from './client-parts.ts'
+import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, LocalTrainer, joinRows } from './local-trainer.ts'
 import { InvalidParametersError, ProtocolError, ShapeMismatchError } from '../errors.ts'
@@ -54,6 +55,7 @@ export class ClientTrainer {
   readonly #committee: Committee
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
+  readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
   #open: OpenStep | undefined
 
@@ -88,10 +90,12 @@ export class ClientTrainer {
     this.#abandon()
     const { batch: size, shift } = this.#charter.training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
+    this.#guard.protect('the raw rows of a batch', batch.x)
+    for (const [task, y] of Object.entries(batch.y)) this.#guard.protect(`the labels of ${task}`, y)
     const embedded = await this.#parts.embed(batch)
     const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
     this.#open = { step, batch, embedded, activationMask, headGradients: new Map() }
-    return masked(embedded.activations, activationMask)
+    return this.#release('activations', masked(embedded.activations, activationMask))
   }
 
   /**
@@ -105,14 +109,17 @@ export class ClientTrainer {
     const pass = await this.#parts.passHeads(masked(features, mask), open.batch)
     open.headGradients = pass.gradients
     for (const unit of this.#heads()) {
-      if (!this.#shared.has(unit.name)) unit.learn(pass.gradients.get(unit.name) as Float32Array, step)
+      if (this.#shared.has(unit.name)) continue
+      const gradient = pass.gradients.get(unit.name) as Float32Array
+      this.#guard.protect(`the gradient of ${unit.name}`, gradient)
+      this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
+      unit.learn(gradient, step)
     }
     const featureGrads = pass.featureGrads.map(({ name, tensor }) => ({ name, tensor: masked(tensor, mask) }))
     const perTask = this.#charter.projection.unit === 'task'
-    return {
-      featureGrads: perTask ? featureGrads : [{ name: 'client', tensor: sumTensors(featureGrads.map(grad => grad.tensor)) }],
-      losses: pass.losses
-    }
+    const outgoing = perTask ? featureGrads : [{ name: 'client', tensor: sumTensors(featureGrads.map(grad => grad.tensor)) }]
+    for (const { name, tensor } of outgoing) this.#release(name, tensor)
+    return { featureGrads: outgoing, losses: pass.losses }
   }
 
   /** Closes the step: the embedder learns, or its gradient is handed out where the charter shares it. */
@@ -127,6 +134,7 @@ export class ClientTrainer {
     for (const unit of this.#heads()) {
       if (this.#shared.has(unit.name)) outgoing.push(flat(unit.name, open.headGradients.get(unit.name) as Float32Array))
     }
+    for (const { name, tensor } of outgoing) this.#release(name, tensor)
     return outgoing
   }
 
@@ -144,8 +152,9 @@ export class ClientTrainer {
   async evaluateForward (split: EvaluationSplit, start: number, units: readonly NamedTensor[] = []): Promise<TensorData> {
     const rows = this.#data[split]
     const count = Math.min(EVALUATION_ROWS, rows.count - start)
-    return await this.#with(units, async () =>
+    const activations = await this.#with(units, async () =>
       await this.#parts.embedRows(rows, elements(this.#data.input.shape), start, count))
+    return this.#release('activations', activations)
   }
 
   /** Features of those rows; collects predictions under `key`. @returns rows still to come, 0 when the split is complete */
@@ -215,6 +224,12 @@ export class ClientTrainer {
     this.#abandon()
     this.#parts.dispose()
     for (const local of this.#locals) local.dispose()
+  }
+
+  /** Everything that leaves this trainer for the network passes here. */
+  #release (name: string, tensor: TensorData): TensorData {
+    this.#guard.check(name, tensor.data)
+    return tensor
   }
 
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }

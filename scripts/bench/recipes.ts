@@ -1,0 +1,145 @@
+/**
+ * Measures the recipes of the README: one simulated consortium per seed and variant, every figure from test rows that no
+ * choice looked at. Prints one JSON row per run; `--out` keeps them with a Markdown table.
+ *
+ *     node scripts/bench/recipes.ts --data ../shared/data/digits --seeds 50,51,52 --variants base,one-host --out scripts/bench/results/digits
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, basename } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createCharter } from '../../src/federation/charter.ts'
+import { createEagerBackend } from '../../src/backend/eager.ts'
+import { loadBestRung } from '../../src/backend/ladder.ts'
+import { openDataset } from '../../src/data/open.ts'
+import { simulate } from '../../src/federation/simulator.ts'
+import { deriveSeed } from '../../src/random.ts'
+import type { CharterOptions } from '../../src/federation/charter.ts'
+import type { ClientReport } from '../../src/training/committee.ts'
+import type { DatasetOptions } from '../../src/data/dataset.ts'
+
+interface Variant {
+  readonly hosts?: number
+  readonly differentInit?: boolean
+  readonly tasks?: readonly string[]
+  readonly charter?: Partial<CharterOptions>
+}
+
+const VARIANTS: Readonly<Record<string, Variant>> = {
+  base: {},
+  'merge-all': { charter: { merge: { mode: 'all' } } },
+  'never-meet': { charter: { merge: { mode: 'none' } } },
+  'one-host': { hosts: 1 },
+  'different-init': { differentInit: true },
+  mean: { charter: { projection: { rule: 'mean', strict: 'off' } } },
+  'strict-update': { charter: { projection: { strict: 'update' } } },
+  'per-task': { charter: { projection: { unit: 'task' } } },
+  canary: { tasks: ['pose', 'eyes', 'expression'] }
+}
+
+interface Row {
+  readonly data: string
+  readonly variant: string
+  readonly seed: number
+  readonly seconds: number
+  readonly clients: readonly ClientReport[]
+}
+
+const { values } = parseArgs({
+  options: {
+    data: { type: 'string' },
+    seeds: { type: 'string', default: '50,51,52' },
+    variants: { type: 'string', default: 'base' },
+    hosts: { type: 'string', default: '2' },
+    rows: { type: 'string' },
+    model: { type: 'string', default: '{}' },
+    training: { type: 'string', default: '{}' },
+    out: { type: 'string' }
+  }
+})
+if (values.data === undefined) throw new Error('--data PATH|NAME is missing')
+
+const rung = await loadBestRung()
+const backend = createEagerBackend(rung)
+const rows: Row[] = []
+for (const name of values.variants.split(',')) {
+  const variant = VARIANTS[name]
+  if (variant === undefined) throw new Error(`no variant ${name}; known: ${Object.keys(VARIANTS).join(', ')}`)
+  for (const seed of values.seeds.split(',').map(Number)) rows.push(await measure(name, variant, seed))
+}
+const table = summarise(rows)
+process.stdout.write(table)
+if (values.out !== undefined) {
+  mkdirSync(dirname(values.out), { recursive: true })
+  writeFileSync(`${values.out}.json`, `[\n${rows.map(row => JSON.stringify(row)).join(',\n')}\n]\n`)
+  writeFileSync(`${values.out}.md`, table)
+}
+
+async function measure (name: string, variant: Variant, seed: number): Promise<Row> {
+  const data = values.data as string
+  const options: DatasetOptions = {
+    seed,
+    ...variant.tasks === undefined ? {} : { tasks: variant.tasks },
+    ...values.rows === undefined ? {} : { rows: Number(values.rows) }
+  }
+  const dataset = await openDataset(data, options)
+  const charter = createCharter({
+    name: 'recipes',
+    seed,
+    input: dataset.input,
+    tasks: dataset.tasks,
+    ...variant.charter,
+    model: { ...dataset.recipe.model, ...JSON.parse(values.model) as object },
+    training: { ...dataset.recipe.training, ...JSON.parse(values.training) as object }
+  })
+  const hosts = variant.hosts ?? Number(values.hosts)
+  const startedAt = performance.now()
+  const result = await simulate({
+    charter,
+    dataset,
+    backend,
+    hosts: Array.from({ length: hosts }, (_, i) => `host-${i}`),
+    clients: dataset.clientIds.map((_, i) => `client-${i}`),
+    control: true,
+    ...variant.differentInit === true ? { partsSeed: (client: string) => deriveSeed(seed, 'different', client) } : {}
+  })
+  const row: Row = { data: basename(data), variant: name, seed, seconds: (performance.now() - startedAt) / 1000, clients: result.clients }
+  const means = summary([row])
+  const conflicts = result.rounds.reduce((sum, round) => sum + round.conflictPairs, 0) / Math.max(1, result.rounds.reduce((sum, round) => sum + round.pairs, 0))
+  process.stderr.write(`${row.data} ${name} seed ${seed}: local ${means.local} federated ${means.federated} ensemble ${means.ensemble} served ${means.served} two locals ${means.twoLocals}; conflicts ${conflicts.toFixed(2)}, ${row.seconds.toFixed(1)} s\n`)
+  return row
+}
+
+/** Mean over clients and tasks, higher is better (errors are negated), as text with three places. */
+function summary (of: readonly Row[], pick: (client: ClientReport, task: string) => boolean = () => true): Record<string, string> {
+  const totals: Record<string, number[]> = {}
+  for (const row of of) {
+    for (const client of row.clients) {
+      for (const task of client.tasks) {
+        if (!pick(client, task.id)) continue
+        for (const [candidate, score] of Object.entries(task.scores)) (totals[candidate] ??= []).push(score.value)
+      }
+    }
+  }
+  return Object.fromEntries(Object.entries(totals).map(([candidate, list]) => [candidate, (list.reduce((a, b) => a + b, 0) / list.length).toFixed(4)]))
+}
+
+function summarise (all: readonly Row[]): string {
+  const columns = ['local', 'twoLocals', 'federated', 'ensemble', 'served']
+  const lines = [`| data | variant | seeds | slice | ${columns.join(' | ')} | fed - local by seed | ens - local by seed |`, `|${' --- |'.repeat(columns.length + 6)}`]
+  const add = (variant: string, slice: string, of: readonly Row[], pick?: (client: ClientReport, task: string) => boolean): void => {
+    const means = summary(of, pick)
+    const gain = (candidate: string): string => of.map(row => {
+      const one = summary([row], pick)
+      return (Number(one[candidate]) - Number(one.local)).toFixed(3)
+    }).join(' ')
+    lines.push(`| ${of[0]?.data} | ${variant} | ${of.map(row => row.seed).join(' ')} | ${slice} | ${columns.map(column => means[column]).join(' | ')} | ${gain('federated')} | ${gain('ensemble')} |`)
+  }
+  for (const variant of new Set(all.map(row => row.variant))) {
+    const of = all.filter(row => row.variant === variant)
+    const first = of[0] as Row
+    add(variant, '**all**', of)
+    for (const task of new Set(first.clients.flatMap(client => client.tasks.map(entry => entry.id)))) add(variant, task, of, (_, id) => id === task)
+    for (const client of first.clients) add(variant, client.client, of, ({ client: id }) => id === client.client)
+  }
+  return `${lines.join('\n')}\n`
+}
