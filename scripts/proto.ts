@@ -23,7 +23,7 @@ function erasable (code: string): string {
   for (const statement of file.statements) {
     if (ts.isImportDeclaration(statement)) continue
     if (ts.isInterfaceDeclaration(statement)) {
-      parts.push(statement.getText())
+      parts.push(statement.getText().replaceAll('Uint8Array<ArrayBuffer>', 'Uint8Array'))
     } else if (ts.isModuleDeclaration(statement)) {
       parts.push(codecOf(statement))
     } else {

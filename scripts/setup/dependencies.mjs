@@ -16,8 +16,8 @@ export async function installDependencies () {
   say('npm packages: installing')
   const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   let result = await run(NPM, ['ci', ...flags], { cwd: ROOT, label: 'npm ci' })
-  if (!result.ok) {
-    say(`npm packages: npm ci failed (${result.reason}); trying npm install`)
+  if (!result.ok && /\bEUSAGE\b/.test(result.output)) { // npm's code for a lockfile that is missing or older than package.json
+    say('npm packages: the lockfile does not fit package.json; trying npm install')
     result = await run(NPM, ['install', ...flags], { cwd: ROOT, label: 'npm install' })
   }
   if (!result.ok) {

@@ -1,6 +1,6 @@
 /** The steps of setup in order, once at a time, skipped when the record of the last one still holds. */
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { installDependencies, installNode } from './dependencies.mjs'
 import { say } from './log.mjs'
@@ -29,7 +29,6 @@ async function install () {
   const node = await installNode()
   if (node == null) return { ok: false, node: process.execPath }
   const tensorflow = await installTensorFlow(node)
-  linkCommand()
   writeFileSync(STAMP, JSON.stringify({ lock: lockHash(), platform: PLATFORM, node, tensorflow, missing: missingTools() }, undefined, 2))
   say('done')
   return { ok: true, node }
@@ -47,7 +46,8 @@ async function recorded (verbose) {
   if (lock !== lockHash() || platform !== PLATFORM || !existsSync(node)) return undefined
   if (!isTensorFlowInPlace()) {
     if (tensorflow.ok || missing.join() !== missingTools().join()) return undefined // the cache went, or a tool came
-    say(`TensorFlow: not available, computing with WebAssembly: ${tensorflow.reason} (to try again: npm run setup -- --native)`)
+    const retry = missing.length > 0 ? '' : ' (to try again: npm run setup -- --native)'
+    say(`TensorFlow: not available, computing with WebAssembly: ${tensorflow.reason}${retry}`)
   } else if (verbose) {
     say('everything is in place')
   }
@@ -57,13 +57,6 @@ async function recorded (verbose) {
 function lockHash () {
   const file = join(ROOT, 'package-lock.json')
   return existsSync(file) ? createHash('sha256').update(readFileSync(file)).digest('hex') : ''
-}
-
-/** `npx fmtl-node` in the checkout finds the command here at once, instead of installing the checkout into npx's cache. */
-function linkCommand () {
-  const link = join(MODULES, '.bin', 'fmtl-node')
-  if (process.platform === 'win32' || lstatSync(link, { throwIfNoEntry: false }) != null) return
-  symlinkSync(join('..', '..', 'node', 'bin.mjs'), link)
 }
 
 /** Two terminals may start at once, and npm must not run twice in one folder. The lock holds its owner's process id. */

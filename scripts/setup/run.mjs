@@ -76,9 +76,9 @@ function cleanEnvironment () {
   return { ...process.env, PATH: path }
 }
 
-/** The last line that names an error, else the last line. */
+/** The last line that states an error, else the last line at all. */
 function reasonIn (output) {
-  const lines = output.split('\n').map(line => line.trim()).filter(line => line !== '' && !/complete log of this run|^npm (notice|warn)/i.test(line))
-  const line = lines.findLast(text => /error|no module|not found|cannot|failed/i.test(text)) ?? lines.at(-1) ?? ''
-  return line.slice(0, 200)
+  const lines = output.split('\n').map(line => line.replace(/^npm (error|ERR!)/, '').trim()).filter(line => line !== '' && !line.startsWith('A complete log'))
+  const line = lines.findLast(text => /error: |no module named|no space left/i.test(text)) ?? lines.at(-1) ?? ''
+  return line.replace(/^\w*error: /i, '').slice(0, 200)
 }

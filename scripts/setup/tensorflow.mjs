@@ -179,7 +179,7 @@ async function download ({ name, tag, sha256 }, to) {
     }
     reason ||= result.reason
   }
-  throw new Error(/no module named pip/i.test(reason) ? `missing pip; ${advice(['pip'])}` : `pip download failed: ${reason}`)
+  throw new Error(/no module named pip/i.test(reason) ? `missing pip; ${advice(['pip'])}` : `pip download failed (is a package index reachable?): ${reason}`)
 }
 
 async function compile (dir, out) {
