@@ -23,7 +23,10 @@ export interface Rows {
   readonly x: Float32Array
   /** task id -> count x positions x targets. */
   readonly y: Readonly<Record<string, Float32Array>>
-  /** Index of each row in its source, for `predict` and for the audit of splits. */
+  /**
+   * Index of each row in its source, for `predict` and for the audit of splits. Where a partition pools several
+   * sites' files, rows are numbered over all of them.
+   */
   readonly source: Int32Array
 }
 
@@ -49,16 +52,19 @@ export interface Recipe {
 
 export interface DatasetOptions {
   readonly seed: number
-  /** Number of clients; default: the natural ones. */
+  /**
+   * Number of clients; default: the natural ones. By site: the first ones, or a multiple of them, which divides each
+   * into shards.
+   */
   readonly clients?: number
   /** Task ids to load; default: the recipe's. */
   readonly tasks?: readonly string[]
-  /** Training rows (with hold-out) per client, drawn by seed; default: the recipe's, else all. */
+  /** Training rows (with hold-out) per client, drawn by seed, or all where there are fewer; default: the recipe's, else all. */
   readonly rows?: number
   /** Share of a client's training rows kept as hold-out. */
   readonly holdout?: number
   readonly partition?: 'by-site' | 'iid' | 'dirichlet'
-  /** Dirichlet concentration. */
+  /** Dirichlet concentration over the first class task. Default 0.5. */
   readonly alpha?: number
 }
 

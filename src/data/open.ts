@@ -11,6 +11,7 @@ import { fileError } from './readers/bytes.ts'
 import { openScenes } from './scenes.ts'
 import { DataError, InvalidParametersError } from '../errors.ts'
 import type { Dataset, DatasetOptions } from './dataset.ts'
+import type { Manifest, ScenesManifest } from './manifest.ts'
 
 export const MANIFEST_FILE = 'fmtl.yaml'
 const BUILT_IN = fileURLToPath(new URL('./manifests/', import.meta.url))
@@ -21,10 +22,15 @@ const BUILT_IN = fileURLToPath(new URL('./manifests/', import.meta.url))
  */
 export async function openDataset (pathOrName: string, options: DatasetOptions): Promise<Dataset> {
   checkOptions(options)
-  if (pathOrName === 'scenes') return openScenes({ name: 'scenes', scenes: {} }, options)
-  const { manifestPath, folder } = await locate(pathOrName)
-  const manifest = await readManifest(manifestPath)
+  const { manifest, folder } = await findManifest(pathOrName)
   return 'scenes' in manifest ? openScenes(manifest, options) : await openFiles(manifest, folder, options)
+}
+
+/** @throws {DataError} */
+export async function findManifest (pathOrName: string): Promise<{ manifest: Manifest | ScenesManifest, folder: string }> {
+  if (pathOrName === 'scenes') return { manifest: { name: 'scenes', scenes: {} }, folder: '.' }
+  const { manifestPath, folder } = await locate(pathOrName)
+  return { manifest: await readManifest(manifestPath), folder }
 }
 
 async function locate (path: string): Promise<{ manifestPath: string, folder: string }> {

@@ -41,7 +41,9 @@ export function takeShare (n: number, share: number, { random, stratum, unit }: 
     for (const i of random.permutation(members.length)) {
       if (taken.size >= goal) break
       const rows = members[i] as number[]
-      if (taken.size + rows.length < n) for (const row of rows) taken.add(row)
+      const after = taken.size + rows.length
+      // a large unit is passed over where leaving it out comes closer
+      if (after < n && (after - goal <= goal - taken.size || taken.size === 0)) for (const row of rows) taken.add(row)
     }
   }
   return sides(n, taken)

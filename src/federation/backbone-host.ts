@@ -10,6 +10,7 @@ import { TypedEventEmitter } from 'main-event'
 import { RoundLog } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
+import { Random, deriveSeed } from '../random.ts'
 import { charterHash } from './charter.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
@@ -149,7 +150,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async serve (request: AttachRequest, channel: FrameChannel): Promise<string> {
     const { client } = request
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
-    const session: Session = { client, request, channel, expected: false, complete: false, early: undefined, losses: [] }
+    const session: Session = { client, request, channel, expected: true, complete: false, early: undefined, losses: [] }
     this.#sessions.set(client, session)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
     this.#known.add(client)
@@ -360,6 +361,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       own,
       others,
       trainer: this.#trainer,
+      random: new Random(deriveSeed(charter.seed, 'merge', id, round)),
       evaluate: async candidates => await this.#ballotOn(round, candidates)
     })
     for (const delta of deltas) if (decision.merged.includes(delta.host)) this.#merged[delta.host] = delta.round

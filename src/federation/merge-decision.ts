@@ -7,6 +7,7 @@
 import { selectDeltas } from '../merging/selection.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { Random } from '../random.ts'
 import type { Remote } from '../compute/remote.ts'
 
 export interface MergeSituation {
@@ -14,6 +15,9 @@ export interface MergeSituation {
   readonly own: DeltaEntry
   readonly others: ReadonlyArray<DeltaEntry & { readonly staleness: number }>
   readonly trainer: Remote<HostTrainer>
+  /** For a search among many hosts' deltas. */
+  readonly random: Random
+  /** Verdicts of the attached clients: paired with 'anchor', the round's start; that on 'merged' with 'own'. */
   readonly evaluate: (candidates: readonly string[]) => Promise<readonly CandidateScore[]>
 }
 
@@ -22,30 +26,33 @@ export interface MergeDecision {
   readonly reason: string
 }
 
-export async function chooseMerge ({ mode, own, others, trainer, evaluate }: MergeSituation): Promise<MergeDecision> {
+export async function chooseMerge ({ mode, own, others, trainer, random, evaluate }: MergeSituation): Promise<MergeDecision> {
   await trainer.propose('own')
   if (mode === 'all') {
     const rejected = await trainer.proposeMerge('merged', [own, ...others])
     await trainer.accept('merged')
     return { merged: [own.id, ...others.map(other => other.id)].sort(), reason: ['all hosts by charter', ...rejected].join('; ') }
   }
+  await trainer.propose('anchor', {})
   for (const other of others) await trainer.propose(other.id, other.units)
-  const scores = await evaluate(['own', ...others.map(other => other.id)])
-  const lossOf = (candidate: string): number => meanOf(scores.filter(score => score.candidate === candidate).map(score => score.loss))
-  const ownLoss = lossOf('own')
-  const strength = (candidate: string): number => (ownLoss - lossOf(candidate)) / ownLoss
+  const scores = await evaluate(['anchor', 'own', ...others.map(other => other.id)])
+  const strengthOf = (candidate: string): number => {
+    const { difference, standardError, loss } = pool(scores.filter(score => score.candidate === candidate))
+    // Optimistic by one standard error: a delta is left out on evidence against it, not for want of evidence.
+    return (standardError - difference) / (loss - difference)
+  }
   const choice = selectDeltas({
-    own: own.id,
+    random,
     candidates: [
-      { id: own.id, strength: 0, delta: own.units, weight: own.weight, staleness: 0 },
-      ...others.map(other => ({ id: other.id, strength: strength(other.id), delta: other.units, weight: other.weight, staleness: other.staleness }))
+      { id: own.id, strength: strengthOf('own'), delta: own.units, weight: own.weight, staleness: 0, own: true },
+      ...others.map(other => ({ id: other.id, strength: strengthOf(other.id), delta: other.units, weight: other.weight, staleness: other.staleness }))
     ]
   })
-  const chosen = choice.chosen.flatMap(({ id, weight }) => {
+  const chosen = choice.ids.flatMap((id, i) => {
     const entry = [own, ...others].find(candidate => candidate.id === id)
-    return entry === undefined ? [] : [{ ...entry, weight }]
+    return entry === undefined ? [] : [{ id, units: entry.units, weight: choice.weights[i] as number }]
   })
-  if (chosen.length === 1 && chosen[0]?.id === own.id) {
+  if (chosen.every(entry => entry.id === own.id)) {
     await trainer.accept('own')
     return { merged: [own.id], reason: choice.reason }
   }
@@ -60,17 +67,17 @@ export async function chooseMerge ({ mode, own, others, trainer, evaluate }: Mer
   }
 }
 
-/** Mean paired difference over clients, each counting once, and its standard error. */
-function pool (scores: readonly CandidateScore[]): { difference: number, standardError: number } {
+/** Mean loss and mean paired difference over clients, each counting once, and the difference's standard error. */
+function pool (scores: readonly CandidateScore[]): { loss: number, difference: number, standardError: number } {
   const usable = scores.filter(score => Number.isFinite(score.difference))
-  if (usable.length === 0) return { difference: 0, standardError: 0 }
+  if (usable.length === 0) return { loss: 1, difference: 0, standardError: 0 }
   return {
+    loss: meanOf(usable.map(score => score.loss)),
     difference: meanOf(usable.map(score => score.difference)),
     standardError: Math.sqrt(usable.reduce((sum, score) => sum + score.standardError ** 2, 0)) / usable.length
   }
 }
 
 function meanOf (values: readonly number[]): number {
-  const usable = values.filter(Number.isFinite)
-  return usable.length === 0 ? Number.NaN : usable.reduce((sum, value) => sum + value, 0) / usable.length
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }

@@ -70,9 +70,9 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const partsSeed = init.partsSeed?.(id)
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
-    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: data.holdout.count, testRows: data.test.count })
     const { host } = hosts[c % hosts.length] as typeof hosts[number]
-    const { tasks, cut, batch, samples } = raw.describe()
+    const { tasks, cut, batch, samples, sharedUnits } = raw.describe()
+    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)

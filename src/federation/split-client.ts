@@ -19,6 +19,8 @@ export interface SplitClientInit {
   readonly silenceMs?: number
   readonly holdoutRows: number
   readonly testRows: number
+  /** Units that the charter averages; their values come from the host before the first step. */
+  readonly sharedUnits: readonly string[]
 }
 
 export interface SplitClientEvents {
@@ -66,6 +68,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     })
     try {
       this.#step = start
+      if (this.#init.sharedUnits.length > 0) await this.#goTo(await conversation.reply('step', start), '')
       const total = totalSteps(this.#init.charter.training)
       while (this.#step < total) await this.#takeStep(conversation)
       while (this.#localSteps < total) await this.#trainer.localStep(this.#localSteps++)
@@ -83,16 +86,16 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     const activations = await this.#trainer.forward(step)
     await host.send({ kind: 'forward', step, tensors: [{ name: 'activations', tensor: activations }] })
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
-    const features = await host.reply('features')
+    const features = await host.reply('features', step)
     if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
     const { featureGrads, losses } = await this.#trainer.backward(step, only(features))
     await host.send({ kind: 'grads', step, tensors: featureGrads, losses })
-    const back = await host.reply('emb-grad')
+    const back = await host.reply('emb-grad', step)
     if (back.kind === 'step') return await this.#goTo(back, 'the gradient came too late')
     const shared = await this.#trainer.finish(step, only(back))
     if (shared.length > 0) {
       await host.send({ kind: 'share', step, tensors: shared })
-      await this.#goTo(await host.reply('step'), 'the shared gradient came too late')
+      await this.#goTo(await host.reply('step', step), 'the shared gradient came too late')
     } else {
       this.#step++
     }
@@ -162,12 +165,17 @@ class Conversation {
     await Promise.race([this.#channel.send(frame), this.#failed])
   }
 
-  /** The next reply: of this kind, or 'step' where the host moved on. @throws {ProtocolError} anything else */
-  async reply (kind: FrameKind): Promise<Frame> {
-    while (this.#replies.length === 0) {
-      await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
+  /**
+   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped.
+   * @throws {ProtocolError} anything else
+   */
+  async reply (kind: FrameKind, step: number): Promise<Frame> {
+    let frame: Frame | undefined
+    while (frame === undefined) {
+      frame = this.#replies.shift()
+      if (frame === undefined) await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
+      else if (frame.kind !== 'step' && frame.step < step) frame = undefined
     }
-    const frame = this.#replies.shift() as Frame
     if (frame.kind !== kind && frame.kind !== 'step') throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
     return frame
   }

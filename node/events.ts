@@ -1,0 +1,26 @@
+/**
+ * Everything a node tells about itself, one object each: what the testnet gathers, `--format json` prints line by line and
+ * the terminal view draws. Field names are stable.
+ */
+import type { ClientReport } from '../src/training/committee.ts'
+import type { RoundReport } from '../src/backbone/frames.ts'
+
+export type NodeEvent =
+  /** The node listens and its compute worker is up. */
+  | { readonly type: 'node:started', readonly node: string, readonly peer: string, readonly pid: number, readonly roles: ReadonlyArray<'host' | 'client'>, readonly roleReason: string, readonly addresses: readonly string[], readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
+  | { readonly type: 'host:ready', readonly node: string, readonly samplesPerSecond: number, readonly memoryBytes: number, readonly parameters: number }
+  | { readonly type: 'client:ready', readonly node: string, readonly tasks: readonly string[], readonly samples: { readonly train: number, readonly holdout: number, readonly test: number } }
+  | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly step: number }
+  | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }
+  /** Why nothing moves right now; sent when the reason changes. */
+  | { readonly type: 'waiting', readonly node: string, readonly reason: string }
+  /** A host's step clock, at most a few times a second. Losses are means over the clients of a task. */
+  | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>> }
+  | { readonly type: 'step:skipped', readonly node: string, readonly from: number, readonly to: number, readonly reason: string }
+  | { readonly type: 'round', readonly node: string, readonly report: RoundReport }
+  | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
+  | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
+  /** Resource use; peaks since the start. */
+  | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly bytesSent: number, readonly bytesReceived: number }
+  | { readonly type: 'error', readonly node: string, readonly code: string, readonly message: string, readonly next?: string }
+  | { readonly type: 'node:stopped', readonly node: string, readonly exitCode: number, readonly reason: string }
