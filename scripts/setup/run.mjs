@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { recordChild } from './lock.mjs'
 import { say } from './log.mjs'
 import { MODULES } from './paths.mjs'
 
@@ -25,6 +26,7 @@ export function run (command, args, { label, cwd, env, timeoutMs = 600_000, stuc
     const child = spawn(command, args, {
       cwd, stdio: ['ignore', 'pipe', 'pipe'], shell: WINDOWS && command.endsWith('.cmd'), detached: !WINDOWS, env: { ...cleanEnvironment(), ...env }
     })
+    recordChild(child.pid)
     let output = ''
     let ended = ''
     const started = performance.now()
