@@ -40,6 +40,7 @@ export async function checkDataset (path: string, options: CheckOptions): Promis
   const warnings = new Set<string>()
   const clients: Array<CheckReport['clients'][number]> = []
   const tasks = new Map<string, Count>()
+  const constant = new Map<string, string[]>()
   try {
     const { manifest } = await findManifest(path)
     const everything: DatasetOptions = 'scenes' in manifest
@@ -52,15 +53,20 @@ export async function checkDataset (path: string, options: CheckOptions): Promis
       if (client !== undefined) {
         clients.push({ id, train: client.train.count, holdout: client.holdout.count, test: client.test.count })
         look(client, tasks, problems, warnings)
+        for (const name of constantColumns(client)) constant.set(name, [...constant.get(name) ?? [], id])
         continue
       }
       // which tasks are to blame: each is tried alone, and what they have in common is said once
       for (const { id: task } of data.tasks) {
+        if (!('scenes' in manifest) && manifest.tasks.some((rule) => rule.id === task && rule.clients?.includes(id) === false)) continue
         await attempt(async () => await (await openDataset(path, { ...everything, tasks: [task] })).client(id), problems)
       }
     }
   } catch (err) {
     problems.add(sentence(err))
+  }
+  for (const [name, ids] of constant) {
+    warnings.add(`column '${name}' is the same in every training row of ${ids.length} of ${clients.length} clients (${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ', ...' : ''})`)
   }
   for (const { spec, perClass } of tasks.values()) {
     const empty = perClass === undefined || clients.length === 0 ? [] : perClass.flatMap((n, c) => n === 0 ? [className(spec, c)] : [])
@@ -121,7 +127,6 @@ function look (client: ClientData, tasks: ReadonlyMap<string, Count>, problems: 
     const known = [train, holdout, test].map((rows) => addLabels(count, rows))
     if (train.count > 0 && known[0] === 0) warnings.add(`client '${id}': no training row has a label of task '${spec.id}'`)
   }
-  for (const name of constantColumns(client)) warnings.add(`client '${id}': column '${name}' is the same in every row`)
 }
 
 /** Adds a part's labels to the counts and says how many there were. */

@@ -77,3 +77,15 @@ export interface Dataset {
   /** Reads one client's rows; other clients' rows are not kept. */
   client (id: string): Promise<ClientData>
 }
+
+/** The same rows with some of their tasks. */
+export function withTasks (data: ClientData, ids: readonly string[]): ClientData {
+  const keep = (rows: Rows): Rows => ({ ...rows, y: Object.fromEntries(Object.entries(rows.y).filter(([id]) => ids.includes(id))) })
+  return {
+    ...data,
+    tasks: data.tasks.filter(task => ids.includes(task.id)),
+    train: keep(data.train),
+    holdout: keep(data.holdout),
+    test: keep(data.test)
+  }
+}

@@ -22,6 +22,8 @@ import type { Remote } from '../compute/remote.ts'
 export interface BackboneHostComponents {
   readonly trainer: Remote<HostTrainer>
   readonly exchange: DeltaExchange
+  /** Makes a closed round durable; nothing is announced as closed before this has returned. */
+  readonly commit?: (at: { step: number, round: number }) => Promise<void>
 }
 
 export interface BackboneHostInit {
@@ -74,6 +76,7 @@ const CREDITS = 8
 export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #trainer: Remote<HostTrainer>
   readonly #exchange: DeltaExchange
+  readonly #commit: NonNullable<BackboneHostComponents['commit']>
   readonly #init: BackboneHostInit
   readonly #sessions = new Map<string, Session>()
   readonly #known = new Set<string>()
@@ -96,6 +99,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     super()
     this.#trainer = components.trainer
     this.#exchange = components.exchange
+    this.#commit = components.commit ?? (async () => {})
     this.#init = init
     this.#log = new RoundLog(init.id)
     this.#finished = new Promise(resolve => { this.#finish = resolve })
@@ -338,6 +342,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const final = this.#step >= totalSteps(this.#training)
     const { mode } = this.#init.charter.merge
     const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
+    await this.#commit({ step: this.#step, round })
     const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#takeBytes() })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })

@@ -11,6 +11,7 @@ import { HostTrainer } from '../training/host-trainer.ts'
 import { charterHash } from './charter.ts'
 import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
+import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from './charter.ts'
@@ -25,6 +26,8 @@ export interface SimulationInit {
   readonly hosts: readonly string[]
   /** Names of the clients on the wire, one per client of the data set, in its order. */
   readonly clients: readonly string[]
+  /** Tasks of one client where not every client has all of them. */
+  readonly tasksOf?: (client: string) => readonly string[]
   /** Train a second local model for the two-locals control. */
   readonly control: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
@@ -66,7 +69,8 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
   })
   const clients = await Promise.all(dataset.clientIds.map(async (id, c) => {
     const name = init.clients[c] ?? id
-    const data = await dataset.client(id)
+    const all = await dataset.client(id)
+    const data = init.tasksOf === undefined ? all : withTasks(all, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)

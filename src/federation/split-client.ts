@@ -21,6 +21,8 @@ export interface SplitClientInit {
   readonly testRows: number
   /** Units that the charter averages; their values come from the host before the first step. */
   readonly sharedUnits: readonly string[]
+  /** Called between two steps at every round's end, before the next step begins: the place to save. */
+  readonly onBoundary?: (at: { step: number, localSteps: number }) => Promise<void>
 }
 
 export interface SplitClientEvents {
@@ -70,7 +72,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       this.#step = start
       if (this.#init.sharedUnits.length > 0) await this.#goTo(await conversation.reply('step', start), '')
       const total = totalSteps(this.#init.charter.training)
-      while (this.#step < total) await this.#takeStep(conversation)
+      while (this.#step < total) {
+        await this.#takeStep(conversation)
+        if (this.#step % this.#init.charter.training.stepsPerRound === 0) await this.#init.onBoundary?.({ step: this.#step, localSteps: this.#localSteps })
+      }
       while (this.#localSteps < total) await this.#trainer.localStep(this.#localSteps++)
       for (const split of ['holdout', 'test'] as const) await this.#evaluate(conversation, 'final', 'federated', split)
       await conversation.send({ kind: 'leave', step: this.#step, tensors: [], code: 'done', reason: 'training is complete' })

@@ -14,6 +14,7 @@ import { buildTrunk } from '../models/trunk.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
+import { elements } from '../tensor/tensor.ts'
 import { sumTensors } from './client-parts.ts'
 import { specHash } from '../models/spec.ts'
 import { Unit } from './unit.ts'
@@ -82,6 +83,22 @@ export class HostTrainer {
   }
 
   get parameterCount (): number { return this.#trunk.parameters.length }
+
+  /** Rows per second through the trunk, forward and backward: what a host announces. */
+  async measure (tokens: number, batch: number): Promise<number> {
+    const random = new Random(1)
+    const shape = [batch, tokens, this.#charter.model.backbone.width]
+    const activations = { shape, data: Float32Array.from({ length: elements(shape) }, () => random.normal()) }
+    const pass = async (): Promise<void> => {
+      const { outputs, kept } = await this.#trunk.model.forward({ activations })
+      await this.#trunk.model.backward(kept, { features: outputs.features as TensorData })
+    }
+    await pass() // the first pass compiles and allocates
+    const startedAt = performance.now()
+    const passes = 3
+    for (let i = 0; i < passes; i++) await pass()
+    return passes * batch / ((performance.now() - startedAt) / 1000)
+  }
 
   /** Features of one client's activations, [B, N, D] both. What an unfinished earlier step left is freed. */
   async forward (client: string, step: number, activations: TensorData): Promise<TensorData> {
