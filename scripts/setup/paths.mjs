@@ -37,7 +37,7 @@ export function which (command) {
   const suffixes = WINDOWS ? (process.env.PATHEXT ?? '.EXE;.CMD').split(';') : ['']
   for (const dir of (process.env.PATH ?? '').split(delimiter)) {
     for (const suffix of suffixes) {
-      const file = join(dir, command + suffix)
+      const file = resolve(dir, command + suffix) // an absolute `command` stays what it is
       try {
         accessSync(file, constants.X_OK)
         return file
