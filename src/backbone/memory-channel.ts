@@ -1,10 +1,22 @@
 /** Two ends of a frame channel inside one process: the simulator's wire. Frames keep their order and are not copied. */
 import { ProtocolError } from '../errors.ts'
+import { decode, encode, encodedBytes } from '../compression/index.ts'
+import type { CodecName } from '../compression/index.ts'
 import type { Frame, FrameChannel } from './frames.ts'
+import type { TensorData } from '../tensor/tensor.ts'
 
-export function channelPair (client: string, host: string, guard: (frame: Frame) => void = () => {}): { client: FrameChannel, host: FrameChannel } {
-  const up = new Pipe()
-  const down = new Pipe()
+export interface ChannelPairInit {
+  readonly client: string
+  readonly host: string
+  /** How tensors would travel: values are rounded as they would be on the wire. Default f32, exact. */
+  readonly codec?: CodecName
+  /** Looks at what the client sends; throwing refuses the frame. */
+  readonly guard?: (frame: Frame) => void
+}
+
+export function channelPair ({ client, host, codec = 'f32', guard = () => {} }: ChannelPairInit): { client: FrameChannel, host: FrameChannel } {
+  const up = new Pipe(codec)
+  const down = new Pipe(codec)
   return {
     client: new MemoryChannel(host, up, down, guard),
     host: new MemoryChannel(client, down, up, () => {})
@@ -44,13 +56,20 @@ class Pipe implements AsyncIterable<Frame> {
   readonly #frames: Frame[] = []
   #wake: (() => void) | undefined
   #ended: { reason: Error | undefined } | undefined
+  readonly #codec: CodecName
   bytes = 0
+
+  constructor (codec: CodecName) { this.#codec = codec }
 
   push (frame: Frame): void {
     if (this.#ended !== undefined) throw this.#ended.reason ?? new ProtocolError('the other end has closed')
-    for (const { tensor } of frame.tensors) this.bytes += tensor.data.byteLength
-    this.#frames.push(frame)
+    for (const { tensor } of frame.tensors) this.bytes += encodedBytes(this.#codec, tensor.data.length)
+    this.#frames.push(this.#codec === 'f32' ? frame : { ...frame, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: this.#recode(tensor) })) })
     this.#wake?.()
+  }
+
+  #recode ({ shape, data }: TensorData): TensorData {
+    return { shape, data: decode(this.#codec, encode(this.#codec, data), data.length) }
   }
 
   end (reason: Error | undefined): void {

@@ -81,9 +81,14 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
     const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
-    const channels = channelPair(name, hosts[c % hosts.length]?.id ?? '', frame => {
-      guard(frame)
-      init.onFrame?.(name, frame)
+    const channels = channelPair({
+      client: name,
+      host: hosts[c % hosts.length]?.id ?? '',
+      codec: charter.cutCodec,
+      guard: frame => {
+        guard(frame)
+        init.onFrame?.(name, frame)
+      }
     })
     return { name, client, trainer, run: async () => {
       const served = host.serve(request, channels.host)

@@ -8,6 +8,7 @@
  */
 import { differentiate } from '../graph/gradients.ts'
 import { InvalidParametersError, ProtocolError } from '../errors.ts'
+import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { buildTrunk } from '../models/trunk.ts'
@@ -170,12 +171,17 @@ export class HostTrainer {
     return Object.entries(state).flatMap(([name, data]) => name === TRUNK ? [] : [{ name, tensor: { shape: [data.length], data: data.slice() } }])
   }
 
-  /** What this host changed since the round began, per unit, and its length over all units. */
+  /**
+   * What this host changed since the round began, per unit, and its length over all units. Rounded as the wire will round
+   * it, so that this host and its peers merge the same numbers.
+   */
   delta (): { units: Units, norm: number } {
+    const { codec } = this.#charter.merge
     let square = 0
     const units = Object.fromEntries(Object.entries(this.#state()).map(([name, data]) => {
       const anchor = this.#anchor[name] as Float32Array
-      const change = data.map((value, i) => value - (anchor[i] as number))
+      const exact = data.map((value, i) => value - (anchor[i] as number))
+      const change = codec === 'f32' ? exact : decode(codec, encode(codec, exact), exact.length)
       for (const value of change) square += value * value
       return [name, change]
     }))

@@ -1,0 +1,133 @@
+/** The hosts' delta exchange over gossip and blobs: manifests reach everybody, payloads are fetched, verified and kept per round. */
+import { packUnits, unpackUnits } from '../../src/compression/index.ts'
+import { sha256 } from '../../protocols/blob/index.ts'
+import type { Collected, DeltaExchange, RoundDelta } from '../../src/federation/exchange.ts'
+import type { DeltaManifest } from '../../src/backbone/frames.ts'
+import type { FetchPayload, Protocols } from '../../protocols/index.ts'
+
+export interface GossipExchangeInit {
+  readonly self: string
+  readonly model: string
+  readonly codec: DeltaManifest['codec']
+  /** Floats per unit that a delta of this backbone has. */
+  readonly unitSizes: Readonly<Record<string, number>>
+  readonly onProblem: (line: string) => void
+}
+
+/** Rounds of a peer that are kept: it may be a little ahead of us. */
+const KEPT_ROUNDS = 4
+/** A payload that has not come by then counts as lost; the next round brings another. */
+const FETCH_TIMEOUT_MS = 30_000
+
+export class GossipExchange implements DeltaExchange {
+  readonly #protocols: Protocols
+  readonly #init: GossipExchangeInit
+  readonly #deltas = new Map<string, Map<number, RoundDelta>>()
+  readonly #gone = new Set<string>()
+  readonly #waiting = new Set<() => void>()
+  readonly #ends: ReadonlyArray<() => void>
+  readonly #merged: Record<string, number> = {}
+
+  constructor (protocols: Protocols, init: GossipExchangeInit) {
+    this.#protocols = protocols
+    this.#init = init
+    this.#ends = [
+      protocols.delta.onDelta((manifest, fetchPayload) => {
+        this.#take(manifest, fetchPayload).catch((error: Error) => { init.onProblem(`delta of ${manifest.host} for round ${manifest.round} left out: ${error.message}`) })
+      }),
+      protocols.delta.onEquivocation(({ host, round }) => { init.onProblem(`${host} signed two different deltas for round ${round}; the first one counts`) }),
+      protocols.announce.onCard(card => {
+        this.#gone.delete(card.host)
+        this.#wake()
+      }),
+      protocols.announce.onExpired(() => { this.#wake() })
+    ]
+  }
+
+  /** Other hosts of this backbone that are announced and connected. */
+  get peers (): readonly string[] {
+    return this.#protocols.announce.hosts
+      .filter(card => card.model === this.#init.model && card.host !== this.#init.self && !this.#gone.has(card.host))
+      .map(card => card.host)
+      .sort()
+  }
+
+  /** The connection to a peer ended: it is not waited for until its next card. */
+  lost (peer: string): void {
+    this.#gone.add(peer)
+    this.#wake()
+  }
+
+  async ready (peers: number, { signal }: { signal: AbortSignal }): Promise<void> {
+    await this.#until(() => this.peers.length >= peers, signal)
+  }
+
+  async publish (delta: RoundDelta, { signal }: { signal: AbortSignal }): Promise<void> {
+    signal.throwIfAborted()
+    const { self, model, codec } = this.#init
+    const payload = packUnits(delta.units, codec)
+    await this.#protocols.delta.publish({
+      host: self,
+      model,
+      round: delta.round,
+      base: { ...this.#merged },
+      codec,
+      bytes: payload.byteLength,
+      hash: sha256(payload),
+      samples: delta.samples,
+      clients: delta.clients,
+      losses: delta.losses,
+      norm: delta.norm
+    }, payload)
+  }
+
+  async collect (round: number, { deadlineMs, signal }: { deadlineMs: number, signal: AbortSignal }): Promise<Collected> {
+    const late = (): readonly string[] => this.peers.filter(peer => !this.#has(peer, round))
+    await this.#until(() => late().length === 0, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])).catch(() => { signal.throwIfAborted() })
+    const deltas = [...this.#deltas].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([, rounds]) => {
+      // The delta of this very round, else the newest there is, unless it has been merged before.
+      const newest = rounds.get(round) ?? rounds.get(Math.max(...rounds.keys()))
+      return newest === undefined || newest.round <= (this.#merged[newest.host] ?? -1) ? [] : [newest]
+    })
+    for (const delta of deltas) this.#merged[delta.host] = delta.round
+    return { deltas, missing: late().map(peer => `host ${peer}: no delta of round ${round} within ${deadlineMs} ms`) }
+  }
+
+  stop (): void {
+    for (const end of this.#ends) end()
+    this.#wake()
+  }
+
+  #has (peer: string, round: number): boolean {
+    const rounds = this.#deltas.get(peer)
+    return rounds !== undefined && Math.max(...rounds.keys()) >= round
+  }
+
+  async #take (manifest: DeltaManifest, fetchPayload: FetchPayload): Promise<void> {
+    if (manifest.host === this.#init.self) return
+    const payload = await fetchPayload({ signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })
+    const { host, round, clients, samples, losses, norm } = manifest
+    const rounds = this.#deltas.get(host) ?? new Map<number, RoundDelta>()
+    rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, manifest.codec) })
+    for (const old of rounds.keys()) if (old <= round - KEPT_ROUNDS) rounds.delete(old)
+    this.#deltas.set(host, rounds)
+    this.#wake()
+  }
+
+  async #until (condition: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!condition()) {
+      signal.throwIfAborted()
+      await new Promise<void>(resolve => {
+        const wake = (): void => {
+          this.#waiting.delete(wake)
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        this.#waiting.add(wake)
+        signal.addEventListener('abort', wake, { once: true })
+      })
+    }
+  }
+
+  #wake (): void { for (const wake of [...this.#waiting]) wake() }
+}
