@@ -65,7 +65,8 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       addresses: { listen },
       transports: [tcp()],
       connectionEncrypters: [noise()],
-      streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
+      // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
+      streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
       connectionGater: { denyDialMultiaddr: forbidden },
       connectionManager: {
         dialTimeout: REQUEST_TIMEOUT_MS,

@@ -68,3 +68,16 @@ export const STREAMS_PER_PEER = 8
 export const SESSION_OPEN_MS = 30_000
 /** A host card is forgotten after that: three times the 10 s between cards. */
 export const CARD_EXPIRY_MS = 30_000
+/** One blob request, 1 MiB at 50 kB/s with 10 s to spare. */
+export const BLOB_REQUEST_TIMEOUT_MS = 30_000
+/** Requests one fetch keeps open at one provider: the next chunk is asked for while one arrives. */
+export const BLOB_REQUESTS_PER_PROVIDER = 2
+/** Providers asked for one blob, and unfinished blobs kept for a later try. */
+export const MAX_BLOB_PROVIDERS = 8
+export const MAX_PARTIAL_BLOBS = 4
+/** After the first manifest of a blob, how long the other providers may take: four round trips of 60 ms. */
+export const BLOB_MANIFEST_GRACE_MS = 250
+/** Rounds that a manifest may be ahead of its host's last one: a day at 86 s a round. */
+export const MAX_ROUND_LEAP = 1000
+/** Rounds back in which a second delta of one host is recognised. */
+export const ROUND_MEMORY = 64

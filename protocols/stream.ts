@@ -33,7 +33,10 @@ export interface Frames {
   write (bytes: Uint8Array | readonly Uint8Array[], options?: AbortOptions): Promise<void>
   /** Ends both directions at once; the other end sees a reset. */
   abort (err: Error): void
-  /** Sends what is waiting, then ends our direction; the other end gets a second to end its own. */
+  /**
+   * Sends what is waiting, as long as it goes on or until the signal, then ends our direction; the other end gets a
+   * second to end its own. Never throws.
+   */
   close (options?: AbortOptions): Promise<void>
   /** Resolves when the stream is over, with why. */
   readonly ended: Promise<Error>
@@ -151,7 +154,7 @@ class StreamFrames implements Frames {
 
   async close ({ signal }: AbortOptions = {}): Promise<void> {
     if (this.#stream.status !== 'open') return
-    const timeout = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
+    const timeout = AbortSignal.timeout(CLOSE_TIMEOUT_MS + Math.ceil(1000 * this.#stream.writeBufferLength / FRAME_MIN_BYTES_PER_SECOND))
     try {
       await this.#stream.close({ signal: signal == null ? timeout : AbortSignal.any([signal, timeout]) })
     } catch (err) {

@@ -128,7 +128,7 @@ export const BlobManifest = {
 
 export interface BlobResponse {
   manifest?: BlobManifest
-  data?: Uint8Array<ArrayBuffer>
+  data?: Uint8Array
   code?: string
   reason?: string
 }

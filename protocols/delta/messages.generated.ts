@@ -308,7 +308,7 @@ export const DeltaManifest = {
 
 export interface DeltaAnnouncement {
   manifest?: DeltaManifest
-  payload?: Uint8Array<ArrayBuffer>
+  payload?: Uint8Array
 }
 
 const codecDeltaAnnouncement: Codec<DeltaAnnouncement, Partial<DeltaAnnouncement>> = message<DeltaAnnouncement, Partial<DeltaAnnouncement>>((obj, w, opts = {}) => {

@@ -6,7 +6,7 @@
  */
 import { CLIENT_FRAMES, HOST_FRAMES } from '../../src/backbone/frames.ts'
 import { DecodeError, ProtocolError } from '../../src/errors.ts'
-import { CLOSE_TIMEOUT_MS, MAX_QUEUED_BYTES, MAX_QUEUED_FRAMES } from '../limits.ts'
+import { MAX_QUEUED_BYTES, MAX_QUEUED_FRAMES, REQUEST_TIMEOUT_MS } from '../limits.ts'
 import { wireError } from '../request.ts'
 import { Credits } from './credits.ts'
 import { decodeMessage, encodeControl, encodeFrame, isControl } from './messages.ts'
@@ -102,13 +102,9 @@ export class WireChannel implements FrameChannel {
     this.#queue.length = 0
     this.#queuedBytes = 0
     this.#finish(reason)
-    const timeout = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
-    try {
-      await this.#wire.write(encodeControl({ control: 'bye', ...(reason == null ? {} : wireError(reason)) }), { signal: timeout })
-      await this.#wire.close({ signal: timeout })
-    } catch (err) {
-      this.#wire.abort(err as Error)
-    }
+    // a stream that is gone already refuses the message, and has nothing to close
+    this.#wire.write(encodeControl({ control: 'bye', ...(reason == null ? {} : wireError(reason)) })).catch(() => {})
+    await this.#wire.close({ signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
   }
 
   /** Drops the connection of this channel at once. */

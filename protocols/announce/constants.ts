@@ -1,0 +1,1 @@
+export const hostsTopic = (consortium: string): string => `fmtl/${consortium}/hosts`

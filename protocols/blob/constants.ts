@@ -1,0 +1,1 @@
+export const PROTOCOL = '/fmtl/blob/1.0.0'

@@ -1,0 +1,47 @@
+import { serveBlobs } from './handler.ts'
+import { BlobFetcher } from './client.ts'
+import { BlobStore } from './store.ts'
+import type { ProtocolComponents } from '../components.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+export { PROTOCOL as BLOB_PROTOCOL } from './constants.ts'
+export { BlobStore, sha256 } from './store.ts'
+export { BlobFetcher } from './client.ts'
+export { serveBlobs } from './handler.ts'
+
+/** A node's blobs: what it fetched or made it also provides. */
+export class BlobService {
+  readonly store: BlobStore
+  readonly #components: Pick<ProtocolComponents, 'network' | 'logger'>
+  readonly #fetcher: BlobFetcher
+  #stop: (() => Promise<void>) | undefined
+
+  constructor (components: Pick<ProtocolComponents, 'network' | 'logger'>, init: { maxBytes: number }) {
+    this.store = new BlobStore(init.maxBytes)
+    this.#components = components
+    this.#fetcher = new BlobFetcher(components)
+  }
+
+  async start (): Promise<void> {
+    this.#stop ??= await serveBlobs(this.#components, this.store)
+  }
+
+  async stop (): Promise<void> {
+    const stop = this.#stop
+    this.#stop = undefined
+    await stop?.()
+  }
+
+  put (bytes: Uint8Array): string {
+    return this.store.put(bytes)
+  }
+
+  /** From the store, or from the providers; see BlobFetcher. */
+  async fetch (hash: string, size: number, providers: readonly string[], options: AbortOptions = {}): Promise<Uint8Array> {
+    const known = this.store.get(hash)
+    if (known != null && known.byteLength === size) return known
+    const bytes = await this.#fetcher.fetch(hash, size, providers, options)
+    this.store.put(bytes)
+    return bytes
+  }
+}

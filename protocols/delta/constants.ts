@@ -1,0 +1,1 @@
+export const deltaTopic = (consortium: string, model: string): string => `fmtl/${consortium}/delta/${model}`
