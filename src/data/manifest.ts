@@ -3,7 +3,7 @@
  * example: ./README.md; rules: ./manifest.schema.json. A mistake becomes one line with the place in the file.
  */
 import { Ajv } from 'ajv'
-import { LineCounter, parseDocument } from 'yaml'
+import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import schema from './manifest.schema.json' with { type: 'json' }
 import { readBytes } from './readers/bytes.ts'
 import { DataError } from '../errors.ts'
@@ -319,11 +319,20 @@ function show (value: unknown): string {
   return text.length > 40 ? `${text.slice(0, 37)}...` : text
 }
 
-/** ' line 12' of the deepest part of the path that the file has. */
+/** ' line 12' of the deepest key or list item of the path that the file has. */
 function lineOf (document: Document.Parsed, lines: LineCounter, at: ReadonlyArray<string | number>): string {
-  for (let depth = at.length; depth > 0; depth--) {
-    const node = document.getIn(at.slice(0, depth).map((key) => /^\d+$/.test(String(key)) ? Number(key) : key), true) as { range?: [number, number, number] | null } | undefined
-    if (node?.range != null) return ` line ${lines.linePos(node.range[0]).line}`
+  let node: unknown = document.contents
+  let offset: number | undefined
+  for (const key of at) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key: name }) => isScalar(name) && String(name.value) === String(key))
+      if (pair === undefined) break
+      offset = (pair.key as { range?: [number, number, number] | null }).range?.[0] ?? offset
+      node = pair.value
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)]
+      offset = (node as { range?: [number, number, number] | null } | undefined)?.range?.[0] ?? offset
+    } else break
   }
-  return ''
+  return offset === undefined ? '' : ` line ${lines.linePos(offset).line}`
 }
