@@ -81,7 +81,7 @@ export function missingTools () {
   if (WHEELS[PLATFORM] == null) return []
   return [
     ...(compiler() == null ? ['a C++ compiler'] : []),
-    ...(['python3', 'pip3', 'pip', 'python'].some(name => which(name) != null) ? [] : ['pip'])
+    ...((which('pip3') ?? which('pip')) == null ? ['pip'] : []) // Debian's python3 comes without it
   ]
 }
 
@@ -167,7 +167,7 @@ async function download ({ name, tag, sha256 }, to) {
   const args = ['download', '--quiet', '--no-deps', '--only-binary=:all:', '--python-version', '3.11', '--platform', tag,
     '--retries', '2', '--dest', to, `${name}==${TENSORFLOW}`]
   let reason = ''
-  for (const [command, ...before] of [['python3', '-m', 'pip'], ['pip3'], ['pip'], ['python', '-m', 'pip']]) {
+  for (const [command, ...before] of [['python3', '-m', 'pip'], ['pip3'], ['pip']]) {
     if (which(command) == null) continue
     const result = await run(command, [...before, ...args], { label: `downloading ${name} ${TENSORFLOW}, 200 MB` })
     const file = readdirSync(to).find(entry => entry.endsWith('.whl'))
@@ -179,7 +179,7 @@ async function download ({ name, tag, sha256 }, to) {
     }
     reason ||= result.reason
   }
-  throw new Error(/no module named pip/i.test(reason) ? `missing pip; ${advice(['pip'])}` : `pip download failed (is a package index reachable?): ${reason}`)
+  throw new Error(`pip download failed (is a package index reachable?): ${reason}`)
 }
 
 async function compile (dir, out) {
