@@ -1,4 +1,5 @@
 /** Every protocol of a node, made from its components; one place that starts and stops them. */
+import * as compression from '../src/compression/index.ts'
 import { InvalidParametersError } from '../src/errors.ts'
 import { AnnounceService } from './announce/index.ts'
 import { attach, serveAttach, SessionTable } from './attach/index.ts'
@@ -17,7 +18,7 @@ export { BlobService, BlobStore } from './blob/index.ts'
 export { DeltaService } from './delta/index.ts'
 export type { Admit, Refusal, Session } from './attach/index.ts'
 export type { Equivocation, FetchPayload } from './delta/index.ts'
-export type { ChannelHooks, CodecName, TensorCodec } from './split-step/index.ts'
+export type { ChannelHooks, TensorCodec } from './split-step/index.ts'
 export type { ProtocolComponents } from './components.ts'
 
 export interface ProtocolsInit extends Omit<AnnounceInit, 'consortium'> {
@@ -25,7 +26,8 @@ export interface ProtocolsInit extends Omit<AnnounceInit, 'consortium'> {
   consortium: string
   /** Hash of backbone spec, strategy and seed, as in AttachRequest. */
   model: string
-  tensors: TensorCodec
+  /** How tensors are encoded. Default src/compression. */
+  tensors?: TensorCodec
   /** Memory for payloads that others may fetch. Default 64 MiB. */
   maxBlobBytes?: number
 }
@@ -56,6 +58,7 @@ export function createProtocols (components: ProtocolComponents, init: Protocols
   const announce = new AnnounceService(components, init)
   const blobs = new BlobService(components, { maxBytes: init.maxBlobBytes ?? DEFAULT_BLOB_BYTES })
   const delta = new DeltaService(components, blobs, init)
+  const tensors = init.tensors ?? compression
   const serving = new Set<() => Promise<void>>()
   return {
     announce,
@@ -64,7 +67,7 @@ export function createProtocols (components: ProtocolComponents, init: Protocols
     serve: async ({ admit, ...rest }) => {
       const sessions = new SessionTable()
       const stops = [
-        await serveSplitStep(components, sessions, { ...rest, tensors: init.tensors }),
+        await serveSplitStep(components, sessions, { ...rest, tensors }),
         await serveAttach(components, sessions, admit)
       ]
       const stop = async (): Promise<void> => {
@@ -76,7 +79,7 @@ export function createProtocols (components: ProtocolComponents, init: Protocols
       return stop
     },
     attach: async (host, request, options) => await attach(components, host, request, options),
-    openChannel: async (host, admission, options) => await openChannel(components, host, admission, { ...options, tensors: init.tensors }),
+    openChannel: async (host, admission, options) => await openChannel(components, host, admission, { ...options, tensors }),
     start: async () => {
       await blobs.start()
       announce.start()

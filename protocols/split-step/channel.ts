@@ -11,8 +11,8 @@ import { wireError } from '../request.ts'
 import { Credits } from './credits.ts'
 import { decodeMessage, encodeControl, encodeFrame, isControl } from './messages.ts'
 import type { Frame, FrameChannel } from '../../src/backbone/frames.ts'
+import type { CodecName } from '../../src/compression/index.ts'
 import type { Frames } from '../stream.ts'
-import type { CodecName } from './constants.ts'
 import type { TensorCodec } from './messages.ts'
 
 export interface ChannelHooks {

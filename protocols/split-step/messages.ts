@@ -6,19 +6,19 @@
  * Received float32 tensors are views of the message, which nobody else holds.
  */
 import { CLIENT_FRAMES, HOST_FRAMES } from '../../src/backbone/frames.ts'
+import { CODECS } from '../../src/compression/index.ts'
 import { DecodeError } from '../../src/errors.ts'
 import { elements } from '../../src/tensor/tensor.ts'
 import {
   MAX_FRAME_BYTES, MAX_HEADER_BYTES, MAX_PEERS, MAX_RANK, MAX_REASONS, MAX_TASKS, MAX_TENSOR_NAME_BYTES, MAX_TENSORS
 } from '../limits.ts'
 import { amount, atMost, checked, clip, number, parse, tensorName, text, texts, whole } from '../wire.ts'
-import { CODECS } from './constants.ts'
 import * as pb from './messages.generated.ts'
 import type { CandidateScore, Frame, FrameKind, RoundReport, TaskLoss } from '../../src/backbone/frames.ts'
+import type { CodecName } from '../../src/compression/index.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
-import type { CodecName } from './constants.ts'
 
-/** How floats become bytes and back; src/compression has all four. `decode` refuses what it cannot read with DecodeError. */
+/** How floats become bytes and back: src/compression, or a stub. `decode` refuses what it cannot read with DecodeError. */
 export interface TensorCodec {
   encode (codec: CodecName, data: Float32Array): Uint8Array
   decode (codec: CodecName, bytes: Uint8Array, elements: number): Float32Array

@@ -1,9 +1,9 @@
 import test from 'ava'
+import * as compression from '../../src/compression/index.ts'
 import { attach, serveAttach, SessionTable } from '../../protocols/attach/index.ts'
 import { openFrames } from '../../protocols/request.ts'
 import { encodeControl, encodeFrame, openChannel, serveSplitStep, SPLIT_STEP_PROTOCOL } from '../../protocols/split-step/index.ts'
 import { DataError, InvalidParametersError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
-import { testCodec } from './codec.ts'
 import { attachRequest, clientFrames, hostFrames, pair, until } from './nodes.ts'
 import type { ServeSplitStepInit, OpenChannelInit, WireChannel } from '../../protocols/split-step/index.ts'
 import type { Frame, FrameChannel } from '../../src/backbone/frames.ts'
@@ -27,7 +27,7 @@ async function connect (t: ExecutionContext, options: { credits?: number, client
   const channels: FrameChannel[] = []
   await serveAttach(host.components, sessions, async () => ({ session: `s-${channels.length}`, step: 0, version: 0, credits: options.credits ?? 8, maxBatch: 64 }))
   const stop = await serveSplitStep(host.components, sessions, {
-    tensors: testCodec,
+    tensors: compression,
     ...options.host,
     onChannel: (session, channel) => {
       t.is(session.peer, client.id)
@@ -38,7 +38,7 @@ async function connect (t: ExecutionContext, options: { credits?: number, client
   })
   t.teardown(stop)
   const admission = await attach(client.components, host.id, attachRequest(client.id))
-  const near = await openChannel(client.components, host.id, admission, { tensors: testCodec, ...options.client })
+  const near = await openChannel(client.components, host.id, admission, { tensors: compression, ...options.client })
   return { host, client, near, far: await promise, channels }
 }
 
@@ -156,7 +156,7 @@ test('a client that ignores its credits is cut off', async t => {
   const greedy = await openFrames(client.components, host.id, SPLIT_STEP_PROTOCOL, 1000)
   await greedy.write(encodeControl({ control: 'open', session, codec: 'f32' }))
   await greedy.read()
-  for (let step = 0; step < 3; step++) await greedy.write(encodeFrame(forward(step), 'f32', testCodec))
+  for (let step = 0; step < 3; step++) await greedy.write(encodeFrame(forward(step), 'f32', compression))
   const far = channels[1]
   if (far == null) return t.fail('no second channel')
   await t.throwsAsync(async () => { for await (const frame of far.frames) t.true(frame.step < 2) }, { code: 'ERR_CREDITS' })
@@ -213,7 +213,7 @@ test('a tensor with a NaN ends the channel with DecodeError', async t => {
 
 test('a session opens once, and only for the peer it was given to', async t => {
   const { host, client } = await connect(t)
-  await t.throwsAsync(openChannel(client.components, host.id, { session: 's-0', credits: 8 }, { tensors: testCodec }), { instanceOf: RefusedError })
+  await t.throwsAsync(openChannel(client.components, host.id, { session: 's-0', credits: 8 }, { tensors: compression }), { instanceOf: RefusedError })
 })
 
 test('a slow reader holds the sender back, and loses nothing', async t => {

@@ -1,0 +1,86 @@
+/**
+ * Writes the golden wire vectors: for every message a .bin as it travels (without the stream's length prefix) and a .json
+ * of what it says. A published version's vectors are never rewritten: a difference is an error, a new message is added.
+ *
+ *     node scripts/make-vectors.ts
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodeControl, encodeFrame } from '../protocols/split-step/index.ts'
+import * as compression from '../src/compression/index.ts'
+import type { Control } from '../protocols/split-step/index.ts'
+import type { Frame, RoundReport } from '../src/backbone/frames.ts'
+import type { NamedTensor } from '../src/tensor/tensor.ts'
+
+const OUT = join(import.meta.dirname, '..', 'test', 'vectors', 'split-step', '1.0.0')
+
+function named (name: string, shape: number[], ...data: number[]): NamedTensor {
+  return { name, tensor: { shape, data: Float32Array.from(data) } }
+}
+
+// numbers that every codec keeps: whole, the largest 127, so that int8 has a scale of 1
+const activations = named('activations', [2, 3], 127, -64, 32, 1, -127, 0)
+const report: RoundReport = {
+  host: 'host-1',
+  round: 3,
+  steps: 20,
+  seconds: 1.25,
+  contributors: ['client-1', 'client-2'],
+  missing: ['client-3: no gradient within 5000 ms'],
+  pairs: 380,
+  conflictPairs: 41,
+  meanCosine: 0.25,
+  minCosine: -0.75,
+  removedShare: 0.125,
+  minDirectionCosine: 0.0625,
+  minUpdateCosine: -0.03125,
+  merged: ['host-2'],
+  mergeReason: 'better than own by 1.5 standard errors',
+  bytesUp: 8_589_934_592,
+  bytesDown: 12_345,
+  final: true
+}
+
+const frames: Record<string, Frame> = {
+  forward: { kind: 'forward', step: 7, tensors: [activations] },
+  grads: { kind: 'grads', step: 7, tensors: [named('task/parity', [2, 2], 0.5, 1, -1, 0.25), named('task/loop', [2, 2], 1, 1, 0, -2)], losses: [{ task: 'parity', loss: 0.5, samples: 2 }, { task: 'loop', loss: 0.75, samples: 2 }] },
+  share: { kind: 'share', step: 7, tensors: [named('embed/image', [3], 1, 2, 3)] },
+  'eval-forward': { kind: 'eval-forward', step: 0, candidate: 'merged', tensors: [activations] },
+  'eval-result': { kind: 'eval-result', step: 20, round: 3, tensors: [], scores: [{ candidate: 'host-2@3', loss: 0.75, samples: 40, difference: -0.125, standardError: 0.0625 }] },
+  leave: { kind: 'leave', step: 20, tensors: [], code: 'ERR_DONE', reason: 'no more data' },
+  features: { kind: 'features', step: 7, tensors: [named('features', [2, 1], 0.5, -0.5)] },
+  'emb-grad': { kind: 'emb-grad', step: 7, tensors: [activations] },
+  step: { kind: 'step', step: 8, tensors: [named('embed/image', [3], 1, 2, 3)] },
+  'step-late': { kind: 'step', step: 8, tensors: [], code: 'late', reason: 'step 7 closed without you' },
+  eval: { kind: 'eval', step: 20, round: 3, candidate: 'host-2@3', tensors: [named('trunk', [5], 1, 2, 3, 4, 5)] },
+  'eval-features': { kind: 'eval-features', step: 0, candidate: 'merged', tensors: [named('features', [2, 1], 0.5, -0.5)] },
+  round: { kind: 'round', step: 20, round: 3, tensors: [], report },
+  pause: { kind: 'pause', step: 20, tensors: [], code: 'DISK_FULL', reason: 'no space left' },
+  refused: { kind: 'refused', step: 20, tensors: [], code: 'ERR_BATCH', reason: 'batch of 64, at most 32' }
+}
+const controls: Control[] = [
+  { control: 'open', session: 'session-1', codec: 'f16' },
+  { control: 'accepted' },
+  { control: 'declined', code: 'ERR_SESSION', reason: 'session unknown' },
+  { control: 'bye' },
+  { control: 'bye', code: 'ERR_DATA', reason: 'labels are constant' }
+]
+
+async function vector (name: string, bytes: Uint8Array, says: unknown): Promise<void> {
+  const path = join(OUT, name)
+  const old = await readFile(`${path}.bin`).catch(() => undefined)
+  if (old != null && !old.equals(bytes)) throw new Error(`${name}: published vectors do not change, make a new version`)
+  await writeFile(`${path}.bin`, bytes)
+  await writeFile(`${path}.json`, JSON.stringify(says, null, 2) + '\n')
+}
+
+await mkdir(OUT, { recursive: true })
+for (const [name, frame] of Object.entries(frames)) {
+  for (const codec of name === 'forward' ? compression.CODECS : ['f32'] as const) {
+    const tensors = frame.tensors.map(({ name, tensor }) => ({ name, shape: tensor.shape, data: [...tensor.data] }))
+    await vector(codec === 'f32' ? name : `${name}-${codec}`, encodeFrame(frame, codec, compression), { codec, message: { ...frame, tensors } })
+  }
+}
+for (const control of controls) {
+  await vector('code' in control && control.control === 'bye' ? 'bye-reason' : control.control, encodeControl(control), { message: control })
+}

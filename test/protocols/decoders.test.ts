@@ -1,0 +1,209 @@
+/**
+ * Every decoder against bytes that nobody should send: truncated, flipped, spliced, lengthened, random. Whatever arrives,
+ * it is either understood, and then can be sent again, or refused with a ProtocolError.
+ *
+ * FMTL_FUZZ_RUNS raises the number of cases per decoder, FMTL_FUZZ_SEED repeats a failure.
+ */
+import test from 'ava'
+import fc from 'fast-check'
+import { decodeCard, encodeCard } from '../../protocols/announce/index.ts'
+import * as attach from '../../protocols/attach/messages.ts'
+import * as blob from '../../protocols/blob/messages.ts'
+import { decodeDelta, encodeDelta } from '../../protocols/delta/index.ts'
+import * as limits from '../../protocols/limits.ts'
+import * as pb from '../../protocols/split-step/messages.generated.ts'
+import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
+import * as compression from '../../src/compression/index.ts'
+import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
+import { attachRequest, clientFrames, hostFrames } from './nodes.ts'
+import type { DeltaManifest, HostCard } from '../../src/backbone/frames.ts'
+import type { Message } from '../../protocols/split-step/index.ts'
+
+const RUNS = Number(process.env['FMTL_FUZZ_RUNS'] ?? 2000)
+const SEED = Number(process.env['FMTL_FUZZ_SEED'] ?? 20261123)
+/** Far above what any case takes, also on a busy machine. */
+const HANG_MS = 1000
+
+const HOST = '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo'
+const card: HostCard = {
+  host: HOST,
+  name: 'lab',
+  backend: 'webgpu',
+  samplesPerSecond: 100.5,
+  memoryBytes: 2 ** 34,
+  attached: 1,
+  slots: 8,
+  model: 'f'.repeat(64),
+  round: 2,
+  step: 41,
+  addresses: ['/ip4/10.0.0.7/tcp/4000', `/ip4/10.0.0.7/tcp/4000/p2p/${HOST}`],
+  sentAt: 1_790_000_000_000
+}
+const manifest: DeltaManifest = {
+  host: HOST,
+  model: 'f'.repeat(64),
+  round: 9,
+  base: { a: 8, b: 7 },
+  codec: 'int8',
+  bytes: 5,
+  hash: '0'.repeat(64),
+  samples: 640,
+  clients: 2,
+  losses: [{ task: 'digits', loss: 0.5, samples: 320 }],
+  norm: 2.5
+}
+
+interface Decoder {
+  id: string
+  corpus: Uint8Array[]
+  decode: (bytes: Uint8Array) => unknown
+  encode: (value: never) => Uint8Array
+}
+
+const decoders: Decoder[] = [
+  { id: 'attach request', corpus: [attach.encodeRequest({ ...attachRequest(HOST), resume: 'r' })], decode: attach.decodeRequest, encode: attach.encodeRequest },
+  {
+    id: 'attach response',
+    corpus: [attach.encodeResponse({ session: 's', step: 1, version: 2, credits: 4, maxBatch: 64 }), attach.encodeResponse({ code: 'ERR_FULL', reason: 'full' })],
+    decode: attach.decodeResponse,
+    encode: attach.encodeResponse
+  },
+  {
+    id: 'split-step message',
+    corpus: [
+      ...[...clientFrames, ...hostFrames].flatMap(frame => compression.CODECS.map(codec => encodeFrame(frame, codec, compression))),
+      encodeControl({ control: 'open', session: 's', codec: 'bf16' }),
+      encodeControl({ control: 'accepted' }),
+      encodeControl({ control: 'declined', code: 'ERR_BUSY', reason: 'busy' }),
+      encodeControl({ control: 'bye', code: 'ERR_DATA', reason: 'no more' })
+    ],
+    decode: bytes => decodeMessage(bytes, { tensors: compression }),
+    encode: (message: Message) => 'control' in message ? encodeControl(message) : encodeFrame(message, 'f32', compression)
+  },
+  { id: 'host card', corpus: [encodeCard(card)], decode: decodeCard, encode: encodeCard },
+  { id: 'delta', corpus: [encodeDelta({ manifest }), encodeDelta({ manifest, payload: new Uint8Array(5) })], decode: decodeDelta, encode: encodeDelta },
+  { id: 'blob request', corpus: [blob.encodeRequest({ hash: '0'.repeat(64) }), blob.encodeRequest({ hash: '0'.repeat(64), chunk: 3 })], decode: blob.decodeRequest, encode: blob.encodeRequest },
+  {
+    id: 'blob response',
+    corpus: [
+      blob.encodeResponse({ manifest: { bytes: limits.BLOB_CHUNK_BYTES + 1, chunks: ['0'.repeat(64), '1'.repeat(64)] } }),
+      blob.encodeResponse({ data: new Uint8Array(40) }),
+      blob.encodeResponse({ code: 'ERR_NOT_FOUND', reason: 'no' })
+    ],
+    decode: blob.decodeResponse,
+    encode: blob.encodeResponse
+  }
+]
+
+/** A valid message, and up to four things done to it. */
+function mutated (corpus: Uint8Array[]): fc.Arbitrary<Uint8Array> {
+  const seed = fc.constantFrom(...corpus)
+  const at = fc.nat(1_000_000)
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('truncate' as const), at }),
+    fc.record({ kind: fc.constant('flip' as const), at, bit: fc.nat(7) }),
+    fc.record({ kind: fc.constant('set' as const), at, byte: fc.constantFrom(0, 1, 127, 128, 255) }),
+    fc.record({ kind: fc.constant('insert' as const), at, bytes: fc.uint8Array({ maxLength: 12 }) }),
+    fc.record({ kind: fc.constant('splice' as const), at, other: seed, from: at })
+  )
+  const changed = fc.tuple(seed, fc.array(step, { minLength: 1, maxLength: 4 })).map(([original, steps]) => {
+    let bytes = original.slice()
+    for (const change of steps) {
+      const index = change.at % (bytes.length + 1)
+      switch (change.kind) {
+        case 'truncate': bytes = bytes.slice(0, index); break
+        case 'flip': if (index < bytes.length) bytes[index] = (bytes[index] as number) ^ (1 << change.bit); break
+        case 'set': if (index < bytes.length) bytes[index] = change.byte; break
+        case 'insert': bytes = Uint8Array.of(...bytes.slice(0, index), ...change.bytes, ...bytes.slice(index)); break
+        case 'splice': bytes = Uint8Array.of(...bytes.slice(0, index), ...change.other.slice(change.from % change.other.length)); break
+      }
+    }
+    return bytes
+  })
+  return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }) })
+}
+
+for (const { id, corpus, decode, encode } of decoders) {
+  test(`${id}: what is valid survives, what is not is refused`, t => {
+    for (const bytes of corpus) t.deepEqual(decode(encode(decode(bytes) as never)), decode(bytes))
+    const prototype = Object.getOwnPropertyNames(Object.prototype).join()
+    let accepted = 0
+    fc.assert(fc.property(mutated(corpus), bytes => {
+      const start = performance.now()
+      let value: unknown
+      try {
+        value = decode(bytes)
+      } catch (err) {
+        if (!(err instanceof ProtocolError)) throw err
+        return
+      } finally {
+        if (performance.now() - start > HANG_MS) t.fail(`${id} took ${performance.now() - start} ms`)
+      }
+      accepted++
+      encode(value as never)
+    }), { numRuns: RUNS, seed: SEED })
+    t.is(Object.getOwnPropertyNames(Object.prototype).join(), prototype)
+    t.log(`${RUNS} cases, ${accepted} accepted, seed ${SEED}`)
+  })
+}
+
+/** A frame whose header is written by hand. */
+function crafted (tensor: Partial<pb.TensorHeader>, data = new Uint8Array(8)): Uint8Array {
+  const header = pb.Header.encode({ kind: 'forward', tensors: [{ name: 'a', shape: [2], codec: 'f32', bytes: 8, ...tensor }] })
+  const start = (4 + header.length + 3) & ~3
+  const out = new Uint8Array(start + ((data.length + 3) & ~3))
+  new DataView(out.buffer).setUint32(0, header.length, true)
+  out.set(header, 4)
+  out.set(data, start)
+  return out
+}
+
+const hostile: Array<{ id: string, bytes: Uint8Array }> = [
+  { id: 'unknown codec', bytes: crafted({ codec: 'f64' }) },
+  { id: 'zero axis', bytes: crafted({ shape: [0, 2] }) },
+  { id: 'product that overflows', bytes: crafted({ shape: [2 ** 31, 2 ** 31] }) },
+  { id: 'product that wraps to what arrived', bytes: crafted({ shape: [65536, 65536, 2] }) },
+  { id: 'nine axes', bytes: crafted({ shape: [1, 1, 1, 1, 1, 1, 1, 1, 2] }) },
+  { id: 'size that is not its shape', bytes: crafted({ bytes: 4 }) },
+  { id: 'more than arrived', bytes: crafted({ shape: [2 ** 20], bytes: 2 ** 22 }) },
+  { id: 'less than arrived', bytes: crafted({ shape: [1], bytes: 4 }) },
+  { id: 'NaN', bytes: crafted({}, new Uint8Array(Float32Array.of(1, NaN).buffer)) },
+  { id: 'infinity', bytes: crafted({}, new Uint8Array(Float32Array.of(-Infinity, 1).buffer)) },
+  { id: 'name with capitals', bytes: crafted({ name: 'A' }) },
+  { id: 'name of another object', bytes: crafted({ name: '__proto__' }) },
+  { id: 'name of 65 bytes', bytes: crafted({ name: 'a'.repeat(65) }) },
+  { id: 'header longer than its message', bytes: Uint8Array.of(255, 255, 255, 255, 0) },
+  { id: 'no bytes', bytes: new Uint8Array(0) }
+]
+for (const { id, bytes } of hostile) {
+  test(`a tensor frame with ${id} is refused`, t => {
+    t.throws(() => decodeMessage(bytes, { tensors: compression }), { instanceOf: DecodeError })
+  })
+}
+
+test('the crafted frame itself is valid, and NaN may be allowed', t => {
+  t.notThrows(() => decodeMessage(crafted({}), { tensors: compression }))
+  t.notThrows(() => decodeMessage(crafted({}, new Uint8Array(Float32Array.of(1, NaN).buffer)), { tensors: compression, allowNonFinite: true }))
+})
+
+const unsendable: Array<{ id: string, send: () => unknown }> = [
+  { id: '65 tensors', send: () => encodeFrame({ kind: 'share', step: 0, tensors: Array.from({ length: 65 }, (_, i) => ({ name: `u${i}`, tensor: { shape: [1], data: new Float32Array(1) } })) }, 'f32', compression) },
+  { id: 'a negative step', send: () => encodeFrame({ kind: 'share', step: -1, tensors: [] }, 'f32', compression) },
+  { id: 'an empty tensor', send: () => encodeFrame({ kind: 'share', step: 0, tensors: [{ name: 'a', tensor: { shape: [0], data: new Float32Array(0) } }] }, 'f32', compression) },
+  { id: 'a card with NaN', send: () => encodeCard({ ...card, samplesPerSecond: NaN }) },
+  { id: 'a request for 65 tasks', send: () => attach.encodeRequest({ ...attachRequest(HOST), tasks: Array.from({ length: 65 }, (_, i) => `t${i}`) }) },
+  { id: 'an admission of no credits', send: () => attach.encodeResponse({ session: 's', step: 0, version: 0, credits: 0, maxBatch: 1 }) }
+]
+for (const { id, send } of unsendable) {
+  test(`${id} is refused before it is sent`, t => {
+    t.throws(send, { instanceOf: InvalidParametersError })
+  })
+}
+
+test('a loss that diverged arrives as infinity, and long texts are cut', t => {
+  const bytes = encodeFrame({ kind: 'pause', step: 0, tensors: [], losses: [{ task: 'a', loss: NaN, samples: 1 }], reason: 'ä'.repeat(300) + '\n' }, 'f32', compression)
+  const got = decodeMessage(bytes, { tensors: compression })
+  if ('control' in got) return t.fail()
+  t.is(got.losses?.[0]?.loss, Infinity)
+  t.is(got.reason, 'ä'.repeat(128))
+})
