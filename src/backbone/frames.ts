@@ -33,7 +33,7 @@ export interface CandidateScore {
   readonly candidate: string
   readonly loss: number
   readonly samples: number
-  /** mean(loss(candidate) - loss(reference)) over hold-out rows, and its standard error. The reference is 'anchor', for 'merged' it is 'own'. */
+  /** mean(loss(candidate) - loss('own')) over hold-out rows, and its standard error. */
   readonly difference: number
   readonly standardError: number
 }
@@ -70,7 +70,7 @@ export interface Frame {
   /** Step clock, 0-based; a sequence number in eval-forward / eval-features. */
   readonly step: number
   readonly round?: number
-  /** Trunk an eval frame is about: 'anchor' (the round's start), 'own', 'merged', another host's id, or 'final'. */
+  /** Trunk an eval frame is about: 'own', another host's id (its delta merged into the own one), 'merged', or 'final'. */
   readonly candidate?: string
   readonly tensors: readonly NamedTensor[]
   readonly losses?: readonly TaskLoss[]

@@ -43,10 +43,10 @@ export class Committee {
     this.#predictions.set(`${split}:${candidate}`, predictions)
   }
 
-  /** Verdict on a candidate trunk: paired with the round's start, 'anchor'; that on 'merged' with the host's 'own'. */
+  /** Verdict on a candidate trunk, paired with the host's 'own'. */
   score (candidate: string): CandidateScore {
     const losses = this.#rowLosses(candidate)
-    const reference = this.#rowLosses(candidate === 'merged' ? 'own' : 'anchor')
+    const reference = this.#rowLosses('own')
     const differences = losses.map((loss, row) => loss - (reference[row] as number))
     const difference = mean(differences)
     const spread = differences.reduce((sum, value) => sum + (value - difference) ** 2, 0)

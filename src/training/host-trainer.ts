@@ -193,16 +193,8 @@ export class HostTrainer {
     return Object.fromEntries([...this.#units].map(([name, unit]) => [name, unit.parameters.length]))
   }
 
-  /** Holds a trunk for evaluation: 'own', or one host's delta on top of this round's start. */
-  propose (name: string, delta?: Units): void {
-    const units = delta === undefined
-      ? this.#state()
-      : Object.fromEntries(Object.entries(this.#anchor).map(([unit, anchor]) => {
-        const change = delta[unit]
-        return [unit, change === undefined ? anchor : anchor.map((value, i) => value + (change[i] as number))]
-      }))
-    this.#candidates.set(name, { units, velocity: undefined })
-  }
+  /** Holds the live state as a candidate. */
+  propose (name: string): void { this.#candidates.set(name, { units: this.#state(), velocity: undefined }) }
 
   /** Holds the outer-momentum merge of several deltas as a candidate. @returns hosts turned away, with the reason */
   proposeMerge (name: string, deltas: readonly DeltaEntry[]): readonly string[] {
