@@ -108,6 +108,12 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get step (): number { return this.#step }
   get round (): number { return Math.floor(this.#step / this.#training.stepsPerRound) }
   get attached (): number { return this.#sessions.size }
+  /** Payload bytes of all attachments so far. */
+  get bytes (): { readonly sent: number, readonly received: number } {
+    const { up, down } = this.#totalBytes()
+    return { sent: down, received: up }
+  }
+
   /** What this host waits for right now, in one line; empty while it trains. */
   get waiting (): string { return this.#waiting }
   /** Resolves after the last round is closed. */
@@ -343,7 +349,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const { mode } = this.#init.charter.merge
     const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
     await this.#commit({ step: this.#step, round })
-    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#takeBytes() })
+    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#totalBytes() })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
   }
@@ -435,8 +441,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#bytes.down += channel.bytes.sent
   }
 
-  /** Bytes over all attachments since the host began. */
-  #takeBytes (): { up: number, down: number } {
+  #totalBytes (): { up: number, down: number } {
     const total = { ...this.#bytes }
     for (const { channel } of this.#sessions.values()) {
       total.up += channel.bytes.received

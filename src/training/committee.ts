@@ -86,20 +86,25 @@ export class Committee {
     }
   }
 
-  /** Hold-out loss per row, averaged over the client's tasks: what every decision here rests on. */
+  /**
+   * Hold-out loss per row, averaged over the client's tasks that have a label there: what every decision here rests on.
+   * Rows without any label are left out, the same ones for every candidate.
+   */
   #rowLosses (candidate: string): Float64Array {
     const predictions = this.#predictions.get(`holdout:${candidate}`)
     const { holdout } = this.#data
-    const losses = new Float64Array(holdout.count)
-    if (predictions === undefined || holdout.count === 0) return losses.fill(Number.NaN)
-    const tasks = this.#parts.tasks
-    for (const task of tasks) {
+    if (predictions === undefined) return new Float64Array(holdout.count).fill(Number.NaN)
+    const sums = new Float64Array(holdout.count)
+    const labels = new Uint8Array(holdout.count)
+    for (const task of this.#parts.tasks) {
       const y = this.#parts.targets(task.spec.id, holdout.y[task.spec.id] as Float32Array, holdout.count)
       task.rowLoss(predictions.get(task.spec.id) as TensorData, y).forEach((loss, row) => {
-        losses[row] = (losses[row] as number) + loss / tasks.length
+        if (Number.isNaN(loss)) return
+        sums[row] = (sums[row] as number) + loss
+        labels[row] = (labels[row] as number) + 1
       })
     }
-    return losses
+    return sums.map((sum, row) => sum / (labels[row] as number)).filter((_, row) => (labels[row] as number) > 0)
   }
 
   #average (name: string, members: readonly string[]): void {

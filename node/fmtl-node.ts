@@ -1,0 +1,168 @@
+/**
+ * One running node: libp2p, the protocols, and the roles that its measurement or its owner chose. The network thread only
+ * moves frames; each role computes in a worker of its own.
+ */
+import { ClientRole } from './roles/client-role.ts'
+import { Gauges } from './telemetry/gauges.ts'
+import { HostRole } from './roles/host-role.ts'
+import { charterHash } from '../src/federation/charter.ts'
+import { components } from './components.ts'
+import { createNode, dialBootstrap } from './libp2p.ts'
+import { createProtocols } from '../protocols/index.ts'
+import { decode, encode, encodedBytes } from '../src/compression/index.ts'
+import { chooseRoles } from './roles/choose.ts'
+import type { Charter } from '../src/federation/charter.ts'
+import type { CheckpointStore } from './store/checkpoints.ts'
+import type { ClientReport } from '../src/training/committee.ts'
+import type { ClientTrainerInit } from '../src/compute/spawn.ts'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Node } from './libp2p.ts'
+import type { NodeEvent } from './events.ts'
+import type { Protocols } from '../protocols/index.ts'
+import type { RoleWish } from './roles/choose.ts'
+import type { RungName } from '../src/backend/ladder.ts'
+
+export interface FmtlNodeInit {
+  readonly name: string
+  readonly privateKey: Ed25519PrivateKey
+  readonly charter: Charter
+  readonly role: RoleWish
+  /** Clients served at once, if this node hosts. */
+  readonly slots: number
+  /** This site's rows, if it takes part as a client. */
+  readonly data?: ClientTrainerInit['data']
+  /** Train the second local model for the two-locals control. */
+  readonly control: boolean
+  /** Hosts to attach to first, by peer id. */
+  readonly prefer: readonly string[]
+  readonly backend?: RungName
+  readonly listen: readonly string[]
+  readonly bootstrap: readonly string[]
+  readonly profile: 'testnet' | 'production'
+  readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
+  readonly emit: (event: NodeEvent) => void
+}
+
+/** Cards expire after 30 s; three must get lost in a row before a live host is forgotten. */
+const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
+const GAUGE_MS = 2_000
+
+export class FmtlNode {
+  readonly #init: FmtlNodeInit
+  readonly #abort = new AbortController()
+  readonly #gauges = new Gauges()
+  #node: Node | undefined
+  #protocols: Protocols | undefined
+  #host: HostRole | undefined
+  #client: ClientRole | undefined
+  #gaugeTimer: NodeJS.Timeout | undefined
+  #report: Promise<ClientReport | undefined> = Promise.resolve(undefined)
+  #stopping: Promise<void> | undefined
+
+  constructor (init: FmtlNodeInit) { this.#init = init }
+
+  /** Resolves with the client's report when its training is complete; at once for a node that only hosts. */
+  get report (): Promise<ClientReport | undefined> { return this.#report }
+
+  /** Resolves when a host's last round is closed; at once for a node that only attaches. */
+  get finished (): Promise<void> { return this.#host?.host.finished ?? Promise.resolve() }
+
+  async start (): Promise<void> {
+    const { name, privateKey, charter, bootstrap, profile, emit, prefer, control, stores } = this.#init
+    const startedAt = performance.now()
+    this.#gauges.start()
+    const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
+    const peer = node.peerId.toString()
+    const backend = this.#init.backend === undefined ? {} : { backend: this.#init.backend }
+    const roles = await chooseRoles(this.#init.role, { hasData: this.#init.data !== undefined, measure: async () => {
+      this.#host = await HostRole.create({ node: name, peer, charter, slots: this.#init.slots, announceMs: ANNOUNCE_MS[profile], ...backend, ...stores === undefined ? {} : { store: stores.host }, emit })
+      return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.compute.facts.backend }
+    } })
+    if (!roles.host) {
+      await this.#host?.stop()
+      this.#host = undefined
+    }
+    if (roles.client && this.#init.data !== undefined) {
+      this.#client = await ClientRole.create({
+        node: name,
+        peer,
+        charter,
+        prefer,
+        trainer: { ...backend, data: this.#init.data, control },
+        ...stores === undefined ? {} : { store: stores.client },
+        emit
+      })
+    }
+    const model = charterHash(charter)
+    const protocols = this.#protocols = createProtocols(components(node), {
+      consortium: `${slug(charter.name)}-${model}`,
+      model,
+      tensors: { encode, decode, encodedBytes }
+    })
+    await protocols.start()
+    const facts = (this.#host ?? this.#client)?.compute.facts
+    emit({
+      type: 'node:started',
+      node: name,
+      peer,
+      pid: process.pid,
+      roles: [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]],
+      roleReason: roles.reason,
+      addresses: node.getMultiaddrs().map(String),
+      backend: facts?.backend ?? 'none',
+      falls: facts?.falls ?? [],
+      seconds: (performance.now() - startedAt) / 1000
+    })
+    node.addEventListener('peer:disconnect', ({ detail }) => { this.#host?.lost(detail.toString()) })
+    node.addEventListener('peer:identify', () => { this.#host?.greet() })
+    await this.#host?.start(protocols, () => node.getMultiaddrs().map(String))
+    this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
+    void dialBootstrap(node, bootstrap, {
+      signal: this.#abort.signal,
+      onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
+    }).catch(() => undefined) // ends by abort only
+    this.#report = this.#client?.run(protocols, this.#host?.host, this.#abort.signal) ?? Promise.resolve(undefined)
+    this.#report.then(async report => {
+      await this.#emitGauges()
+      if (report !== undefined) emit({ type: 'report', node: name, report })
+    }, () => undefined) // whoever awaits `report` hears of it
+  }
+
+  async stop (reason: string): Promise<void> {
+    this.#stopping ??= this.#end(reason)
+    await this.#stopping
+  }
+
+  async #end (reason: string): Promise<void> {
+    clearInterval(this.#gaugeTimer)
+    await this.#emitGauges()
+    this.#abort.abort(new Error(reason))
+    await this.#report.catch(() => undefined)
+    await this.#host?.stop()
+    await this.#client?.stop()
+    await this.#protocols?.stop()
+    await this.#node?.stop()
+    this.#gauges.stop()
+  }
+
+  async #emitGauges (): Promise<void> {
+    const { peakRssBytes, loopLagP99Ms, loopLagMaxMs } = this.#gauges.sample()
+    const tensors = await Promise.all([this.#host, this.#client].map(async role => await role?.compute.trainer.liveTensors() ?? 0)).catch(() => undefined)
+    if (tensors === undefined) return // a worker has ended under way
+    const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? { sent: 0, received: 0 }
+    this.#init.emit({
+      type: 'gauges',
+      node: this.#init.name,
+      rssBytes: peakRssBytes,
+      liveTensors: tensors.reduce((sum, count) => sum + count, 0),
+      loopLagP99Ms,
+      loopLagMaxMs,
+      bytesSent: sent,
+      bytesReceived: received
+    })
+  }
+}
+
+function slug (name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 40) || 'consortium'
+}

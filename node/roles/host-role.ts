@@ -1,0 +1,158 @@
+/** A node as backbone host: compute worker, step and round clocks, announcements, checkpoints. */
+import { BackboneHost } from '../../src/federation/backbone-host.ts'
+import { GossipExchange } from './gossip-exchange.ts'
+import { charterHash } from '../../src/federation/charter.ts'
+import { createEmbedder } from '../../src/models/embedder.ts'
+import { spawnTrainer } from '../../src/compute/spawn.ts'
+import { totalSteps } from '../../src/training/spec.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { CheckpointStore } from '../store/checkpoints.ts'
+import type { Compute } from '../../src/compute/spawn.ts'
+import type { HostTrainer } from '../../src/training/host-trainer.ts'
+import type { NodeEvent } from '../events.ts'
+import type { Protocols } from '../../protocols/index.ts'
+import type { RungName } from '../../src/backend/ladder.ts'
+import type { TaskLoss } from '../../src/backbone/frames.ts'
+
+export interface HostRoleInit {
+  readonly node: string
+  readonly peer: string
+  readonly charter: Charter
+  readonly slots: number
+  /** Time between two cards, ms. */
+  readonly announceMs: number
+  readonly backend?: RungName
+  readonly store?: CheckpointStore
+  readonly emit: (event: NodeEvent) => void
+}
+
+/** A step event at most this often, ms; the clock may tick a hundred times a second. */
+const STEP_EVENT_MS = 250
+/** A changed waiting reason that lasts less than this is not worth a line, ms. */
+const WAITING_POLL_MS = 1_000
+
+export class HostRole {
+  readonly compute: Compute<HostTrainer>
+  readonly samplesPerSecond: number
+  readonly #init: HostRoleInit
+  #host: BackboneHost | undefined
+  #exchange: GossipExchange | undefined
+  #timers: NodeJS.Timeout[] = []
+  #announce: () => void = () => {}
+  #stopServing: (() => Promise<void>) | undefined
+
+  constructor (compute: Compute<HostTrainer>, samplesPerSecond: number, init: HostRoleInit) {
+    this.compute = compute
+    this.samplesPerSecond = samplesPerSecond
+    this.#init = init
+  }
+
+  /** Brings up the compute worker and measures what this machine can do; nothing is announced yet. */
+  static async create (init: HostRoleInit): Promise<HostRole> {
+    const { charter, backend } = init
+    const compute = await spawnTrainer({ kind: 'host', charter, ...backend === undefined ? {} : { backend } })
+    const { tokens } = createEmbedder(charter.model.embedder, charter.input, charter.model.backbone.width)
+    return new HostRole(compute, await compute.trainer.measure(tokens, charter.training.batch), init)
+  }
+
+  get host (): BackboneHost {
+    if (this.#host === undefined) throw new Error('the host role has not been started')
+    return this.#host
+  }
+
+  async start (protocols: Protocols, addresses: () => readonly string[]): Promise<void> {
+    const { node, peer, charter, slots, announceMs, emit, store } = this.#init
+    const { trainer, facts } = this.compute
+    const model = charterHash(charter)
+    const restored = await store?.latest()
+    if (restored !== undefined) await trainer.load([...restored.tensors])
+    this.#exchange = new GossipExchange(protocols, {
+      self: peer,
+      model,
+      codec: charter.merge.codec,
+      unitSizes: await trainer.unitSizes(),
+      onProblem: line => emit({ type: 'error', node, code: 'ERR_DELTA', message: line })
+    })
+    const host = this.#host = new BackboneHost({
+      trainer,
+      exchange: this.#exchange,
+      commit: async ({ step }) => {
+        if (store === undefined) return
+        const { bytes } = await store.save(step, await trainer.save(), { model })
+        emit({ type: 'checkpoint', node, step, bytes })
+      }
+    }, { id: peer, charter, slots })
+    if (restored !== undefined) host.resume(restored.step)
+    this.#forward(host)
+    emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: facts.memoryBytes, parameters: Object.values(await trainer.unitSizes()).reduce((sum, size) => sum + size, 0) })
+    this.#stopServing = await protocols.serve({
+      admit: async request => host.admit(request),
+      onChannel: (session, channel) => { void host.serve(session.request, channel) }
+    })
+    host.start()
+    this.#announce = () => {
+      protocols.announce.publish({
+        host: peer,
+        name: node,
+        backend: facts.backend,
+        samplesPerSecond: this.samplesPerSecond,
+        memoryBytes: facts.memoryBytes,
+        attached: host.attached,
+        slots,
+        model,
+        round: host.round,
+        step: host.step,
+        addresses: [...addresses()],
+        sentAt: Date.now()
+      }).catch(() => undefined) // nobody listens yet; the next card will find somebody
+    }
+    this.#announce()
+    this.#timers.push(setInterval(this.#announce, announceMs))
+  }
+
+  /** Payload bytes of all attachments so far. */
+  get bytes (): { sent: number, received: number } { return this.#host?.bytes ?? { sent: 0, received: 0 } }
+
+  /** A peer connected: it should not have to wait for the next card. */
+  greet (): void { this.#announce() }
+
+  /** A peer's connection ended. */
+  lost (peer: string): void { this.#exchange?.lost(peer) }
+
+  async stop (): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer)
+    await this.#host?.stop()
+    await this.#stopServing?.()
+    this.#exchange?.stop()
+    await this.compute.stop()
+  }
+
+  #forward (host: BackboneHost): void {
+    const { node, charter, emit } = this.#init
+    const total = totalSteps(charter.training)
+    let lastEvent = 0
+    host.addEventListener('step:done', ({ detail: { step, losses } }) => {
+      const now = performance.now()
+      if (now - lastEvent < STEP_EVENT_MS && step + 1 < total) return
+      lastEvent = now
+      emit({ type: 'step', node, step: step + 1, total, losses: meanByTask(losses) })
+    })
+    host.addEventListener('round:closed', ({ detail }) => { emit({ type: 'round', node, report: detail }) })
+    host.addEventListener('client:attached', () => { this.#announce() })
+    let told = ''
+    this.#timers.push(setInterval(() => {
+      if (host.waiting === told) return
+      told = host.waiting
+      if (told !== '') emit({ type: 'waiting', node, reason: told })
+    }, WAITING_POLL_MS))
+  }
+}
+
+function meanByTask (losses: readonly TaskLoss[]): Record<string, number> {
+  const sums = new Map<string, { sum: number, count: number }>()
+  for (const { task, loss } of losses) {
+    const entry = sums.get(task) ?? { sum: 0, count: 0 }
+    sums.set(task, { sum: entry.sum + loss, count: entry.count + 1 })
+  }
+  return Object.fromEntries([...sums].map(([task, { sum, count }]) => [task, sum / count]))
+}
