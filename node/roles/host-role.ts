@@ -3,6 +3,7 @@ import { BackboneHost } from '../../src/federation/backbone-host.ts'
 import { GossipExchange } from './gossip-exchange.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
+import { meanByTask } from '../../src/federation/round-log.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { totalSteps } from '../../src/training/spec.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -12,7 +13,6 @@ import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
-import type { TaskLoss } from '../../src/backbone/frames.ts'
 
 export interface HostRoleInit {
   readonly node: string
@@ -146,13 +146,4 @@ export class HostRole {
       if (told !== '') emit({ type: 'waiting', node, reason: told })
     }, WAITING_POLL_MS))
   }
-}
-
-function meanByTask (losses: readonly TaskLoss[]): Record<string, number> {
-  const sums = new Map<string, { sum: number, count: number }>()
-  for (const { task, loss } of losses) {
-    const entry = sums.get(task) ?? { sum: 0, count: 0 }
-    sums.set(task, { sum: entry.sum + loss, count: entry.count + 1 })
-  }
-  return Object.fromEntries([...sums].map(([task, { sum, count }]) => [task, sum / count]))
 }

@@ -46,6 +46,8 @@ export interface Recipe {
   readonly tasks?: readonly string[]
   readonly rows?: number
   readonly holdout?: number
+  /** Give every client one of the tasks, in turn, instead of all of them. */
+  readonly spread?: boolean
   readonly model?: Readonly<Record<string, unknown>>
   readonly training?: Readonly<Record<string, unknown>>
 }

@@ -327,6 +327,7 @@ const RECIPE: Recipe = {
   tasks: ['seg', 'depth', 'edge', 'cls'],
   rows: ROWS,
   holdout: HOLDOUT,
+  spread: true,
   model: {
     width: 48,
     layers: 2,

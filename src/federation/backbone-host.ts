@@ -12,12 +12,14 @@ import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { charterHash } from './charter.ts'
+import { hasUnit, missStep, openSession, unitsOf } from './session.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
 import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Remote } from '../compute/remote.ts'
+import type { Session } from './session.ts'
 
 export interface BackboneHostComponents {
   readonly trainer: Remote<HostTrainer>
@@ -46,18 +48,6 @@ export interface BackboneHostEvents {
 export interface Refusal {
   readonly code: string
   readonly reason: string
-}
-
-interface Session {
-  readonly client: string
-  readonly request: AttachRequest
-  readonly channel: FrameChannel
-  /** Waited for at this step. */
-  expected: boolean
-  complete: boolean
-  /** A FORWARD that came before its step opened. */
-  early: Frame | undefined
-  losses: readonly TaskLoss[]
 }
 
 interface Ballot {
@@ -160,13 +150,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async serve (request: AttachRequest, channel: FrameChannel): Promise<string> {
     const { client } = request
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
-    const session: Session = { client, request, channel, expected: true, complete: false, early: undefined, losses: [] }
+    const session = openSession(request, channel)
     this.#sessions.set(client, session)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = await this.#trainer.clientUnits()
+      const units = unitsOf(session, await this.#trainer.clientUnits())
       if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
       this.#tryStart()
       for await (const frame of channel.frames) {
@@ -245,9 +235,10 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 
   #late (session: Session): void {
-    session.expected = false
-    void this.#trainer.clientUnits().then(units =>
-      this.#tell(session, { kind: 'step', step: this.#step, tensors: units, code: 'late', reason: `the clock stands at step ${this.#step}` }))
+    session.expected = this.#step >= session.waitFrom
+    this.#trainer.clientUnits().then(
+      units => this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units), code: 'late', reason: `the clock stands at step ${this.#step}` }),
+      (error: Error) => { void session.channel.close(error) })
   }
 
   /** Not awaited by the session that completes: closing a round needs that session's own verdicts. */
@@ -273,15 +264,17 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   async #advance (by: 'all' | 'deadline'): Promise<void> {
     if (!this.#open) return
-    this.#open = false
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     const sessions = [...this.#sessions.values()]
     const contributors = sessions.filter(session => session.complete).map(session => session.client).sort()
+    if (contributors.length === 0) return // whoever was done has left since
+    this.#open = false
     for (const session of sessions) {
+      if (session.complete) session.missed = 0
       if (session.complete || !session.expected) continue
       this.#log.missed(session.client, `step ${this.#step}: no gradient within ${this.#init.charter.clock.stepDeadlineMs} ms`)
-      session.expected = false
+      missStep(session, this.#step)
     }
     try {
       const report = await this.#trainer.applyStep(this.#step, contributors)
@@ -301,9 +294,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const done = this.#step >= totalSteps(this.#training)
     const units = await this.#trainer.clientUnits()
     for (const session of this.#sessions.values()) {
-      // Whoever took part is expected again: a client is dropped from the count only by missing a step.
-      session.expected = session.complete && !done
-      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: units })
+      if (done) session.expected = false
+      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
       session.complete = false
     }
     if (done) {
@@ -398,7 +390,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     })
     for (const candidate of candidates) {
       const units = await this.#trainer.clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units) })
     }
     await all
     clearTimeout(timer)
@@ -427,10 +419,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#check()
   }
 
-  #sharesUnits (session: Session): boolean {
-    const { shared } = this.#init.charter
-    return shared.some(unit => unit.startsWith('embed/') || session.request.tasks.includes(unit.slice('head/'.length)))
-  }
+  #sharesUnits (session: Session): boolean { return this.#init.charter.shared.some(unit => hasUnit(session, unit)) }
 
   #tell (session: Session, frame: Frame): void {
     session.channel.send(frame).catch((error: Error) => { void session.channel.close(error) })

@@ -1,5 +1,5 @@
 /** Gathers what happened in the steps of one round and sums it up: the conflict report. */
-import type { RoundReport } from '../backbone/frames.ts'
+import type { RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { StepReport } from '../training/host-trainer.ts'
 
 export interface RoundEnd {
@@ -70,3 +70,13 @@ export class RoundLog {
 function sum (values: readonly number[]): number { return values.reduce((total, value) => total + value, 0) }
 function mean (values: readonly number[]): number { return values.length === 0 ? 0 : sum(values) / values.length }
 function least (values: readonly number[]): number { return values.length === 0 ? 0 : Math.min(...values) }
+
+/** Mean loss of each task over the clients that have it. */
+export function meanByTask (losses: readonly TaskLoss[]): Record<string, number> {
+  const sums = new Map<string, { sum: number, count: number }>()
+  for (const { task, loss } of losses) {
+    const entry = sums.get(task) ?? { sum: 0, count: 0 }
+    sums.set(task, { sum: entry.sum + loss, count: entry.count + 1 })
+  }
+  return Object.fromEntries([...sums].map(([task, { sum, count }]) => [task, sum / count]))
+}

@@ -14,7 +14,9 @@ import { queued } from '../compute/remote.ts'
 import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
+import { meanByTask } from './round-log.ts'
 import type { Charter } from './charter.ts'
+import type { ClientDescription } from '../training/client-trainer.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Dataset } from '../data/dataset.ts'
 
@@ -32,6 +34,9 @@ export interface SimulationInit {
   readonly control: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
   readonly partsSeed?: (client: string) => number
+  readonly onAttached?: (client: string, host: string, samples: ClientDescription['samples']) => void
+  /** After every step of a host: mean loss per task. */
+  readonly onStep?: (host: string, step: number, losses: Readonly<Record<string, number>>) => void
   readonly onRound?: (report: RoundReport) => void
   /** Sees every frame that a client sends. */
   readonly onFrame?: (client: string, frame: Frame) => void
@@ -60,6 +65,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
       slots: dataset.clientIds.length,
       heartbeatMs: Infinity
     })
+    host.addEventListener('step:done', ({ detail: { step, losses } }) => { init.onStep?.(id, step + 1, meanByTask(losses)) })
     host.addEventListener('round:closed', ({ detail }) => {
       rounds.push(detail)
       liveTensors.push(backend.liveTensors())
@@ -78,6 +84,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const { tasks, cut, batch, samples, sharedUnits } = raw.describe()
     const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
+    init.onAttached?.(id, hosts[c % hosts.length]?.id ?? '', samples)
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
     const guard = outgoingGuard({ cut, tasks, shared: charter.shared })

@@ -93,7 +93,7 @@ export class Committee {
   #rowLosses (candidate: string): Float64Array {
     const predictions = this.#predictions.get(`holdout:${candidate}`)
     const { holdout } = this.#data
-    if (predictions === undefined) return new Float64Array(holdout.count).fill(Number.NaN)
+    if (predictions === undefined || holdout.count === 0) return new Float64Array(holdout.count).fill(Number.NaN)
     const sums = new Float64Array(holdout.count)
     const labels = new Uint8Array(holdout.count)
     for (const task of this.#parts.tasks) {

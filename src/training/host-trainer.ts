@@ -117,6 +117,7 @@ export class HostTrainer {
   async backward (client: string, step: number, featureGrads: readonly NamedTensor[]): Promise<TensorData> {
     const open = this.#expect(client, step)
     if (open.rows.size > 0) throw new ProtocolError(`${client} sent the gradients of step ${step} twice`)
+    this.#expectRows(client, featureGrads.map(({ name }) => name))
     const inputs: TensorData[] = []
     for (const { name, tensor } of featureGrads) {
       const back = await this.#trunk.model.backwardKeep(open.kept, { features: tensor })
@@ -130,7 +131,9 @@ export class HostTrainer {
   /** Takes a client's gradients of shared units. @throws {ProtocolError} a unit that the charter does not share */
   share (client: string, step: number, gradients: readonly NamedTensor[]): void {
     const open = this.#expect(client, step)
+    if (open.rows.size === 0) throw new ProtocolError(`${client} sent shared gradients of step ${step} before those at the cut`)
     for (const { name, tensor } of gradients) {
+      if (!tensor.data.every(Number.isFinite)) throw new ProtocolError(`${client} sent a gradient of ${name} that is not finite`)
       if (name === TRUNK || this.#units.get(name)?.parameters.length !== tensor.data.length) throw new ProtocolError(`${client} sent a gradient of ${name} with ${tensor.data.length} numbers, which the charter does not share`)
     }
     open.shared = new Map(gradients.map(({ name, tensor }) => [name, tensor.data]))
@@ -296,6 +299,15 @@ export class HostTrainer {
     const open = this.#open.get(client)
     if (open?.step !== step) throw new ProtocolError(`${client} has no open step ${step} (open: ${open?.step ?? 'none'})`, { code: 'ERR_LATE' })
     return open
+  }
+
+  /** One row for a client, or one for each task, as the charter says: more rows would be more votes. */
+  #expectRows (client: string, names: readonly string[]): void {
+    const { projection, tasks } = this.#charter
+    const known = projection.unit === 'client' ? ['client'] : tasks.map(task => `task/${task.id}`)
+    if (names.length === 0 || new Set(names).size < names.length || !names.every(name => known.includes(name))) {
+      throw new ProtocolError(`${client} sent gradients of ${names.join(', ') || 'nothing'}, the charter takes ${known.join(', ')}`)
+    }
   }
 
   #unit (name: string, graph: Graph): Unit {

@@ -1,0 +1,26 @@
+/** The commands of a node: one file each in this folder. The testnet's are added by whoever composes the command line. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { FmtlError } from '../../src/errors.ts'
+import { registerDoctor } from './doctor.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+export function createProgram (): Command {
+  const program = new Command('fmtl-node')
+    .description('peer-to-peer federated multi-task learning: a consortium trains one conflict-free backbone with no central server')
+    .version(version)
+  registerDoctor(program)
+  return program
+}
+
+/** Runs the command; an error that a user can act on becomes one line on standard error and exit status 1. */
+export async function runProgram (program: Command): Promise<void> {
+  try {
+    await program.parseAsync()
+  } catch (err) {
+    if (!(err instanceof FmtlError)) throw err
+    process.stderr.write(`fmtl-node: ${err.message}${err.next === undefined ? '' : `; next: ${err.next}`}\n`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,41 @@
+import type { AttachRequest, Frame, FrameChannel, TaskLoss } from '../backbone/frames.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
+
+/** What a host knows of one attached client. */
+export interface Session {
+  readonly client: string
+  readonly request: AttachRequest
+  readonly channel: FrameChannel
+  /** Waited for at this step. */
+  expected: boolean
+  complete: boolean
+  /** Steps missed in a row, and the step from which it is waited for again. */
+  missed: number
+  waitFrom: number
+  /** A FORWARD that came before its step opened. */
+  early: Frame | undefined
+  losses: readonly TaskLoss[]
+}
+
+export function openSession (request: AttachRequest, channel: FrameChannel): Session {
+  return { client: request.client, request, channel, expected: true, complete: false, missed: 0, waitFrom: 0, early: undefined, losses: [] }
+}
+
+/**
+ * A client that misses a step is not waited for until it is heard of again, and after the second miss in a row only every
+ * 4, 8, 16 .. steps: one slow answer must not shut a slower client out, a client in trouble must not hold up the others.
+ */
+export function missStep (session: Session, step: number): void {
+  session.expected = false
+  session.missed++
+  session.waitFrom = session.missed === 1 ? step : step + 2 ** session.missed
+}
+
+/** Of the shared units those that this client has too. */
+export function unitsOf (session: Session, units: readonly NamedTensor[]): readonly NamedTensor[] {
+  return units.filter(({ name }) => hasUnit(session, name))
+}
+
+export function hasUnit ({ request }: Session, unit: string): boolean {
+  return unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+}

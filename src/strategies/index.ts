@@ -1,0 +1,16 @@
+/** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
+import { InvalidParametersError } from '../errors.ts'
+import { fedbone } from './fedbone.ts'
+import { mtsl } from './mtsl.ts'
+import type { Strategy } from './strategy.ts'
+
+export type { Strategy } from './strategy.ts'
+
+export const strategies: readonly Strategy[] = [fedbone, mtsl]
+
+/** @throws {InvalidParametersError} no strategy of this name */
+export function findStrategy (name: string): Strategy {
+  const strategy = strategies.find(candidate => candidate.name === name)
+  if (strategy === undefined) throw new InvalidParametersError(`no strategy '${name}'`, { next: `use one of ${strategies.map(({ name }) => name).join(', ')}` })
+  return strategy
+}

@@ -1,0 +1,144 @@
+/** `fmtl-node testnet up`: a consortium on this machine, in one command. */
+import { RUNGS, isRungName } from '../src/backend/ladder.ts'
+import { InvalidParametersError } from '../src/errors.ts'
+import { createNdjsonView } from './view/ndjson.ts'
+import { createTerminalView } from './view/terminal.ts'
+import { runTestnet } from './testnet.ts'
+import type { Command } from 'commander'
+import type { RungName } from '../src/backend/ladder.ts'
+import type { TestnetOptions } from './plan.ts'
+
+interface Flags {
+  hosts: string
+  clients?: string
+  rounds?: string
+  data: string
+  tasks?: string
+  spread?: boolean
+  rows?: string
+  partition?: string
+  strategy: string
+  seed: string
+  runner: string
+  backend?: string
+  merge?: string
+  rule?: string
+  strict?: string
+  unit?: string
+  codec?: string
+  control: boolean
+  kill?: string
+  set: string[]
+  format: string
+}
+
+/** Status of a run that ended in order but lost somebody: no error, no plain success either. */
+export const EXIT_INCOMPLETE = 2
+
+export function registerTestnet (program: Command): void {
+  program.command('testnet').description('a consortium on this machine').command('up')
+    .description('start hosts and clients, train, and say what collaboration brought each client')
+    .option('--hosts <n>', 'backbone hosts', '2')
+    .option('--clients <n>', 'split clients (default: those of the data set)')
+    .option('--rounds <n>', 'rounds (default: what the data set recommends)')
+    .option('--data <path|name>', 'a data set folder, a manifest, or scenes', 'scenes')
+    .option('--tasks <a,b>', 'tasks to train (default: what the data set recommends)')
+    .option('--spread', 'give every client one task in turn')
+    .option('--no-spread', 'give every client all tasks')
+    .option('--rows <n>', 'training rows per client, hold-out included')
+    .option('--partition <kind>', 'by-site, iid or dirichlet')
+    .option('--strategy <name>', 'how to train together', 'fedbone')
+    .option('--seed <n>', 'everything random follows from it', '7')
+    .option('--runner <kind>', 'process (daemons over TCP) or in-process (simulated)', 'process')
+    .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: FMTL_BACKEND, else the top)`)
+    .option('--merge <mode>', 'what hosts do with each other\'s deltas: select, all or none')
+    .option('--rule <name>', 'gradient rule: gp, mean, pcgrad or upgrad')
+    .option('--strict <mode>', 'what must conflict with no task: gradient, update or off')
+    .option('--unit <unit>', 'whose gradients are kept apart: client or task')
+    .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8')
+    .option('--no-control', 'leave out the second local model, the control for the ensemble')
+    .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
+    .option('--set <key=value>', 'a model or training setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .action(async (flags: Flags) => { await up(flags) })
+}
+
+async function up (flags: Flags): Promise<void> {
+  if (flags.format !== 'text' && flags.format !== 'json') throw new InvalidParametersError(`--format cannot be '${flags.format}'`, { next: 'use text or json' })
+  const options = readOptions(flags)
+  const view = flags.format === 'json'
+    ? createNdjsonView({ stream: process.stdout })
+    : createTerminalView({ stream: process.stdout, consortium: `testnet ${options.data}` })
+  const abort = new AbortController()
+  const interrupt = (): void => { abort.abort(new InvalidParametersError('stopped by Ctrl-C')) }
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  try {
+    const summary = await runTestnet(options, event => { view.event(event) }, abort.signal)
+    view.close()
+    view.summary(summary)
+    if (!summary.complete) process.exitCode = EXIT_INCOMPLETE
+  } finally {
+    view.close()
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}
+
+/** @throws {InvalidParametersError} a flag that is no number, or names nothing known */
+function readOptions (flags: Flags): TestnetOptions {
+  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, kill } = flags
+  if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
+  const backend = flags.backend ?? process.env.FMTL_BACKEND
+  if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
+  const { model, training } = readSettings(flags.set)
+  return {
+    hosts: whole('--hosts', hosts),
+    ...clients === undefined ? {} : { clients: whole('--clients', clients) },
+    ...rounds === undefined ? {} : { rounds: whole('--rounds', rounds) },
+    data,
+    ...tasks === undefined ? {} : { tasks: tasks.split(',') },
+    ...spread === undefined ? {} : { spread },
+    ...rows === undefined ? {} : { rows: whole('--rows', rows) },
+    ...partition === undefined ? {} : { partition: partition as NonNullable<TestnetOptions['partition']> },
+    strategy,
+    seed: whole('--seed', seed),
+    runner,
+    ...backend === undefined ? {} : { backend: backend as RungName },
+    control,
+    ...kill === undefined ? {} : { kill },
+    // createCharter names what a value may be
+    charter: {
+      model,
+      training,
+      projection: { ...rule === undefined ? {} : { rule }, ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
+      merge: (merge === undefined ? {} : { mode: merge }) as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
+      ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }
+    }
+  }
+}
+
+/** 'training.batch=16' and 'model.width=32': values are JSON where they parse as JSON, text otherwise. */
+function readSettings (pairs: readonly string[]): { model: Record<string, unknown>, training: Record<string, unknown> } {
+  const settings: { model: Record<string, unknown>, training: Record<string, unknown> } = { model: {}, training: {} }
+  for (const pair of pairs) {
+    const match = /^(model|training)\.([a-zA-Z0-9]+)=(.+)$/.exec(pair)
+    if (match === null) throw new InvalidParametersError(`--set '${pair}' is not model.KEY=VALUE or training.KEY=VALUE`)
+    const [, section, key, value] = match as unknown as [string, 'model' | 'training', string, string]
+    settings[section][key] = parseValue(value)
+  }
+  return settings
+}
+
+function parseValue (value: string): unknown {
+  try {
+    return JSON.parse(value)
+  } catch {
+    return value
+  }
+}
+
+function whole (flag: string, value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidParametersError(`${flag} must be a whole number, got '${value}'`)
+  return Number(value)
+}

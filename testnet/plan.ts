@@ -1,0 +1,115 @@
+/** Works out a testnet before anything starts: who takes part, with which data and tasks, under which charter and keys. */
+import { resolve } from 'node:path'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { InvalidParametersError } from '../src/errors.ts'
+import { createCharter } from '../src/federation/charter.ts'
+import { findStrategy } from '../src/strategies/index.ts'
+import { openDataset } from '../src/data/open.ts'
+import { seededIdentity } from '../node/store/identity.ts'
+import type { Charter, CharterOptions } from '../src/federation/charter.ts'
+import type { Dataset, DatasetOptions } from '../src/data/dataset.ts'
+import type { RungName } from '../src/backend/ladder.ts'
+
+export interface TestnetOptions {
+  readonly hosts: number
+  readonly clients?: number
+  readonly rounds?: number
+  readonly data: string
+  readonly tasks?: readonly string[]
+  /** Every client one task in turn (true) or all of them (false); default: what the data set recommends. */
+  readonly spread?: boolean
+  readonly rows?: number
+  readonly partition?: DatasetOptions['partition']
+  readonly strategy: string
+  readonly seed: number
+  readonly runner: 'process' | 'in-process'
+  readonly backend?: RungName
+  readonly control: boolean
+  /** Over the strategy's and the recipe's settings. */
+  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'clock' | 'cutCodec'>>
+  /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
+  readonly kill?: string
+}
+
+export interface PlannedNode {
+  readonly name: string
+  readonly peer: string
+  /** Label under which its key is derived from the seed. */
+  readonly label: string
+}
+
+export interface PlannedClient extends PlannedNode {
+  /** Its name in the data set. */
+  readonly data: string
+  readonly tasks: readonly string[]
+  /** The host it attaches to first. */
+  readonly host: string
+}
+
+export interface TestnetPlan {
+  readonly options: TestnetOptions
+  readonly charter: Charter
+  readonly dataset: Dataset
+  readonly dataPath: string
+  readonly dataOptions: DatasetOptions
+  readonly hosts: readonly PlannedNode[]
+  readonly clients: readonly PlannedClient[]
+}
+
+/** Seven processes on two cores: a slow first step is not a lost client. */
+const CLOCK = { stepDeadlineMs: 15_000, roundDeadlineMs: 20_000 }
+/** A loopback testnet is for trying things out; beyond this it measures the machine, not the network. */
+const MAX_NODES = 64
+
+/**
+ * @throws {InvalidParametersError} an option that cannot be
+ * @throws {DataError} what is wrong with the data
+ */
+export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan> {
+  const { seed, data, hosts: hostCount } = options
+  count('--hosts', hostCount)
+  if (options.clients !== undefined) count('--clients', options.clients)
+  const strategy = findStrategy(options.strategy)
+  const dataOptions: DatasetOptions = {
+    seed,
+    ...options.clients === undefined ? {} : { clients: options.clients },
+    ...options.tasks === undefined ? {} : { tasks: options.tasks },
+    ...options.rows === undefined ? {} : { rows: options.rows },
+    ...options.partition === undefined ? {} : { partition: options.partition }
+  }
+  const dataset = await openDataset(data, dataOptions)
+  const clientCount = dataset.clientIds.length
+  if (hostCount + clientCount > MAX_NODES) throw new InvalidParametersError(`${hostCount} hosts and ${clientCount} clients are more than ${MAX_NODES} nodes`, { next: 'take fewer with --clients' })
+  if (hostCount > clientCount) throw new InvalidParametersError(`${hostCount} hosts for ${clientCount} clients: some would serve nobody`, { next: `take --hosts ${clientCount} or fewer` })
+  const own = options.charter ?? {}
+  const charter = createCharter({
+    name: `testnet ${dataset.name}`,
+    seed,
+    input: dataset.input,
+    tasks: dataset.tasks,
+    model: { ...dataset.recipe.model, ...own.model },
+    training: { ...dataset.recipe.training, ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training },
+    projection: { ...strategy.projection, ...own.projection },
+    merge: { ...strategy.merge, ...own.merge },
+    clock: { ...CLOCK, ...own.clock },
+    ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
+  })
+  const node = async (label: string): Promise<PlannedNode> => {
+    const key = await seededIdentity(seed, label)
+    return { name: label, label, peer: peerIdFromPrivateKey(key).toString() }
+  }
+  const hosts = await Promise.all(Array.from({ length: hostCount }, async (_, i) => await node(`host-${i + 1}`)))
+  const spread = options.spread ?? dataset.recipe.spread ?? false
+  const tasks = dataset.tasks.map(task => task.id)
+  const clients = await Promise.all(dataset.clientIds.map(async (id, i) => ({
+    ...await node(id),
+    data: id,
+    tasks: spread ? [tasks[i % tasks.length] as string] : tasks,
+    host: (hosts[i % hostCount] as PlannedNode).peer
+  })))
+  return { options, charter, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
+}
+
+function count (flag: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > MAX_NODES) throw new InvalidParametersError(`${flag} must be a whole number from 1 to ${MAX_NODES}, got ${value}`)
+}

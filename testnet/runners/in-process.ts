@@ -1,0 +1,49 @@
+/** Runs a plan without network: the simulator, telling the same story in the same events. */
+import { createEagerBackend } from '../../src/backend/eager.ts'
+import { loadBestRung } from '../../src/backend/ladder.ts'
+import { simulate } from '../../src/federation/simulator.ts'
+import { totalSteps } from '../../src/training/spec.ts'
+import type { NodeEvent } from '../../node/events.ts'
+import type { TestnetPlan } from '../plan.ts'
+
+export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) => void): Promise<void> {
+  const { charter, dataset, hosts, clients, options } = plan
+  const startedAt = performance.now()
+  const falls: string[] = []
+  const backend = createEagerBackend(await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, onFall: line => falls.push(line) }))
+  const seconds = (performance.now() - startedAt) / 1000
+  const started = (node: { name: string, peer: string }, role: 'host' | 'client'): void => emit({
+    type: 'node:started', node: node.name, peer: node.peer, pid: process.pid, roles: [role], roleReason: 'as planned, simulated', addresses: [], backend: backend.name, falls, seconds
+  })
+  for (const host of hosts) started(host, 'host')
+  for (const client of clients) started(client, 'client')
+  const hostName = (peer: string): string => hosts.find(host => host.peer === peer)?.name ?? peer
+  const gauges = (node: string): void => emit({
+    type: 'gauges', node, rssBytes: process.resourceUsage().maxRSS * 1024, liveTensors: backend.liveTensors(), loopLagP99Ms: 0, loopLagMaxMs: 0, bytesSent: 0, bytesReceived: 0
+  })
+  const tasksOf = new Map(clients.map(client => [client.data, client.tasks]))
+  const result = await simulate({
+    charter,
+    dataset,
+    backend,
+    hosts: hosts.map(host => host.peer),
+    clients: clients.map(client => client.peer),
+    control: options.control,
+    tasksOf: id => tasksOf.get(id) ?? [],
+    onAttached: (id, host, samples) => {
+      const { name, tasks } = clients.find(client => client.data === id) as typeof clients[number]
+      emit({ type: 'client:ready', node: name, tasks, samples })
+      emit({ type: 'client:attached', node: name, host, step: 0 })
+    },
+    onStep: (host, step, losses) => emit({ type: 'step', node: hostName(host), step, total: totalSteps(charter.training), losses }),
+    onRound: report => {
+      emit({ type: 'round', node: hostName(report.host), report })
+      gauges(hostName(report.host))
+    }
+  })
+  for (const [i, report] of result.clients.entries()) {
+    const { name } = clients[i] as typeof clients[number]
+    gauges(name)
+    emit({ type: 'report', node: name, report })
+  }
+}

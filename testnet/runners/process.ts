@@ -1,0 +1,177 @@
+/**
+ * Runs a plan as real daemons: one process a node, real TCP on loopback, one bootstrap address. Kills and restarts what a
+ * scenario asks for; ends every process it started.
+ */
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { FmtlError, ResourceError } from '../../src/errors.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { DaemonSpec } from '../../node/daemon.ts'
+import type { NodeEvent } from '../../node/events.ts'
+import type { TestnetPlan } from '../plan.ts'
+
+const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
+/** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
+const STOP_MS = 10_000
+
+interface Running {
+  readonly spec: DaemonSpec
+  child: ChildProcess
+  exited: Promise<number>
+}
+
+export class ProcessRunner {
+  readonly #plan: TestnetPlan
+  readonly #emit: (event: NodeEvent) => void
+  readonly #running = new Map<string, Running>()
+  readonly #reports = new Map<string, { resolve: () => void, reject: (error: Error) => void, done: Promise<void> }>()
+  /** Nodes that were killed on purpose and have not been started again. */
+  readonly #expectedDown = new Set<string>()
+  #home: string | undefined
+  #stopping = false
+
+  constructor (plan: TestnetPlan, emit: (event: NodeEvent) => void) {
+    this.#plan = plan
+    this.#emit = emit
+    for (const { name } of plan.clients) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      promise.catch(() => undefined)
+      this.#reports.set(name, { resolve, reject, done: promise })
+    }
+  }
+
+  /** Starts all nodes and waits for every client's report. @throws the first node's error that ends the run */
+  async run (signal: AbortSignal): Promise<void> {
+    const { hosts, clients, options, charter, dataPath, dataOptions } = this.#plan
+    this.#home = await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
+    const charterPath = join(this.#home, 'charter.json')
+    await writeFile(charterPath, JSON.stringify(charter))
+    const port = await freePort()
+    const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
+    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend } }
+    hosts.forEach((host, i) => this.#start({
+      ...common,
+      name: host.name,
+      label: host.label,
+      role: 'host',
+      quorum: clients.filter(client => client.host === host.peer).length,
+      peers: hosts.length - 1,
+      slots: clients.length,
+      listen: [i === 0 ? `/ip4/127.0.0.1/tcp/${port}` : '/ip4/127.0.0.1/tcp/0'],
+      bootstrap: i === 0 ? [] : [bootstrap],
+      prefer: [],
+      home: join(this.#home as string, host.name)
+    }))
+    clients.forEach(client => this.#start({
+      ...common,
+      name: client.name,
+      label: client.label,
+      role: 'client',
+      quorum: 1,
+      peers: 0,
+      slots: 1,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      bootstrap: [bootstrap],
+      prefer: [client.host],
+      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks } },
+      home: join(this.#home as string, client.name)
+    }))
+    const aborted = new Promise<never>((_resolve, reject) => {
+      if (signal.aborted) reject(signal.reason)
+      signal.addEventListener('abort', () => { reject(signal.reason as Error) }, { once: true })
+    })
+    await Promise.race([Promise.all([...this.#reports.values()].map(async ({ done }) => { await done })), aborted])
+  }
+
+  /** SIGKILL, as a power cut would. */
+  kill (name: string): void {
+    const running = this.#running.get(name)
+    if (running === undefined) return
+    this.#expectedDown.add(name)
+    running.child.kill('SIGKILL')
+  }
+
+  /** Starts a killed node again in its home, with its key: it should go on where it was. */
+  async restart (name: string): Promise<void> {
+    const running = this.#running.get(name)
+    if (running === undefined || this.#stopping) return
+    await running.exited
+    this.#expectedDown.delete(name)
+    this.#start(running.spec)
+  }
+
+  /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes. */
+  async stop (): Promise<void> {
+    this.#stopping = true
+    const killer = setTimeout(() => { for (const { child } of this.#running.values()) child.kill('SIGKILL') }, STOP_MS)
+    for (const { child } of this.#running.values()) child.kill('SIGTERM')
+    await Promise.all([...this.#running.values()].map(async ({ exited }) => await exited))
+    clearTimeout(killer)
+    if (this.#home !== undefined) await rm(this.#home, { recursive: true, force: true })
+  }
+
+  #start (spec: DaemonSpec): void {
+    const child = spawn(process.execPath, [DAEMON], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // More processes than cores: a second thread in each would only make them wait for each other.
+      env: { ...process.env, ...this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {} }
+    })
+    child.stdin.end(JSON.stringify(spec))
+    const exited = new Promise<number>(resolve => {
+      child.once('close', (code, signal) => {
+        const exitCode = code ?? 128
+        this.#emit({ type: 'node:stopped', node: spec.name, exitCode, reason: signal === null ? `exit status ${exitCode}` : `ended by ${signal}` })
+        if (!this.#stopping && !this.#expectedDown.has(spec.name)) {
+          this.#reports.get(spec.name)?.reject(new ResourceError(`${spec.name} ended with ${signal ?? `exit status ${exitCode}`}`))
+          if (spec.role === 'host') this.#failIfNobodyHosts(spec.name)
+        }
+        resolve(exitCode)
+      })
+    })
+    let lastError = ''
+    createInterface({ input: child.stderr }).on('line', line => { lastError = line })
+    createInterface({ input: child.stdout }).on('line', line => {
+      const event = parseEvent(line)
+      if (event === undefined) return
+      this.#emit(event)
+      if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
+      if (event.type === 'error' && event.code !== 'ERR_DELTA') this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
+    })
+    void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#expectedDown.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
+    this.#running.set(spec.name, { spec, child, exited })
+  }
+
+  get #nodes (): number { return this.#plan.hosts.length + this.#plan.clients.length }
+
+  #failIfNobodyHosts (name: string): void {
+    const hosts = [...this.#running.values()].filter(({ spec, child }) => spec.role === 'host' && child.exitCode === null && child.signalCode === null)
+    if (hosts.length === 0) this.#failAll(new ResourceError(`${name} has ended and no host is left`))
+  }
+
+  #failAll (error: Error): void { for (const { reject } of this.#reports.values()) reject(error) }
+}
+
+function parseEvent (line: string): NodeEvent | undefined {
+  try {
+    return JSON.parse(line) as NodeEvent
+  } catch {
+    return undefined // a library's own print; daemons write nothing else to stdout
+  }
+}
+
+/** A port that was free a moment ago: the bootstrap address has to be known before its node is up. */
+async function freePort (): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => { resolve(typeof address === 'object' && address !== null ? address.port : 0) })
+    })
+  })
+}

@@ -1,0 +1,465 @@
+/**
+ * The closing object of a run, `{type: 'summary', ...}`, gathered from the nodes' events: what every client got out of it,
+ * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
+ */
+import { list, metric, percent, plural, signed } from '../node/cli/format.ts'
+import type { NodeEvent } from '../node/events.ts'
+import type { RoundReport } from '../src/backbone/frames.ts'
+import type { Scores } from '../src/tasks/task.ts'
+import type { ClientReport, TaskReport } from '../src/training/committee.ts'
+
+/** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
+export const FEWEST_POSITIVES = 10
+/** What the table shows as 0.000 is no gain and no loss. */
+const LEVEL = 0.0005
+/** Projection promises a cosine of at least -1e-6 (src/projection/strict.ts). */
+const CONFLICT_TOLERANCE = 1e-6
+
+export interface SummaryTask {
+  readonly id: string
+  readonly client: string
+  readonly metric: string
+  readonly higherIsBetter: boolean
+  readonly local: number | null
+  readonly federated: number | null
+  readonly ensemble: number | null
+  readonly served: number | null
+  /** Control: an ensemble of two models that never met a peer. */
+  readonly twoLocals?: number | null
+  /** Test rows (or labelled positions). */
+  readonly support: number
+  /** Rows of the class that the metric hangs on; null where there are no classes. */
+  readonly positives: number | null
+  /** Improvement of served over local, above 0 is better for every metric; null where the rows are too few to say. */
+  readonly gain: number | null
+  readonly servedBy: string
+  readonly reason: string
+}
+
+export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {}
+
+export interface CosineFigures {
+  readonly meanCosine: number | null
+  readonly minCosine: number | null
+  readonly removedShare: number | null
+  readonly minDirectionCosine: number | null
+  readonly minUpdateCosine: number | null
+}
+
+export interface Conflicts extends CosineFigures {
+  readonly pairs: number
+  readonly conflictPairs: number
+  /** Whether no step's gradient, after projection, worked against any task. */
+  readonly conflictFree: boolean | null
+}
+
+export interface NodeFigures {
+  readonly node: string
+  readonly peer: string
+  readonly backend: string
+  readonly rssBytes: number | null
+  readonly loopLagP99Ms: number | null
+  /** `first` is measured after the first closed round: what is built once is no leak. */
+  readonly liveTensors: { readonly first: number, readonly last: number, readonly max: number } | null
+  readonly bytesSent: number
+  readonly bytesReceived: number
+}
+
+export interface SummaryHost extends NodeFigures {
+  readonly rounds: number
+  /** Rounds that took in another host's delta. */
+  readonly merges: number
+  readonly samplesPerSecond: number | null
+}
+
+export interface SummaryClient extends NodeFigures {
+  /** Name of its data, as in `tasks`. */
+  readonly client: string
+  readonly tasks: readonly string[]
+  readonly samples: { readonly train: number, readonly holdout: number, readonly test: number } | null
+  readonly served: string | null
+  readonly reason: string
+  readonly attachedTo: readonly string[]
+  readonly detaches: ReadonlyArray<{ readonly host: string, readonly reason: string }>
+  readonly bytes: { readonly sent: number, readonly received: number }
+}
+
+export interface Means {
+  /** Ranked tasks behind the means. */
+  readonly tasks: number
+  readonly local: number | null
+  readonly federated: number | null
+  readonly ensemble: number | null
+  readonly served: number | null
+  readonly twoLocals?: number | null
+  readonly gain: number | null
+}
+
+/** What the testnet knows and the nodes do not say. */
+export interface RunFacts {
+  readonly seed: number
+  readonly data: string
+  readonly strategy: string
+  readonly merge: string
+  readonly runner: string
+  /** Date.now() at the start. */
+  readonly startedAt: number
+  readonly consortium?: string
+  /** Names of all nodes that were to take part: one that never spoke is missed too. */
+  readonly nodes?: readonly string[]
+}
+
+export interface Summary extends Omit<RunFacts, 'startedAt' | 'nodes'> {
+  readonly type: 'summary'
+  readonly complete: boolean
+  /** Who is missing and why; empty when complete. */
+  readonly missing: readonly string[]
+  /** What collaboration brought, in plain words. */
+  readonly verdict: string
+  readonly tasks: readonly SummaryTask[]
+  /** Mean over the ranked tasks of a metric, for metrics where higher is better: those share a scale. */
+  readonly means: Readonly<Record<string, Means>>
+  readonly conflicts: Conflicts
+  readonly rounds: readonly SummaryRound[]
+  readonly hosts: readonly SummaryHost[]
+  readonly clients: readonly SummaryClient[]
+  /** The backend of all nodes, or 'mixed'. */
+  readonly backend: string
+  readonly backends: readonly string[]
+  readonly firstRoundSeconds: number | null
+  readonly seconds: number
+  /** Sum of the processes' peaks. */
+  readonly peakRssBytes: number
+  readonly largestRssBytes: number
+  readonly errors: ReadonlyArray<Omit<Extract<NodeEvent, { type: 'error' }>, 'type'>>
+}
+
+type Event<T extends NodeEvent['type']> = Extract<NodeEvent, { type: T }>
+
+interface NodeRecord {
+  readonly node: string
+  started?: Event<'node:started'>
+  stopped?: Event<'node:stopped'> | undefined
+  host?: Event<'host:ready'>
+  client?: Event<'client:ready'>
+  report?: ClientReport
+  wait: string
+  rounds: RoundReport[]
+  attached: string[]
+  detached: Array<{ host: string, reason: string }>
+  rss: number
+  lag: number | undefined
+  tensors: { first: number, last: number, max: number, warm: boolean } | undefined
+  /** Byte counters start anew with each process. */
+  traffic: Map<number, { sent: number, received: number }>
+}
+
+export class SummaryBuilder {
+  readonly #now: () => number
+  readonly #nodes = new Map<string, NodeRecord>()
+  readonly #rssByProcess = new Map<number, number>()
+  readonly #errors: Array<Omit<Event<'error'>, 'type'>> = []
+  #firstRoundAt: number | undefined
+
+  /** @param now - milliseconds, the clock of `startedAt` */
+  constructor (now: () => number = Date.now) { this.#now = now }
+
+  add (event: NodeEvent): void {
+    const record = this.#record(event.node)
+    switch (event.type) {
+      case 'node:started':
+        record.started = event
+        record.stopped = undefined
+        break
+      case 'node:stopped': record.stopped = event; break
+      case 'host:ready': record.host = event; break
+      case 'client:ready': record.client = event; break
+      case 'client:attached': record.attached.push(event.host); record.wait = ''; break
+      case 'client:detached': record.detached.push({ host: event.host, reason: event.reason }); break
+      case 'waiting': record.wait = event.reason; break
+      case 'report': record.report = event.report; break
+      case 'round':
+        record.rounds.push(event.report)
+        this.#firstRoundAt ??= this.#now()
+        break
+      case 'gauges': this.#gauges(record, event); break
+      case 'error': {
+        const { type, ...rest } = event
+        this.#errors.push(rest)
+      }
+    }
+  }
+
+  build (facts: RunFacts): Summary {
+    const { startedAt, nodes = [], ...kept } = facts
+    const records = [...this.#nodes.values()]
+    const name = this.#naming()
+    const tasks = records.flatMap(record => record.report === undefined ? [] : tasksOf(record.report))
+    const rounds = records.flatMap(record => record.rounds.map(report => roundOf(record.node, report, name)))
+    const missing = [
+      ...nodes.filter(node => !this.#nodes.has(node)).map(node => `${node}: never started`),
+      ...records.flatMap(absence).map(name),
+      ...rounds.length === 0 ? ['no round was closed'] : []
+    ]
+    const backends = [...new Set(records.flatMap(({ started }) => started === undefined ? [] : [started.backend]))]
+    const peaks = [...this.#rssByProcess.values()]
+    return {
+      type: 'summary',
+      ...kept,
+      complete: missing.length === 0,
+      missing,
+      verdict: verdict(tasks, missing),
+      tasks,
+      means: meansOf(tasks),
+      conflicts: conflictsOf(rounds),
+      rounds,
+      hosts: records.filter(record => record.rounds.length > 0 || record.host !== undefined || record.started?.roles.includes('host') === true).map(record => ({
+        ...figures(record),
+        rounds: record.rounds.length,
+        merges: record.rounds.filter(({ merged, host }) => merged.some(other => other !== host)).length,
+        samplesPerSecond: record.host?.samplesPerSecond ?? null
+      })),
+      clients: records.filter(isClient).map(record => ({
+        ...figures(record),
+        client: record.report?.client ?? record.node,
+        tasks: record.client?.tasks ?? record.report?.tasks.map(task => task.id) ?? [],
+        samples: record.client?.samples ?? null,
+        served: record.report?.served ?? null,
+        reason: record.report?.reason ?? '',
+        attachedTo: [...new Set(record.attached.map(name))],
+        detaches: record.detached.map(({ host, reason }) => ({ host: name(host), reason: name(reason) })),
+        bytes: traffic(record)
+      })),
+      backend: backends.length === 1 ? backends[0] as string : 'mixed',
+      backends,
+      firstRoundSeconds: this.#firstRoundAt === undefined ? null : (this.#firstRoundAt - startedAt) / 1000,
+      seconds: (this.#now() - startedAt) / 1000,
+      peakRssBytes: sum(peaks),
+      largestRssBytes: Math.max(0, ...peaks),
+      errors: this.#errors
+    }
+  }
+
+  #record (node: string): NodeRecord {
+    let record = this.#nodes.get(node)
+    if (record === undefined) {
+      record = { node, wait: '', rounds: [], attached: [], detached: [], rss: 0, lag: undefined, tensors: undefined, traffic: new Map() }
+      this.#nodes.set(node, record)
+    }
+    return record
+  }
+
+  #gauges (record: NodeRecord, event: Event<'gauges'>): void {
+    const process = record.started?.pid ?? 0
+    record.rss = Math.max(record.rss, event.rssBytes)
+    record.lag = event.loopLagP99Ms
+    this.#rssByProcess.set(process, Math.max(this.#rssByProcess.get(process) ?? 0, event.rssBytes))
+    record.traffic.set(process, { sent: event.bytesSent, received: event.bytesReceived })
+    const warm = this.#firstRoundAt !== undefined
+    const { liveTensors: live } = event
+    const before = record.tensors
+    record.tensors = before === undefined || (warm && !before.warm)
+      ? { first: live, last: live, max: Math.max(live, before?.max ?? 0), warm }
+      : { ...before, last: live, max: Math.max(before.max, live) }
+  }
+
+  /** Peers call each other by key; people read names. Works on ids and on sentences. */
+  #naming (): (text: string) => string {
+    return naming([...this.#nodes.values()].map(({ started }) => started))
+  }
+}
+
+/** Puts node names in the place of peer ids. */
+export function naming (started: Iterable<Pick<Event<'node:started'>, 'node' | 'peer'> | undefined>): (text: string) => string {
+  const names = [...started].flatMap(event => event === undefined || event.peer === '' || event.peer === event.node ? [] : [event])
+  return text => names.reduce((named, { node, peer }) => named.replaceAll(peer, node), text)
+}
+
+/** Whether a sum of finite numbers that went through JSON is still one. */
+function finite (value: number | null | undefined): number | null {
+  return value != null && Number.isFinite(value) ? value : null
+}
+
+function isClient (record: NodeRecord): boolean {
+  return record.report !== undefined || record.client !== undefined || record.started?.roles.includes('client') === true
+}
+
+function absence (record: NodeRecord): string[] {
+  const { node, stopped } = record
+  const failed = stopped !== undefined && stopped.exitCode !== 0
+  const end = failed ? `stopped with exit status ${stopped.exitCode}: ${stopped.reason}` : ''
+  if (isClient(record) && record.report === undefined) {
+    const why = failed ? end : record.wait === '' ? '' : `was waiting: ${record.wait}`
+    return [`${node}: no report${why === '' ? '' : `; ${why}`}`]
+  }
+  return failed ? [`${node}: ${end}`] : []
+}
+
+function figures (record: NodeRecord): NodeFigures {
+  const { sent, received } = traffic(record)
+  return {
+    node: record.node,
+    peer: record.started?.peer ?? '',
+    backend: record.started?.backend ?? '',
+    rssBytes: record.rss === 0 ? null : record.rss,
+    loopLagP99Ms: finite(record.lag),
+    liveTensors: record.tensors === undefined ? null : { first: record.tensors.first, last: record.tensors.last, max: record.tensors.max },
+    bytesSent: sent,
+    bytesReceived: received
+  }
+}
+
+function traffic (record: NodeRecord): { sent: number, received: number } {
+  const all = [...record.traffic.values()]
+  return { sent: sum(all.map(each => each.sent)), received: sum(all.map(each => each.received)) }
+}
+
+function tasksOf (report: ClientReport): SummaryTask[] {
+  return report.tasks.map(task => {
+    const value = (candidate: string): number | null => finite(task.scores[candidate]?.value)
+    const [local, served, positives] = [value('local'), value('served'), positivesOf(task)]
+    const ranked = local !== null && served !== null && (positives === null || positives >= FEWEST_POSITIVES)
+    return {
+      id: task.id,
+      client: report.client,
+      metric: task.metric,
+      higherIsBetter: task.higherIsBetter,
+      local,
+      federated: value('federated'),
+      ensemble: value('ensemble'),
+      served,
+      ...task.scores.twoLocals === undefined ? {} : { twoLocals: value('twoLocals') },
+      support: task.support,
+      positives,
+      gain: ranked ? (task.higherIsBetter ? served - local : local - served) : null,
+      servedBy: report.served,
+      reason: report.reason
+    }
+  })
+}
+
+/** Two classes: the rarer one. A mean over classes hangs on its smallest class, other metrics on all rows. */
+function positivesOf (task: TaskReport): number | null {
+  const classes: Scores['classes'] = task.scores.served?.classes ?? task.scores.local?.classes
+  if (classes === undefined || classes.length === 0) return null
+  const supports = classes.map(({ support }) => support)
+  if (supports.length === 2) return Math.min(...supports)
+  const overClasses = ['macroF1', 'auroc', 'meanIoU'].includes(task.metric)
+  return overClasses ? Math.min(...supports.filter(support => support > 0)) : task.support
+}
+
+function roundOf (node: string, report: RoundReport, name: (text: string) => string): SummaryRound {
+  const stepped = report.steps > 0
+  return {
+    ...report,
+    host: node,
+    contributors: report.contributors.map(name),
+    missing: report.missing.map(name),
+    merged: report.merged.map(name),
+    mergeReason: name(report.mergeReason),
+    meanCosine: report.pairs > 0 ? finite(report.meanCosine) : null,
+    minCosine: report.pairs > 0 ? finite(report.minCosine) : null,
+    removedShare: stepped ? finite(report.removedShare) : null,
+    minDirectionCosine: stepped ? finite(report.minDirectionCosine) : null,
+    minUpdateCosine: stepped ? finite(report.minUpdateCosine) : null
+  }
+}
+
+function conflictsOf (rounds: readonly SummaryRound[]): Conflicts {
+  const least = (of: (round: SummaryRound) => number | null): number | null => {
+    const values = rounds.map(of).filter(value => value !== null)
+    return values.length === 0 ? null : Math.min(...values)
+  }
+  const minDirectionCosine = least(round => round.minDirectionCosine)
+  return {
+    pairs: sum(rounds.map(round => round.pairs)),
+    conflictPairs: sum(rounds.map(round => round.conflictPairs)),
+    meanCosine: mean(rounds.map(round => ({ value: round.meanCosine, weight: round.pairs }))),
+    minCosine: least(round => round.minCosine),
+    removedShare: mean(rounds.map(round => ({ value: round.removedShare, weight: round.steps }))),
+    minDirectionCosine,
+    minUpdateCosine: least(round => round.minUpdateCosine),
+    conflictFree: minDirectionCosine === null ? null : minDirectionCosine >= -CONFLICT_TOLERANCE
+  }
+}
+
+function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
+  const means: Record<string, Means> = {}
+  for (const kind of new Set(tasks.map(task => task.metric))) {
+    const ranked = tasks.filter(task => task.metric === kind && task.higherIsBetter && task.gain !== null)
+    if (ranked.length === 0) continue
+    const of = (key: 'local' | 'federated' | 'ensemble' | 'served' | 'twoLocals' | 'gain'): number | null =>
+      ranked.every(task => task[key] != null) ? meanOf(ranked.map(task => task[key] as number)) : null
+    const twoLocals = of('twoLocals')
+    means[kind] = {
+      tasks: ranked.length,
+      local: of('local'),
+      federated: of('federated'),
+      ensemble: of('ensemble'),
+      served: of('served'),
+      ...twoLocals === null ? {} : { twoLocals },
+      gain: of('gain')
+    }
+  }
+  return means
+}
+
+/** One honest sentence or two: what collaboration brought on average, who gained, who lost, who is missing. */
+function verdict (tasks: readonly SummaryTask[], missing: readonly string[]): string {
+  const ranked = tasks.filter(task => task.gain !== null)
+  const caveat = missing.length === 0 ? '' : `Incomplete run (${missing.map(text => text.split(':')[0]).join(', ')}). `
+  if (ranked.length === 0) return `${caveat}Nothing can be said about gains: no task has both scores and enough test rows.`
+  const rising = ranked.filter(task => task.higherIsBetter)
+  const falling = ranked.filter(task => !task.higherIsBetter)
+  const parts: string[] = []
+  if (rising.length > 0) {
+    const gain = meanOf(rising.map(task => task.gain as number))
+    const over = `averaged over ${plural(rising.length, 'task')}`
+    parts.push(gain > LEVEL
+      ? `Collaboration gained ${signed(gain)} over training alone, ${over}`
+      : gain < -LEVEL
+        ? `Collaboration did not pay: what is served scores ${signed(gain)} against training alone, ${over}`
+        : `Collaboration gained nothing over training alone, ${over}`)
+    const controls = rising.filter(task => task.twoLocals != null)
+    if (controls.length === rising.length) {
+      parts.push(`${signed(meanOf(controls.map(task => (task.served as number) - (task.twoLocals as number))))} over two local models without peers`)
+    }
+  }
+  if (falling.length > 0) {
+    const share = meanOf(falling.map(relativeGain))
+    const change = Math.abs(share) <= LEVEL ? 'unchanged' : `${percent(Math.abs(share))} ${share > 0 ? 'lower' : 'higher'}`
+    parts.push(`${parts.length === 0 ? 'With collaboration ' : ''}errors ${change} on average (${plural(falling.length, 'task')})`)
+  }
+  return `${caveat}${parts.join('; ')}. ${who(ranked)}.`
+}
+
+function who (ranked: readonly SummaryTask[]): string {
+  const clients = [...new Set(ranked.map(task => task.client))].map(client => ({
+    client, gain: meanOf(ranked.filter(task => task.client === client).map(relativeGain))
+  }))
+  const gained = clients.filter(({ gain }) => gain > LEVEL)
+  const lost = clients.filter(({ gain }) => gain < -LEVEL)
+  const level = clients.length - gained.length - lost.length
+  if (clients.length > 1 && gained.length === clients.length) return `All ${clients.length} clients gained`
+  return [
+    gained.length === 0 ? 'No client gained' : `${list(gained.map(({ client }) => client))} gained`,
+    lost.length === 0 ? 'nobody lost' : `${list(lost.map(({ client, gain }) => `${client} (${metric(gain)})`))} lost`,
+    ...level === 0 ? [] : [`${level} stayed level`]
+  ].join(', ')
+}
+
+/** Errors in units of their own are compared by their share of the local error. */
+function relativeGain (task: SummaryTask): number {
+  const gain = task.gain as number
+  return task.higherIsBetter || task.local === 0 ? gain : gain / Math.abs(task.local as number)
+}
+
+function sum (values: readonly number[]): number { return values.reduce((total, value) => total + value, 0) }
+
+function meanOf (values: readonly number[]): number { return sum(values) / values.length }
+
+function mean (values: ReadonlyArray<{ value: number | null, weight: number }>): number | null {
+  const known = values.filter(({ value, weight }) => value !== null && weight > 0)
+  const total = sum(known.map(({ weight }) => weight))
+  return total === 0 ? null : sum(known.map(({ value, weight }) => (value as number) * weight)) / total
+}

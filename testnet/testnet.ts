@@ -1,0 +1,71 @@
+/** A whole consortium on this machine, from plan to summary. */
+import { ProcessRunner } from './runners/process.ts'
+import { InvalidParametersError } from '../src/errors.ts'
+import { SummaryBuilder } from './summary.ts'
+import { planTestnet } from './plan.ts'
+import { runInProcess } from './runners/in-process.ts'
+import type { NodeEvent } from '../node/events.ts'
+import type { Summary } from './summary.ts'
+import type { TestnetOptions, TestnetPlan } from './plan.ts'
+
+/**
+ * @param emit - hears every event of every node
+ * @throws {InvalidParametersError | DataError | ResourceError} what keeps the testnet from running; all processes are gone then
+ */
+export async function runTestnet (options: TestnetOptions, emit: (event: NodeEvent) => void, signal: AbortSignal): Promise<Summary> {
+  const plan = await planTestnet(options)
+  const startedAt = Date.now()
+  const builder = new SummaryBuilder()
+  const tell = (event: NodeEvent): void => {
+    builder.add(event)
+    emit(event)
+  }
+  if (options.runner === 'in-process') {
+    if (options.kill !== undefined) throw new InvalidParametersError('--kill needs processes to kill', { next: 'take --runner process' })
+    await runInProcess(plan, tell)
+  } else {
+    const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)
+    const runner: ProcessRunner = new ProcessRunner(plan, event => {
+      tell(event)
+      if (kill !== undefined && event.type === 'round' && event.report.round === kill.round) kill.now(runner)
+    })
+    try {
+      await runner.run(signal)
+    } finally {
+      await runner.stop()
+    }
+  }
+  return builder.build({
+    seed: options.seed,
+    data: plan.dataset.name,
+    strategy: options.strategy,
+    merge: plan.charter.merge.mode,
+    runner: options.runner,
+    startedAt,
+    consortium: plan.charter.name,
+    nodes: [...plan.hosts, ...plan.clients].map(node => node.name)
+  })
+}
+
+interface Kill {
+  readonly round: number
+  readonly now: (runner: ProcessRunner) => void
+}
+
+/** 'camera-1@3+5': SIGKILL when a host closes round 3, start again five seconds later. Without '+', never. */
+function parseKill (text: string, plan: TestnetPlan): Kill {
+  const match = /^(.+)@(\d+)(?:\+(\d+))?$/.exec(text)
+  const names = [...plan.hosts, ...plan.clients].map(node => node.name)
+  if (match === null || !names.includes(match[1] as string)) throw new InvalidParametersError(`--kill '${text}' is not NAME@ROUND or NAME@ROUND+SECONDS`, { next: `names: ${names.join(', ')}` })
+  const name = match[1] as string
+  let done = false
+  return {
+    round: Number(match[2]),
+    now: runner => {
+      if (done) return
+      done = true
+      runner.kill(name)
+      if (match[3] !== undefined) setTimeout(() => { void runner.restart(name) }, Number(match[3]) * 1000)
+    }
+  }
+}

@@ -1,0 +1,158 @@
+/** The end of a run as a person reads it: the table per client and task, the conflict report, what it cost, one sentence. */
+import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
+import { FEWEST_POSITIVES } from '../summary.ts'
+import type { Column, Paint } from '../../node/cli/format.ts'
+import type { Means, Summary, SummaryTask } from '../summary.ts'
+
+/** Long lines of prose are hard to follow, whatever the terminal's width. */
+const PROSE_COLUMNS = 110
+/** What the table shows as 0.000 is neither a gain nor a loss. */
+const LEVEL = 0.0005
+
+export function closingLines (summary: Summary, init: { width: number, paint: Paint }): string[] {
+  const { width, paint } = init
+  const prose = Math.min(width, PROSE_COLUMNS)
+  const section = (title: string, text: string): string[] =>
+    wrap(`${pad(title, 11)}${clean(text)}`, prose, ' '.repeat(11)).map((line, i) => i === 0 ? paint('dim', line.slice(0, 11)) + line.slice(11) : line)
+  const { conflictPairs, pairs } = summary.conflicts
+  return [
+    ...results(summary, width, paint),
+    '',
+    ...section('conflicts', pairs === 0
+      ? 'no two gradients met in one step'
+      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection removed ${percent(summary.conflicts.removedShare)}`),
+    ...conflictFree(summary, section, paint),
+    '',
+    ...nodes(summary, width, paint),
+    '',
+    ...section('traffic', cutTraffic(summary)),
+    ...section('memory', `${bytes(summary.peakRssBytes)} at the peak of all processes, ${bytes(summary.largestRssBytes)} the largest one`),
+    ...section('time', `first round after ${duration(summary.firstRoundSeconds)}, whole run ${duration(summary.seconds)}`),
+    ...moves(summary).flatMap(text => section('moved', text)),
+    ...summary.errors.slice(-5).flatMap(({ node, code, message, next }) => section('problem', `${node}: ${message} (${code})${next === undefined ? '' : `; next: ${next}`}`)),
+    ...summary.missing.flatMap(text => section('missing', text).map(line => paint('red', line))),
+    '',
+    ...wrap(clean(summary.verdict), prose).map(line => paint('bold', line))
+  ]
+}
+
+type Section = (title: string, text: string) => string[]
+
+function conflictFree ({ conflicts }: Summary, section: Section, paint: Paint): string[] {
+  if (conflicts.conflictFree === null) return []
+  const answer = conflicts.conflictFree ? 'yes' : 'no'
+  return section('', `conflict-free: ${answer}; min d.g cos ${metric(conflicts.minDirectionCosine)} (projected), min u.g cos ${metric(conflicts.minUpdateCosine)} (applied by the optimiser)`)
+    .map(line => line.replace(`conflict-free: ${answer}`, paint(conflicts.conflictFree === true ? 'green' : 'red', `conflict-free: ${answer}`)))
+}
+
+function results (summary: Summary, width: number, paint: Paint): string[] {
+  const control = summary.tasks.some(task => task.twoLocals !== undefined)
+  const rows = [
+    ...summary.tasks.map((task, i) => taskRow(task, summary.tasks[i - 1]?.client !== task.client, control, paint)),
+    ...Object.entries(summary.means).map(([name, means]) => meanRow(name, means, control, paint))
+  ]
+  const layouts = [
+    { titles: ['2 locals', 'federated', 'ensemble'], gap: 2 },
+    { titles: ['2 loc.', 'feder.', 'ensem.'], gap: 2 },
+    { titles: ['2 loc', 'feder', 'ensem'], gap: 1 }
+  ].map(({ titles, gap }) => ({ gap, columns: resultColumns(titles, control) }))
+  const fits = layouts.find(({ columns, gap }) => tableWidth(columns, rows, gap) <= width) ?? layouts.at(-1) as typeof layouts[number]
+  const small = summary.tasks.filter(task => task.gain === null && task.positives !== null && task.positives < FEWEST_POSITIVES)
+  const lines = table(fits.columns, rows, { width, gap: fits.gap, paint })
+  const notes = [
+    'gain: served against local, + is better whichever way the metric points',
+    ...control ? ['2 locals: two models that never met a peer, averaged'] : [],
+    ...small.length === 0 ? [] : [`n too small to rank, fewer than ${FEWEST_POSITIVES} positives: ${small.map(task => `${task.client} ${task.id} (${task.positives})`).join(', ')}`]
+  ]
+  if (summary.tasks.length === 0) return [paint('yellow', 'no client sent a report, so there is nothing to compare')]
+  return [...lines, ...wrap(clean(notes.join('; ')), Math.min(width, PROSE_COLUMNS)).map(line => paint('dim', line))]
+}
+
+function resultColumns (titles: readonly string[], control: boolean): Column[] {
+  const numbers = ['n', 'local', ...control ? [titles[0] as string] : [], titles[1] as string, titles[2] as string, 'served', 'gain']
+  return [
+    { title: 'client', shrink: true },
+    { title: 'task', shrink: true },
+    { title: 'metric', shrink: true },
+    ...numbers.map(title => ({ title, align: 'right' as const })),
+    { title: 'serves', shrink: true }
+  ]
+}
+
+function taskRow (task: SummaryTask, first: boolean, control: boolean, paint: Paint): string[] {
+  return [
+    first ? clean(task.client) : '',
+    clean(task.id),
+    `${task.higherIsBetter ? '↑' : '↓'} ${clean(task.metric)}`,
+    count(task.support),
+    metric(task.local),
+    ...control ? [metric(task.twoLocals)] : [],
+    metric(task.federated),
+    metric(task.ensemble),
+    paint('bold', metric(task.served)),
+    gainCell(task, paint),
+    first ? clean(task.servedBy) : ''
+  ]
+}
+
+function gainCell (task: SummaryTask, paint: Paint): string {
+  if (task.gain !== null) return coloured(task.gain, paint)
+  return paint('yellow', task.positives !== null && task.positives < FEWEST_POSITIVES ? 'n small' : '-')
+}
+
+function coloured (gain: number, paint: Paint): string {
+  const text = signed(gain)
+  return Math.abs(gain) < LEVEL ? text : paint(gain > 0 ? 'green' : 'red', text)
+}
+
+function meanRow (name: string, means: Means, control: boolean, paint: Paint): string[] {
+  return [
+    'mean',
+    plural(means.tasks, 'task'),
+    `↑ ${clean(name)}`,
+    '',
+    metric(means.local),
+    ...control ? [metric(means.twoLocals)] : [],
+    metric(means.federated),
+    metric(means.ensemble),
+    paint('bold', metric(means.served)),
+    means.gain === null ? '-' : coloured(means.gain, paint),
+    ''
+  ]
+}
+
+function nodes (summary: Summary, width: number, paint: Paint): string[] {
+  const columns: Column[] = [
+    { title: 'node', shrink: true },
+    { title: 'backend', shrink: true },
+    ...['rounds', 'merges', 'rows/s', 'sent', 'received', 'memory', 'lag p99'].map(title => ({ title, align: 'right' as const }))
+  ]
+  const lag = (ms: number | null): string => duration(ms === null ? null : ms / 1000)
+  const rows = summary.hosts.map(host => [
+    clean(host.node), clean(host.backend), String(host.rounds), String(host.merges), count(host.samplesPerSecond),
+    bytes(host.bytesSent), bytes(host.bytesReceived), bytes(host.rssBytes), lag(host.loopLagP99Ms)
+  ])
+  const { clients } = summary
+  if (clients.length > 0) {
+    const worst = (of: (client: typeof clients[number]) => number | null): number | null => {
+      const known = clients.map(of).filter(value => value !== null)
+      return known.length === 0 ? null : Math.max(...known)
+    }
+    const backends = new Set(clients.map(client => client.backend))
+    rows.push([
+      clients.length === 1 ? clean(clients[0]?.node ?? '') : `worst of ${clients.length} clients`, backends.size === 1 ? clean([...backends].join()) : 'mixed', '', '', '',
+      bytes(worst(client => client.bytesSent)), bytes(worst(client => client.bytesReceived)),
+      bytes(worst(client => client.rssBytes)), lag(worst(client => client.loopLagP99Ms))
+    ])
+  }
+  return table(columns, rows, { width, gap: tableWidth(columns, rows) <= width ? 2 : 1, paint })
+}
+
+function cutTraffic ({ rounds }: Summary): string {
+  const total = (of: (round: Summary['rounds'][number]) => number): number => rounds.reduce((sum, round) => sum + of(round), 0)
+  return `${bytes(total(round => round.bytesUp))} up from clients to hosts (activations, gradients), ${bytes(total(round => round.bytesDown))} down`
+}
+
+function moves ({ clients }: Summary): string[] {
+  return clients.flatMap(client => client.detaches.map(({ host, reason }) => `${client.node} left ${host}: ${reason}`)).slice(-5)
+}

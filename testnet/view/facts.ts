@@ -1,0 +1,54 @@
+/** One plain line per fact worth telling: the log of a run without a terminal, and the last lines under the live view. */
+import { bytes, clean, count, duration, list, metric, percent, plural } from '../../node/cli/format.ts'
+import type { NodeEvent } from '../../node/events.ts'
+import type { RoundReport } from '../../src/backbone/frames.ts'
+
+type Name = (text: string) => string
+
+/** The fact in an event, or undefined where there is none. Node names stand in for peer ids. */
+export function factOf (event: NodeEvent, rename: Name): string | undefined {
+  const name: Name = text => clean(rename(text))
+  const node = clean(event.node)
+  switch (event.type) {
+    case 'node:started':
+      return `${node} started as ${list(event.roles)} on ${clean(event.backend)} in ${duration(event.seconds)}: ${name(event.roleReason)}${event.falls.map(fall => `; ${name(fall)}`).join('')}`
+    case 'host:ready': return `${node} computes ${count(event.samplesPerSecond)} rows/s, ${count(event.parameters)} parameters`
+    case 'client:ready': {
+      const { train, holdout, test } = event.samples
+      return `${node} has ${plural(event.tasks.length, 'task')} (${event.tasks.map(clean).join(', ')}) on ${train} training, ${holdout} hold-out, ${test} test rows`
+    }
+    case 'client:attached': return `${node} attached to ${name(event.host)} at step ${event.step}`
+    case 'client:detached': return `${node} left ${name(event.host)}: ${name(event.reason)}`
+    case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(event.reason)}`
+    case 'step:skipped': return `${node} skipped ${event.from === event.to ? `step ${event.from}` : `steps ${event.from} to ${event.to}`}: ${name(event.reason)}`
+    case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
+    case 'report': {
+      const { client, served, tasks } = event.report
+      const who = client === event.node ? node : `${node} (${clean(client)})`
+      return `${who} is done: serves ${clean(served)}; local > served: ${tasks.map(({ id, metric: metricName, scores }) =>
+        `${clean(id)} ${clean(metricName)} ${metric(scores.local?.value)} > ${metric(scores.served?.value)}`).join(', ')}`
+    }
+    case 'error': return `${node} has a problem: ${name(event.message)} (${clean(event.code)})${event.next === undefined ? '' : `; next: ${name(event.next)}`}`
+    case 'node:stopped': return `${node} stopped${event.exitCode === 0 ? '' : ` with exit status ${event.exitCode}`}: ${name(event.reason)}`
+    case 'step': case 'checkpoint': case 'gauges': return undefined
+  }
+}
+
+/** Which deltas a round took in, and why. */
+export function merge (report: RoundReport, name: Name): string {
+  return `merged ${report.merged.map(name).join(' + ')} (${name(report.mergeReason)})`
+}
+
+export function absent (report: RoundReport, name: Name): string[] {
+  return report.missing.length === 0 ? [] : [`missing ${report.missing.map(name).join(', ')}`]
+}
+
+function conflicts (report: RoundReport): string {
+  const removed = `${percent(report.removedShare)} removed, min d.g cos ${metric(report.minDirectionCosine)}`
+  if (report.pairs === 0) return `no pairs of gradients, min d.g cos ${metric(report.minDirectionCosine)}`
+  return `${percent(report.conflictPairs / report.pairs)} of ${count(report.pairs)} pairs in conflict, cos mean ${metric(report.meanCosine)} min ${metric(report.minCosine)}, ${removed}`
+}
+
+function cost (report: RoundReport): string {
+  return `${plural(report.steps, 'step')} in ${duration(report.seconds)}, ${bytes(report.bytesUp)} up, ${bytes(report.bytesDown)} down`
+}
