@@ -7,6 +7,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { gossipsub, StrictSign } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
+import { KEEP_ALIVE } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -71,6 +72,10 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       connectionManager: {
         dialTimeout: REQUEST_TIMEOUT_MS,
         maxPeerAddrsToDial: 2 * MAX_ADDRESSES,
+        // 0.5 s, 1 s, ... 64 s: two minutes in all; after that a host's next card, or dialBootstrap, starts anew
+        reconnectRetries: 8,
+        reconnectRetryInterval: 500,
+        reconnectBackoffFactor: 2,
         // the defaults of 5 new connections a second from one host, and 10 at once, stop a loopback network from forming
         ...(testnet ? { maxConnections: 1000, inboundConnectionThreshold: 1000, maxIncomingPendingConnections: 1000 } : {})
       },
@@ -114,10 +119,11 @@ export interface BootstrapOptions {
 }
 
 /**
- * Connects to at least one of the addresses, trying again until that worked or the signal aborts.
+ * Connects to at least one of the addresses, trying again until that worked or the signal aborts. A connection that is
+ * lost later is opened again.
  * @returns the addresses that answered
  */
-export async function dialBootstrap (node: Pick<Libp2p, 'dial'>, addresses: readonly string[], options: BootstrapOptions = {}): Promise<string[]> {
+export async function dialBootstrap (node: Pick<Libp2p, 'dial' | 'peerStore'>, addresses: readonly string[], options: BootstrapOptions = {}): Promise<string[]> {
   const { signal, maxDelayMs = 5000, onRetry } = options
   if (addresses.length === 0) return []
   const targets = addresses.map(address => ({ address, target: parse(address) }))
@@ -126,7 +132,8 @@ export async function dialBootstrap (node: Pick<Libp2p, 'dial'>, addresses: read
     const answered: string[] = []
     await Promise.all(targets.map(async ({ address, target }) => {
       try {
-        await node.dial(target, signal == null ? {} : { signal })
+        const { remotePeer } = await node.dial(target, signal == null ? {} : { signal })
+        await node.peerStore.merge(remotePeer, { tags: { [`${KEEP_ALIVE}-fmtl-bootstrap`]: {} } })
         answered.push(address)
       } catch (err) {
         onRetry?.(address, reasons(err).split('\n')[0] ?? '', delayMs)

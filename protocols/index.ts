@@ -22,7 +22,7 @@ export type { ChannelHooks, TensorCodec } from './split-step/index.ts'
 export type { ProtocolComponents } from './components.ts'
 
 export interface ProtocolsInit extends Omit<AnnounceInit, 'consortium'> {
-  /** Part of every topic: a-z, 0-9, - and up to 64 of them. */
+  /** Part of every topic: a-z, 0-9 and -, up to 128 of them. */
   consortium: string
   /** Hash of backbone spec, strategy and seed, as in AttachRequest. */
   model: string
@@ -54,7 +54,7 @@ export interface Protocols {
 const DEFAULT_BLOB_BYTES = 64 * 1024 * 1024
 
 export function createProtocols (components: ProtocolComponents, init: ProtocolsInit): Protocols {
-  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(init.consortium)) throw new InvalidParametersError(`consortium id '${init.consortium}': expected 1 to 64 of a-z 0-9 -`)
+  if (!/^[a-z0-9][a-z0-9-]{0,127}$/.test(init.consortium)) throw new InvalidParametersError(`consortium id '${init.consortium}': expected 1 to 128 of a-z 0-9 -`)
   const announce = new AnnounceService(components, init)
   const blobs = new BlobService(components, { maxBytes: init.maxBlobBytes ?? DEFAULT_BLOB_BYTES })
   const delta = new DeltaService(components, blobs, init)

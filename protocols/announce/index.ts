@@ -2,6 +2,7 @@
  * Announce: hosts tell the consortium what they offer, everybody keeps the cards that are fresh. Cards are aged by our own
  * clock from their arrival, so a host with a wrong clock is not lost. Wire format: ./README.md.
  */
+import { KEEP_ALIVE } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { CARD_EXPIRY_MS, MAX_CARD_BYTES } from '../limits.ts'
@@ -22,6 +23,8 @@ export interface AnnounceInit {
   /** Connect to a host when its first card arrives, so that the mesh outlives the bootstrap peer. Default true. */
   connect?: boolean
 }
+
+const KEPT = `${KEEP_ALIVE}-fmtl-host`
 
 interface Entry {
   card: HostCard
@@ -97,8 +100,12 @@ export class AnnounceService {
   /** The host can be dialled by its id from now on. */
   async #learn (card: HostCard, first: boolean): Promise<void> {
     const peer = peerIdFromString(card.host)
-    await this.#components.network.peerStore.merge(peer, { multiaddrs: card.addresses.map(address => multiaddr(address)) })
+    const multiaddrs = card.addresses.map(address => multiaddr(address))
+    // replaced, not added: a host that came back on another port has no other address any more
+    await this.#components.network.peerStore.patch(peer, { multiaddrs })
     if (first && this.#init.connect !== false) {
+      // a lost connection is opened again by the connection manager
+      await this.#components.network.peerStore.merge(peer, { tags: { [KEPT]: {} } })
       void this.#components.network.dial(peer).catch(err => { this.#components.logger.forComponent('fmtl:announce')('dial %s: %e', card.host, err) })
     }
   }

@@ -41,6 +41,20 @@ test('bootstrap gives up with its signal', async t => {
   await t.throwsAsync(dialBootstrap(node.node, ['/ip4/127.0.0.1/tcp/1'], { signal: AbortSignal.timeout(100) }), { name: 'TimeoutError' })
 })
 
+test('a lost connection to a bootstrap peer is opened again', async t => {
+  const [first, second] = await startNodes(t, 2)
+  if (first == null || second == null) return t.fail('no node')
+  await dialBootstrap(second.node, first.node.getMultiaddrs().map(String))
+  const { promise: lost, resolve } = Promise.withResolvers<void>()
+  second.node.addEventListener('peer:disconnect', () => { resolve() })
+  // the end that was dialled may still be setting up its side
+  await until(() => first.node.getConnections(second.node.peerId).length > 0)
+  await first.node.hangUp(second.node.peerId)
+  await lost
+  await until(() => second.node.getConnections(first.node.peerId).length > 0)
+  t.pass()
+})
+
 for (const address of ['/ip4/169.254.169.254/tcp/80', '/ip4/0.0.0.0/tcp/4000', '/ip6/fe80::1/tcp/4000', '/ip6/::/tcp/4000', '/ip4/224.0.0.1/tcp/4000']) {
   test(`${address} is never dialled`, async t => {
     const [node] = await startNodes(t, 1)
