@@ -2,7 +2,7 @@
  * The closing object of a run, `{type: 'summary', ...}`, gathered from the nodes' events: what every client got out of it,
  * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
  */
-import { list, metric, percent, plural, signed } from '../node/cli/format.ts'
+import { verdict } from './verdict.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 import type { Scores } from '../src/tasks/task.ts'
@@ -10,8 +10,6 @@ import type { ClientReport, TaskReport } from '../src/training/committee.ts'
 
 /** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
 export const FEWEST_POSITIVES = 10
-/** What the table shows as 0.000 is no gain and no loss. */
-const LEVEL = 0.0005
 /** Projection promises a cosine of at least -1e-6 (src/projection/strict.ts). */
 const CONFLICT_TOLERANCE = 1e-6
 
@@ -275,7 +273,7 @@ export function naming (started: Iterable<Pick<Event<'node:started'>, 'node' | '
   return text => names.reduce((named, { node, peer }) => named.replaceAll(peer, node), text)
 }
 
-/** Whether a sum of finite numbers that went through JSON is still one. */
+/** NaN becomes null on its way through JSON; here it does too. */
 function finite (value: number | null | undefined): number | null {
   return value != null && Number.isFinite(value) ? value : null
 }
@@ -402,56 +400,6 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
     }
   }
   return means
-}
-
-/** One honest sentence or two: what collaboration brought on average, who gained, who lost, who is missing. */
-function verdict (tasks: readonly SummaryTask[], missing: readonly string[]): string {
-  const ranked = tasks.filter(task => task.gain !== null)
-  const caveat = missing.length === 0 ? '' : `Incomplete run (${missing.map(text => text.split(':')[0]).join(', ')}). `
-  if (ranked.length === 0) return `${caveat}Nothing can be said about gains: no task has both scores and enough test rows.`
-  const rising = ranked.filter(task => task.higherIsBetter)
-  const falling = ranked.filter(task => !task.higherIsBetter)
-  const parts: string[] = []
-  if (rising.length > 0) {
-    const gain = meanOf(rising.map(task => task.gain as number))
-    const over = `averaged over ${plural(rising.length, 'task')}`
-    parts.push(gain > LEVEL
-      ? `Collaboration gained ${signed(gain)} over training alone, ${over}`
-      : gain < -LEVEL
-        ? `Collaboration did not pay: what is served scores ${signed(gain)} against training alone, ${over}`
-        : `Collaboration gained nothing over training alone, ${over}`)
-    const controls = rising.filter(task => task.twoLocals != null)
-    if (controls.length === rising.length) {
-      parts.push(`${signed(meanOf(controls.map(task => (task.served as number) - (task.twoLocals as number))))} over two local models without peers`)
-    }
-  }
-  if (falling.length > 0) {
-    const share = meanOf(falling.map(relativeGain))
-    const change = Math.abs(share) <= LEVEL ? 'unchanged' : `${percent(Math.abs(share))} ${share > 0 ? 'lower' : 'higher'}`
-    parts.push(`${parts.length === 0 ? 'With collaboration ' : ''}errors ${change} on average (${plural(falling.length, 'task')})`)
-  }
-  return `${caveat}${parts.join('; ')}. ${who(ranked)}.`
-}
-
-function who (ranked: readonly SummaryTask[]): string {
-  const clients = [...new Set(ranked.map(task => task.client))].map(client => ({
-    client, gain: meanOf(ranked.filter(task => task.client === client).map(relativeGain))
-  }))
-  const gained = clients.filter(({ gain }) => gain > LEVEL)
-  const lost = clients.filter(({ gain }) => gain < -LEVEL)
-  const level = clients.length - gained.length - lost.length
-  if (clients.length > 1 && gained.length === clients.length) return `All ${clients.length} clients gained`
-  return [
-    gained.length === 0 ? 'No client gained' : `${list(gained.map(({ client }) => client))} gained`,
-    lost.length === 0 ? 'nobody lost' : `${list(lost.map(({ client, gain }) => `${client} (${metric(gain)})`))} lost`,
-    ...level === 0 ? [] : [`${level} stayed level`]
-  ].join(', ')
-}
-
-/** Errors in units of their own are compared by their share of the local error. */
-function relativeGain (task: SummaryTask): number {
-  const gain = task.gain as number
-  return task.higherIsBetter || task.local === 0 ? gain : gain / Math.abs(task.local as number)
 }
 
 function sum (values: readonly number[]): number { return values.reduce((total, value) => total + value, 0) }

@@ -1,13 +1,12 @@
 /** The end of a run as a person reads it: the table per client and task, the conflict report, what it cost, one sentence. */
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
+import { LEVEL } from '../verdict.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
 
 /** Long lines of prose are hard to follow, whatever the terminal's width. */
 const PROSE_COLUMNS = 110
-/** What the table shows as 0.000 is neither a gain nor a loss. */
-const LEVEL = 0.0005
 
 export function closingLines (summary: Summary, init: { width: number, paint: Paint }): string[] {
   const { width, paint } = init

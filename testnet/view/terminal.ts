@@ -107,8 +107,8 @@ class LiveView implements View {
     if (this.#now() - this.#drawnAt >= FRAME_MS) this.#draw()
   }
 
+  /** Takes the place of the live area; after `close`, follows it. */
   summary (summary: Summary): void {
-    if (!this.#open) return
     const paint = painter(true, this.#env)
     const lines = closingLines(summary, { width: this.#width(), paint })
     this.#write(`${this.#home()}\x1b[J${[...wrap(headline(summary), this.#width()).map(line => paint('bold', line)), '', ...lines, ''].join('\n')}`)
@@ -121,10 +121,12 @@ class LiveView implements View {
     if (!this.#open) return
     if (this.#dirty) this.#draw()
     if (this.#drawn.length > 0) this.#write('\n')
+    this.#drawn = []
     this.#end()
   }
 
   #end (): void {
+    if (!this.#open) return
     this.#open = false
     clearInterval(this.#timer)
     process.off('exit', this.#onExit)
