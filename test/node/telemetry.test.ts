@@ -1,0 +1,40 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import test from 'ava'
+import { Gauges } from '../../node/telemetry/gauges.ts'
+
+const MIB = 2 ** 20
+
+test('memory is that of a running process', t => {
+  const { rssBytes, peakRssBytes } = new Gauges().sample()
+  t.true(rssBytes > 20 * MIB && rssBytes < 4096 * MIB, String(rssBytes))
+  t.true(peakRssBytes >= rssBytes)
+})
+
+test('the peak outlives what caused it', t => {
+  const gauges = new Gauges()
+  const { rssBytes: before } = gauges.sample()
+  let ballast: Uint8Array | undefined = new Uint8Array(64 * MIB).fill(1)
+  t.is(ballast[0], 1)
+  ballast = undefined
+  t.true(gauges.sample().peakRssBytes >= before + 32 * MIB)
+})
+
+test('gauges that were not started say 0', t => {
+  const { loopLagP99Ms, loopLagMaxMs } = new Gauges().sample()
+  t.deepEqual([loopLagP99Ms, loopLagMaxMs], [0, 0])
+})
+
+test('a blocked loop shows, until the window begins anew', async t => {
+  const gauges = new Gauges()
+  gauges.start()
+  t.teardown(() => { gauges.stop() })
+  await sleep(50)
+  const end = performance.now() + 100
+  while (performance.now() < end);
+  await sleep(50)
+  const blocked = gauges.sample()
+  t.true(blocked.loopLagMaxMs >= 85, String(blocked.loopLagMaxMs)) // a wake-up was due at most 10 ms into it
+  t.is(blocked.loopLagP99Ms, blocked.loopLagMaxMs) // one of about ten
+  gauges.reset()
+  t.is(gauges.sample().loopLagMaxMs, 0)
+})
