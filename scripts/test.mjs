@@ -6,14 +6,14 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { setup } from './setup/index.mjs'
-import { MODULES, ROOT } from './setup/paths.mjs'
+import { ROOT } from './setup/paths.mjs'
 import { TapCounter, formatSummary, verdict } from './test-summary.mjs'
 
 const { ok, node } = await setup()
 const counter = new TapCounter()
 let status = 1
 if (ok) {
-  const ava = spawn(node, [join(MODULES, 'ava', 'entrypoints', 'cli.js'), '--tap', ...process.argv.slice(2)], {
+  const ava = spawn(node, [join(ROOT, 'scripts', 'ava-tap.mjs'), '--tap', ...process.argv.slice(2)], {
     cwd: ROOT, stdio: ['inherit', 'pipe', 'inherit']
   })
   ava.stdout.setEncoding('utf8').on('data', chunk => {
