@@ -92,9 +92,9 @@ export class Topic<T> {
     pubsub.topicValidators.delete(this.name)
   }
 
-  /** Peers known to listen. */
+  /** Peers that listen and that a message reaches now. */
   get subscribers (): string[] {
-    return this.#components.pubsub.getSubscribers(this.name).map(peer => peer.toString())
+    return reachable(this.#components.pubsub, this.name)
   }
 
   /**
@@ -138,6 +138,15 @@ export class Topic<T> {
     if (value === undefined) return
     for (const handler of this.#handlers) handler(value, message.from.toString())
   }
+}
+
+/**
+ * Subscribers of a topic to whom our stream is open. The library knows a subscriber a moment earlier, and drops what is
+ * published to it in that moment without a word.
+ */
+export function reachable (pubsub: PubSub, name: string): string[] {
+  const router = pubsub as PubSub & { streamsOutbound?: ReadonlyMap<string, unknown> }
+  return pubsub.getSubscribers(name).map(peer => peer.toString()).filter(peer => router.streamsOutbound?.has(peer) ?? true)
 }
 
 /** Topics are known only once a consortium and its models are, so their score parameters are added to the running router. */

@@ -5,7 +5,7 @@
 import { KEEP_ALIVE } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { CARD_EXPIRY_MS, MAX_CARD_BYTES } from '../limits.ts'
+import { CARD_EXPIRY_MS, MAX_CARD_BYTES, REQUEST_TIMEOUT_MS } from '../limits.ts'
 import { Topic } from '../pubsub.ts'
 import { hostsTopic } from './constants.ts'
 import { decodeCard, encodeCard } from './messages.ts'
@@ -61,7 +61,7 @@ export class AnnounceService {
     return [...this.#entries.values()].map(({ card }) => card)
   }
 
-  /** Peers known to listen to cards. */
+  /** Peers that listen to cards and that one reaches now. */
   get subscribers (): string[] {
     return this.#topic.subscribers
   }
@@ -102,7 +102,7 @@ export class AnnounceService {
     const peer = peerIdFromString(card.host)
     const multiaddrs = card.addresses.map(address => multiaddr(address))
     // replaced, not added: a host that came back on another port has no other address any more
-    await this.#components.network.peerStore.patch(peer, { multiaddrs })
+    await this.#components.network.peerStore.patch(peer, { multiaddrs }, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
     if (first && this.#init.connect !== false) {
       // a lost connection is opened again by the connection manager
       await this.#components.network.peerStore.merge(peer, { tags: { [KEPT]: {} } })

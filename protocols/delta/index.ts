@@ -66,7 +66,7 @@ export class DeltaService {
     this.#topic.stop()
   }
 
-  /** Peers known to listen to deltas of this model. */
+  /** Peers that listen to deltas of this model and that one reaches now. */
   get subscribers (): string[] {
     return this.#topic.subscribers
   }

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { AnnounceService, encodeCard, hostsTopic } from '../../protocols/announce/index.ts'
+import { reachable } from '../../protocols/pubsub.ts'
 import { startNodes, until } from './nodes.ts'
 import type { HostCard } from '../../src/backbone/frames.ts'
 import type { TestNode } from './nodes.ts'
@@ -60,7 +61,7 @@ test('only a newer card counts, and nobody speaks for another host', async t => 
   service.start()
   t.teardown(() => { service.stop() })
   const pubsub = host.node.services.pubsub
-  await until(() => pubsub.getSubscribers(hostsTopic('c')).length === 1)
+  await until(() => reachable(pubsub, hostsTopic('c')).length === 1)
   const got: number[] = []
   const { promise, resolve } = Promise.withResolvers<void>()
   service.onCard(({ sentAt }) => {

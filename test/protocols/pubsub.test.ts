@@ -1,5 +1,5 @@
 import test from 'ava'
-import { Topic } from '../../protocols/pubsub.ts'
+import { reachable, Topic } from '../../protocols/pubsub.ts'
 import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import { startNodes, until } from './nodes.ts'
 import type { TopicInit } from '../../protocols/pubsub.ts'
@@ -52,7 +52,7 @@ test('a peer that sends rubbish is graylisted', async t => {
   topic.start()
   const pubsub = spammer.node.services.pubsub
   pubsub.subscribe(numbers.name)
-  await until(() => pubsub.getSubscribers(numbers.name).length === 1)
+  await until(() => reachable(pubsub, numbers.name).length === 1)
   topic.onMessage(value => { t.fail(String(value)) })
   const router = honest.node.services.pubsub as unknown as { score: { score: (peer: string) => number } }
   for (const length of [13, 99, 101, 13, 99]) await pubsub.publish(numbers.name, new Uint8Array(length))
