@@ -18,7 +18,7 @@ export function queued<T extends object> (target: T): Remote<T> {
     return next
   }
   return new Proxy({} as Remote<T>, {
-    // A promise asks everything it is given for `then`.
-    get: (_, name) => name === 'then' ? undefined : (...args: unknown[]) => call(name, args)
+    // A promise asks everything it is given for `then`; nothing but methods is there.
+    get: (_, name) => typeof (target as Record<string | symbol, unknown>)[name] === 'function' ? (...args: unknown[]) => call(name, args) : undefined
   })
 }

@@ -74,7 +74,11 @@ export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrai
       reject(wrapped)
       fail(wrapped)
     })
-    worker.on('exit', () => fail(stopped ?? new BackendError('the compute worker has ended')))
+    worker.on('exit', () => {
+      const reason = stopped ?? new BackendError('the compute worker has ended')
+      reject(reason) // it may end before it was ready
+      fail(reason)
+    })
     worker.on('message', (message: Message) => {
       if ('ready' in message) return resolve(message.ready)
       if ('failed' in message) return reject(fromWire(message.failed))

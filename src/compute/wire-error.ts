@@ -1,4 +1,4 @@
-import { BackendError, DataError, FmtlError, InvalidParametersError, ProtocolError } from '../errors.ts'
+import { BackendError, DataError, DeadlineError, FmtlError, InvalidParametersError, PrivacyError, ProtocolError, ResourceError } from '../errors.ts'
 
 /** An error as it crosses a thread: code, text and advice, no stack. */
 export interface WireError {
@@ -18,6 +18,9 @@ export function fromWire ({ code, message, next }: WireError): Error {
     case 'ERR_DATA': return new DataError(message, init)
     case 'ERR_BACKEND': return new BackendError(message, init)
     case 'ERR_INVALID_PARAMETERS': return new InvalidParametersError(message, init)
+    case 'ERR_PRIVACY': return new PrivacyError(message, init)
+    case 'ERR_RESOURCE': return new ResourceError(message, init)
+    case 'ERR_DEADLINE': return new DeadlineError(message, init)
     case 'ERR_INTERNAL': return new Error(message)
     default: return new ProtocolError(message, { ...init, code })
   }
