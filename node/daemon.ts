@@ -30,13 +30,16 @@ export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots'
 const emit = (event: NodeEvent): void => { process.stdout.write(`${JSON.stringify(event)}\n`) }
 const spec = JSON.parse(await text(process.stdin)) as DaemonSpec
 let node: FmtlNode | undefined
+let stopping = false
 
 async function stop (reason: string, exitCode: number): Promise<never> {
+  stopping = true
   await node?.stop(reason)
   process.exit(exitCode)
 }
 
 function fail (error: unknown): void {
+  if (stopping) return // waits that an orderly stop has ended
   const known = error instanceof FmtlError
   const message = error instanceof Error ? error.message : String(error)
   emit({ type: 'error', node: spec.name, code: known ? error.code : 'ERR_INTERNAL', message, ...known && error.next !== undefined ? { next: error.next } : {} })
@@ -74,7 +77,7 @@ try {
     emit
   })
   await node.start()
-  await node.report
+  await Promise.all([node.report, node.finished])
 } catch (error) {
   fail(error)
 }

@@ -74,10 +74,13 @@ export class FmtlNode {
     const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
     const peer = node.peerId.toString()
     const backend = this.#init.backend === undefined ? {} : { backend: this.#init.backend }
-    const roles = await chooseRoles(this.#init.role, { hasData: this.#init.data !== undefined, measure: async () => {
-      this.#host = await HostRole.create({ node: name, peer, charter, slots: this.#init.slots, announceMs: ANNOUNCE_MS[profile], ...backend, ...stores === undefined ? {} : { store: stores.host }, emit })
-      return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.compute.facts.backend }
-    } })
+    const roles = await chooseRoles(this.#init.role, {
+      hasData: this.#init.data !== undefined,
+      measure: async () => {
+        this.#host = await HostRole.create({ node: name, peer, charter, slots: this.#init.slots, announceMs: ANNOUNCE_MS[profile], ...backend, ...stores === undefined ? {} : { store: stores.host }, emit })
+        return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.compute.facts.backend }
+      }
+    })
     if (!roles.host) {
       await this.#host?.stop()
       this.#host = undefined

@@ -11,5 +11,5 @@ import { ROOT } from './setup/paths.mjs'
 const MAIN_JOB = ['testnet', 'up', '--hosts', '2', '--clients', '4', '--data', 'scenes']
 
 const { ok, node } = await setup()
-if (ok) await hand(node, [join(ROOT, 'node', 'main.ts'), ...MAIN_JOB, ...process.argv.slice(2)])
+if (ok) await hand(node, [join(ROOT, 'scripts', 'fmtl-node.ts'), ...MAIN_JOB, ...process.argv.slice(2)])
 else process.exitCode = 1

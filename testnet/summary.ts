@@ -174,7 +174,7 @@ export class SummaryBuilder {
       case 'client:ready': record.client = event; break
       case 'client:attached': record.attached.push(event.host); record.wait = ''; break
       case 'client:detached': record.detached.push({ host: event.host, reason: event.reason }); break
-      case 'waiting': record.wait = event.reason; break
+      case 'waiting': record.wait = bare(event.reason); break
       case 'report': record.report = event.report; break
       case 'round':
         record.rounds.push(event.report)
@@ -272,6 +272,9 @@ export function naming (started: Iterable<Pick<Event<'node:started'>, 'node' | '
   const names = [...started].flatMap(event => event === undefined || event.peer === '' || event.peer === event.node ? [] : [event])
   return text => names.reduce((named, { node, peer }) => named.replaceAll(peer, node), text)
 }
+
+/** The reason itself, of 'waiting: 1 of 2 clients attached'. */
+export function bare (reason: string): string { return reason.replace(/^waiting: /, '') }
 
 /** NaN becomes null on its way through JSON; here it does too. */
 function finite (value: number | null | undefined): number | null {

@@ -28,8 +28,8 @@ export interface HostRoleInit {
 
 /** A step event at most this often, ms; the clock may tick a hundred times a second. */
 const STEP_EVENT_MS = 250
-/** A changed waiting reason that lasts less than this is not worth a line, ms. */
-const WAITING_POLL_MS = 1_000
+/** A clock that stands still for less than this is not worth a line, ms. */
+const WAITING_POLL_MS = 2_000
 
 export class HostRole {
   readonly compute: Compute<HostTrainer>
@@ -140,8 +140,11 @@ export class HostRole {
     host.addEventListener('round:closed', ({ detail }) => { emit({ type: 'round', node, report: detail }) })
     host.addEventListener('client:attached', () => { this.#announce() })
     let told = ''
+    let lastStep = -1
     this.#timers.push(setInterval(() => {
-      if (host.waiting === told) return
+      const stands = host.step === lastStep
+      lastStep = host.step
+      if (!stands || host.waiting === told) return
       told = host.waiting
       if (told !== '') emit({ type: 'waiting', node, reason: told })
     }, WAITING_POLL_MS))

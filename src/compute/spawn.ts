@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { BackendError } from '../errors.ts'
+import { prepareForTensorFlow } from '../backend/compat.ts'
 import { fromWire } from './wire-error.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientTrainer } from '../training/client-trainer.ts'
@@ -59,6 +60,7 @@ export function spawnTrainer (init: ClientTrainerInit): Promise<Compute<ClientTr
  * @throws {DataError | BackendError | InvalidParametersError} whatever kept the trainer from being built
  */
 export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {
+  prepareForTensorFlow() // a worker's environment is a copy: what the native library reads must be set in this thread
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: init })
   const waiting = new Map<number, { resolve: (value: unknown) => void, reject: (error: Error) => void }>()
   let calls = 0

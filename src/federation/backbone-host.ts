@@ -82,8 +82,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   #deadline: NodeJS.Timeout | undefined
   #heartbeat: NodeJS.Timeout | undefined
   #ballot: Ballot | undefined
-  readonly #finished: Promise<void>
-  #finish: () => void = () => {}
+  readonly #end = Promise.withResolvers<void>()
 
   constructor (components: BackboneHostComponents, init: BackboneHostInit) {
     super()
@@ -92,7 +91,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#commit = components.commit ?? (async () => {})
     this.#init = init
     this.#log = new RoundLog(init.id)
-    this.#finished = new Promise(resolve => { this.#finish = resolve })
+    this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
   }
 
   get step (): number { return this.#step }
@@ -106,13 +105,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /** What this host waits for right now, in one line; empty while it trains. */
   get waiting (): string { return this.#waiting }
-  /** Resolves after the last round is closed. */
-  get finished (): Promise<void> { return this.#finished }
+  /** Resolves after the last round is closed; rejects when this host cannot go on. */
+  get finished (): Promise<void> { return this.#end.promise }
 
   /** Goes on where a checkpoint ended; the trainer has been loaded already. */
   resume (step: number): void {
     this.#step = step
-    if (step >= totalSteps(this.#training)) this.#finish()
+    if (step >= totalSteps(this.#training)) this.#end.resolve()
   }
 
   /** Decides on an attach request; never throws for what a stranger may send. */
@@ -132,8 +131,12 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   start (): void {
     const heartbeatMs = this.#init.heartbeatMs ?? HEARTBEAT_MS
     if (Number.isFinite(heartbeatMs)) {
+      let lastStep = -1
       this.#heartbeat = setInterval(() => {
-        for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', step: this.#step, tensors: [], reason: this.#waiting })
+        // A reason only while the clock stands still; between two beats it usually ticks.
+        const reason = this.#step === lastStep ? this.#waiting : ''
+        lastStep = this.#step
+        for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', step: this.#step, tensors: [], reason })
       }, heartbeatMs)
     }
     this.#tryStart()
@@ -285,7 +288,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       if (this.#step % this.#training.stepsPerRound === 0) await this.#closeRound()
       await this.#openStep()
     } catch (error) {
-      if (!this.#abort.signal.aborted) await this.stop(`host ${this.#init.id} failed at step ${this.#step} (${by}): ${(error as Error).message}`)
+      if (this.#abort.signal.aborted) return
+      this.#end.reject(error)
+      await this.stop(`host ${this.#init.id} failed at step ${this.#step} (${by}): ${(error as Error).message}`)
     }
   }
 
@@ -300,7 +305,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
     if (done) {
       this.#waiting = ''
-      this.#finish()
+      this.#end.resolve()
       this.safeDispatchEvent('host:finished', { detail: { step: this.#step } })
       return
     }
@@ -401,7 +406,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   async #answer (session: Session, frame: Frame): Promise<void> {
     const candidate = frame.candidate ?? ''
-    if (candidate === 'final') await this.#finished
+    if (candidate === 'final') await this.#end.promise
     const features = await this.#trainer.inferWith(candidate === 'final' ? 'current' : candidate, one(frame))
     await session.channel.send({ kind: 'eval-features', step: frame.step, candidate, tensors: [{ name: 'features', tensor: features }] })
   }

@@ -97,11 +97,16 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
         init.onFrame?.(name, frame)
       }
     })
-    return { name, client, trainer, run: async () => {
-      const served = host.serve(request, channels.host)
-      await client.run(channels.client, admission.step)
-      await served
-    } }
+    return {
+      name,
+      client,
+      trainer,
+      run: async () => {
+        const served = host.serve(request, channels.host)
+        await client.run(channels.client, admission.step)
+        await served
+      }
+    }
   }))
   try {
     for (const { host } of hosts) host.start()

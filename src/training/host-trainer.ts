@@ -83,8 +83,6 @@ export class HostTrainer {
     this.#anchor = this.#state()
   }
 
-  get parameterCount (): number { return this.#trunk.parameters.length }
-
   /** Rows per second through the trunk, forward and backward: what a host announces. */
   async measure (tokens: number, batch: number): Promise<number> {
     const random = new Random(1)
@@ -231,7 +229,8 @@ export class HostTrainer {
 
   save (): NamedTensor[] {
     const tensors: NamedTensor[] = []
-    const add = (name: string, data: Float32Array): void => { tensors.push({ name, tensor: { shape: [data.length], data } }) }
+    // Copies throughout: what a worker hands out is moved to the other thread and gone from here.
+    const add = (name: string, data: Float32Array): void => { tensors.push({ name, tensor: { shape: [data.length], data: data.slice() } }) }
     for (const [name, unit] of this.#units) {
       const { parameters, optimiser } = unit.save()
       add(name, parameters)

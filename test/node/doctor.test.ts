@@ -5,7 +5,7 @@ import test from 'ava'
 import type { DoctorReport } from '../../node/cli/doctor.ts'
 
 const run = promisify(execFile)
-const BIN = fileURLToPath(new URL('../../node/bin.mjs', import.meta.url))
+const BIN = fileURLToPath(new URL('../../scripts/fmtl-node.mjs', import.meta.url))
 
 async function doctor (args: string[], env: Record<string, string> = {}): Promise<string> {
   const { stdout } = await run(process.execPath, [BIN, 'doctor', ...args], { env: { ...process.env, ...env } })

@@ -82,7 +82,7 @@ export class ProcessRunner {
       home: join(this.#home as string, client.name)
     }))
     const aborted = new Promise<never>((_resolve, reject) => {
-      if (signal.aborted) reject(signal.reason)
+      if (signal.aborted) reject(signal.reason as Error)
       signal.addEventListener('abort', () => { reject(signal.reason as Error) }, { once: true })
     })
     await Promise.race([Promise.all([...this.#reports.values()].map(async ({ done }) => { await done })), aborted])

@@ -2,6 +2,7 @@
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL } from '../verdict.ts'
+import { removed } from './facts.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
 
@@ -19,7 +20,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
     '',
     ...section('conflicts', pairs === 0
       ? 'no two gradients met in one step'
-      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection removed ${percent(summary.conflicts.removedShare)}`),
+      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; by projection ${removed(summary.conflicts.removedShare)}`),
     ...conflictFree(summary, section, paint),
     '',
     ...nodes(summary, width, paint),

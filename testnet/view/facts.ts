@@ -1,5 +1,6 @@
 /** One plain line per fact worth telling: the log of a run without a terminal, and the last lines under the live view. */
 import { bytes, clean, count, duration, list, metric, percent, plural } from '../../node/cli/format.ts'
+import { bare } from '../summary.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'
 
@@ -19,7 +20,7 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     }
     case 'client:attached': return `${node} attached to ${name(event.host)} at step ${event.step}`
     case 'client:detached': return `${node} left ${name(event.host)}: ${name(event.reason)}`
-    case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(event.reason)}`
+    case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(bare(event.reason))}`
     case 'step:skipped': return `${node} skipped ${event.from === event.to ? `step ${event.from}` : `steps ${event.from} to ${event.to}`}: ${name(event.reason)}`
     case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
     case 'report': {
@@ -44,9 +45,14 @@ export function absent (report: RoundReport, name: Name): string[] {
 }
 
 function conflicts (report: RoundReport): string {
-  const removed = `${percent(report.removedShare)} removed, min d.g cos ${metric(report.minDirectionCosine)}`
-  if (report.pairs === 0) return `no pairs of gradients, min d.g cos ${metric(report.minDirectionCosine)}`
-  return `${percent(report.conflictPairs / report.pairs)} of ${count(report.pairs)} pairs in conflict, cos mean ${metric(report.meanCosine)} min ${metric(report.minCosine)}, ${removed}`
+  const direction = `min d.g cos ${metric(report.minDirectionCosine)}`
+  if (report.pairs === 0) return `no pairs of gradients, ${direction}`
+  return `${percent(report.conflictPairs / report.pairs)} of ${count(report.pairs)} pairs in conflict, cos mean ${metric(report.meanCosine)} min ${metric(report.minCosine)}, ${removed(report.removedShare)}, ${direction}`
+}
+
+/** What projection did to the length of the plain mean; attention may make it longer. */
+export function removed (share: number | null): string {
+  return share !== null && share < 0 ? `nothing removed (${percent(-share)} longer than the mean)` : `${percent(share)} removed`
 }
 
 function cost (report: RoundReport): string {

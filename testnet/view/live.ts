@@ -1,6 +1,6 @@
 /** What the live area of a terminal shows: a line per host, a line per client, the last facts. Knows no escape codes but colours. */
 import { bar, clean, clock, count, displayWidth, list, metric, percent, plural, sparkline, table, tableWidth, truncate } from '../../node/cli/format.ts'
-import { naming } from '../summary.ts'
+import { bare, naming } from '../summary.ts'
 import { absent, factOf, merge } from './facts.ts'
 import type { Column, Paint, Style } from '../../node/cli/format.ts'
 import type { NodeEvent } from '../../node/events.ts'
@@ -77,7 +77,7 @@ export class LiveState {
         view.attachedTo = ''
         view.left = clean(this.name(`left ${event.host}: ${event.reason}`))
         break
-      case 'waiting': view.waits = event.reason; break
+      case 'waiting': view.waits = bare(event.reason); break
       case 'step':
         view.host = true
         view.step = event.step
@@ -228,9 +228,8 @@ export class LiveState {
     if (client.attachedTo === '') {
       return client.tasks.length === 0 ? { state: 'starting', why: 'reading its data' } : { state: 'waiting', why: `for a host; has ${list(client.tasks.map(clean))}` }
     }
-    if (host === undefined || host.total === 0) {
-      return { state: 'waiting', why: why(host === undefined || host.waits === '' ? `for the first step of ${client.attachedTo}` : `${host.node}: ${host.waits}`) }
-    }
+    if (host !== undefined && host.waits !== '') return { state: 'waiting', why: why(`${host.node}: ${host.waits}`) }
+    if (host === undefined || host.total === 0) return { state: 'waiting', why: why(`for the first step of ${client.attachedTo}`) }
     return { state: host.step >= host.total || host.rounds.at(-1)?.final === true ? 'evaluating' : 'training', why: '' }
   }
 

@@ -140,7 +140,7 @@ class LiveView implements View {
       rows: (this.#init.rows ?? this.#init.stream.rows ?? 24) - 1,
       seconds: this.#seconds(),
       paint: painter(true, this.#env),
-      title: `fmtl-node testnet${this.#init.consortium === undefined ? '' : `  ${this.#init.consortium}`}`
+      title: `fmtl-node ${this.#init.consortium ?? 'testnet'}`
     })
     const hide = this.#drawn.length === 0 ? '\x1b[?25l' : ''
     this.#write(`${hide}${this.#home()}${lines.map(line => `${line}\x1b[K`).join('\n')}\x1b[J`)

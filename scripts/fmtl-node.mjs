@@ -20,9 +20,9 @@ if (isCheckout && (nodeToUse() == null || !isInstalled('commander'))) {
 
 const node = nodeToUse()
 if (node === process.execPath) {
-  await import('./main.ts')
+  await import('./fmtl-node.ts')
 } else if (node != null) {
-  process.exitCode = await run(node, [join(root, 'node', 'main.ts'), ...process.argv.slice(2)])
+  process.exitCode = await run(node, [join(root, 'scripts', 'fmtl-node.ts'), ...process.argv.slice(2)])
 } else {
   console.error(`fmtl-node: Node ${process.version} is too old to run it; install Node 22.18 or newer`)
   process.exitCode = 1

@@ -1,0 +1,225 @@
+/**
+ * The settings of one node: flag > `FMTL_*` environment > YAML file > default, and `--set a.b=1` above all. What may be
+ * set, and the defaults, are in ./config.schema.json. A mistake is one line that says where the value came from.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { Ajv } from 'ajv'
+import { parse } from 'yaml'
+import schema from './config.schema.json' with { type: 'json' }
+import { InvalidParametersError } from '../../src/errors.ts'
+import type { RungName } from '../../src/backend/ladder.ts'
+import type { CharterOptions } from '../../src/federation/charter.ts'
+import type { RoleWish } from '../roles/choose.ts'
+import type { ErrorObject } from 'ajv'
+
+export interface Config {
+  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number }
+  readonly network: { readonly listen: readonly string[], readonly bootstrap: readonly string[], readonly profile: 'production' | 'testnet' }
+  readonly data: { readonly path?: string, readonly client?: string, readonly tasks?: readonly string[], readonly rows?: number }
+  /** All but what comes from the data; a file that it was named by is read already. */
+  readonly charter?: Partial<Omit<CharterOptions, 'input' | 'tasks'>>
+  readonly logging: { readonly level: 'error' | 'warn' | 'info' | 'debug' }
+}
+
+export interface ConfigSources {
+  /** Default: `FMTL_CONFIG`, else config.yaml in the node's home where there is one. */
+  readonly file?: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** By dotted path, `{ 'node.role': 'host' }`, as the command line has them: text, text list or number. */
+  readonly flags?: Readonly<Record<string, unknown>>
+  /** `a.b=1`, in the order of the command line. */
+  readonly sets?: readonly string[]
+}
+
+type Tree = Record<string, unknown>
+/** What is read of a schema here. */
+interface Shape { readonly type?: string, readonly enum?: readonly string[], readonly properties?: Readonly<Record<string, Shape>> }
+interface Setting { readonly path: readonly string[], readonly value: unknown, readonly from: string }
+
+/** A charter with every setting written out and commented has 4 KB. */
+const MAX_FILE_BYTES = 256 * 1024
+const SHORT_NAMES: Readonly<Record<string, string>> = { FMTL_HOME: 'node.home', FMTL_BACKEND: 'node.backend', FMTL_LOG_LEVEL: 'logging.level', FMTL_CHARTER: 'charter' }
+const VARIABLES: ReadonlyMap<string, string> = new Map([...leaves(schema as Shape).map(path => [variableName(path), path] as const), ...Object.entries(SHORT_NAMES)])
+/** Of a variable that begins so, we know whether it is one. */
+const OURS = new RegExp(`^FMTL_(${Object.keys(schema.properties).join('|').toUpperCase()})_`)
+
+const ajv = new Ajv({ useDefaults: true, verbose: true, allowUnionTypes: true })
+const validate = ajv.compile(schema)
+const validateFile = new Ajv({ verbose: true }).compile(schema)
+
+/** @throws {InvalidParametersError} an unknown key, a value that cannot be, a file that is missing or no YAML */
+export function loadConfig ({ file, env, flags = {}, sets = [] }: ConfigSources): Config {
+  const settings = [...fromEnvironment(env), ...fromFlags(flags), ...sets.map(fromSet)]
+  const path = file ?? nonEmpty(env.FMTL_CONFIG) ?? defaultFile(settings)
+  const tree = path === undefined ? {} : readConfigFile(path)
+  const origins = new Map<string, string>()
+  for (const { path, value, from } of settings) {
+    place(tree, path, value, from)
+    origins.set(path.join('.'), from)
+  }
+  check(validate, tree, at => [...origins].findLast(([path]) => path === at || at.startsWith(`${path}.`) || path.startsWith(`${at}.`))?.[1] ?? path ?? 'configuration')
+  const config = tree as unknown as Config
+  const listen = config.network.listen ?? [`/ip4/${config.network.profile === 'testnet' ? '127.0.0.1' : '0.0.0.0'}/tcp/0`]
+  return { ...config, node: { ...config.node, home: absolute(config.node.home, '.') }, network: { ...config.network, listen } }
+}
+
+function defaultFile (settings: readonly Setting[]): string | undefined {
+  const home = settings.findLast(({ path }) => path.join('.') === 'node.home')?.value ?? schema.properties.node.properties.home.default
+  const path = join(absolute(String(home), '.'), 'config.yaml')
+  return existsSync(path) ? path : undefined
+}
+
+/** Paths in a file are relative to the file. */
+function readConfigFile (path: string): Tree {
+  const tree = readYaml(path)
+  const folder = dirname(resolve(path))
+  if (typeof tree.charter === 'string') tree.charter = readYaml(absolute(tree.charter, folder))
+  check(validateFile, tree, () => path)
+  for (const [section, key] of [['node', 'home'], ['data', 'path']] as const) {
+    const values = tree[section] as Tree | undefined
+    // A bare word is a built-in data set, or a folder where the command runs.
+    if (typeof values?.[key] === 'string' && (key === 'home' || /^[.~]|[/\\]/.test(values[key]))) values[key] = absolute(values[key], folder)
+  }
+  return tree
+}
+
+function readYaml (path: string): Tree {
+  let value: unknown
+  try {
+    const { size } = statSync(path)
+    if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes, at most ${MAX_FILE_BYTES} are read`)
+    value = parse(readFileSync(path, 'utf8'), { prettyErrors: true }) as unknown
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const [reason = ''] = (cause as Error).message.split('\n')
+    throw new InvalidParametersError(`${path}: ${missing ? 'there is no such file' : reason.replace(/:$/, '')}`, { cause, next: missing ? 'check the path' : 'correct the YAML there' })
+  }
+  if (value === null) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw new InvalidParametersError(`${path}: a list of settings was expected, section: { key: value }`)
+  refusePrototypes(value, path)
+  return value as Tree
+}
+
+function fromEnvironment (env: ConfigSources['env']): Setting[] {
+  const found = Object.entries(env).flatMap(([name, text]) => {
+    const path = VARIABLES.get(name)
+    if (path === undefined && OURS.test(name)) {
+      const section = OURS.exec(name)?.[0] ?? ''
+      throw new InvalidParametersError(`${name} is no setting`, { next: `known: ${[...VARIABLES.keys()].filter(known => known.startsWith(section)).join(', ')}` })
+    }
+    return path === undefined || nonEmpty(text) === undefined ? [] : [setting(path, text, name)]
+  })
+  // The short name of a charter file before the variables that change something in it.
+  return found.sort((a, b) => a.path.length - b.path.length)
+}
+
+function fromFlags (flags: Readonly<Record<string, unknown>>): Setting[] {
+  return Object.entries(flags).flatMap(([path, value]) => value === undefined ? [] : [setting(path, value, `flag for ${path}`)])
+}
+
+function fromSet (text: string): Setting {
+  const [, path, value] = /^([^=\s]+)=(.*)$/s.exec(text) ?? []
+  if (path === undefined) throw new InvalidParametersError(`--set ${text} has no value`, { next: '--set section.key=value' })
+  return setting(path, value, `--set ${path}`)
+}
+
+function setting (dotted: string, value: unknown, from: string): Setting {
+  const path = dotted.split('.')
+  return { path, value: typeof value === 'string' ? interpret(value, shapeAt(path, from), from) : value, from }
+}
+
+/** What the schema has at a path; undefined inside the sections that it leaves open. */
+function shapeAt (path: readonly string[], from: string): Shape | undefined {
+  let shape: Shape | undefined = schema as Shape
+  for (const [i, key] of path.entries()) {
+    if (key === '__proto__') throw new InvalidParametersError(`${from}: __proto__ is no setting`)
+    const known: Shape['properties'] = shape?.properties
+    if (known === undefined) {
+      if (shape?.type !== undefined && shape.type !== 'object') throw new InvalidParametersError(`${from}: ${path.slice(0, i).join('.')} has no settings in it`)
+      return undefined
+    }
+    if (!Object.hasOwn(known, key)) throw new InvalidParametersError(`${from}: ${path.slice(0, i + 1).join('.')} is no setting`, { next: `known: ${Object.keys(known).join(', ')}` })
+    shape = known[key]
+  }
+  return shape
+}
+
+/** Text from outside a file has no type of its own; what does not fit is left for the schema to refuse. */
+function interpret (text: string, shape: Shape | undefined, from: string): unknown {
+  switch (shape?.type) {
+    case 'string': return text
+    case 'array': return text.split(',').map(part => part.trim()).filter(part => part !== '')
+    case 'integer':
+    case 'number': return /^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : text
+    default:
+  }
+  if (shape?.properties !== undefined) return text // a charter file; of another section the schema says what is wrong
+  let value: unknown
+  try {
+    value = parse(text, { prettyErrors: false }) as unknown
+  } catch (cause) {
+    throw new InvalidParametersError(`${from}: '${text}' is no YAML value`, { cause, next: 'quote the value' })
+  }
+  refusePrototypes(value, from)
+  return value
+}
+
+function place (tree: Tree, path: readonly string[], value: unknown, from: string): void {
+  if (path.length === 1 && path[0] === 'charter' && typeof value === 'string') {
+    tree.charter = readYaml(absolute(value, '.'))
+    return
+  }
+  let at = tree
+  for (const [i, key] of path.slice(0, -1).entries()) {
+    const next = Object.hasOwn(at, key) ? at[key] : at[key] = {}
+    if (next === null || typeof next !== 'object') throw new InvalidParametersError(`${from}: ${path.slice(0, i + 1).join('.')} has no settings in it`)
+    at = next as Tree
+  }
+  at[path.at(-1) as string] = value
+}
+
+function check (validate: typeof validateFile, tree: Tree, origin: (path: string) => string): void {
+  if (validate(tree)) return
+  const [error] = validate.errors as [ErrorObject]
+  const path = error.instancePath.slice(1).replaceAll('/', '.')
+  const inside = path === '' ? '' : `${path}.`
+  if (error.keyword === 'additionalProperties') {
+    const key = `${inside}${String(error.params.additionalProperty)}`
+    throw new InvalidParametersError(`${origin(key)}: ${key} is no setting`, { next: `known: ${Object.keys((error.parentSchema as Shape).properties ?? {}).join(', ')}` })
+  }
+  throw new InvalidParametersError(`${origin(path)}: ${path} ${complaint(error)}`)
+}
+
+function complaint ({ keyword, params, data, message }: ErrorObject): string {
+  const text = JSON.stringify(data)
+  const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text
+  switch (keyword) {
+    case 'enum': return `is ${shown}, not one of ${(params.allowedValues as string[]).join(', ')}`
+    case 'type': return `is ${shown}, not ${({ integer: 'a whole number', number: 'a number', string: 'a text', array: 'a list', object: 'a section' } as Record<string, string>)[String(params.type)]}`
+    default: return `is ${shown}, it ${message ?? 'cannot be'}`
+  }
+}
+
+function refusePrototypes (value: unknown, from: string): void {
+  if (value === null || typeof value !== 'object') return
+  if (Object.hasOwn(value, '__proto__')) throw new InvalidParametersError(`${from}: __proto__ is no setting`)
+  for (const entry of Object.values(value)) refusePrototypes(entry, from)
+}
+
+function leaves (shape: Shape, path: readonly string[] = []): string[] {
+  if (shape.properties === undefined) return shape.type === 'object' ? [] : [path.join('.')]
+  return Object.entries(shape.properties).flatMap(([key, inner]) => leaves(inner, [...path, key]))
+}
+
+/** charter.clock.stepDeadlineMs is FMTL_CHARTER_CLOCK_STEP_DEADLINE_MS. */
+function variableName (path: string): string {
+  return `FMTL_${path.replaceAll('.', '_').replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase()}`
+}
+
+function absolute (path: string, folder: string): string {
+  return /^~(?=$|[/\\])/.test(path) ? join(homedir(), path.slice(1)) : resolve(folder, path)
+}
+
+function nonEmpty (text: string | undefined): string | undefined { return text === '' ? undefined : text }
