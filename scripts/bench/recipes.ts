@@ -21,6 +21,7 @@ interface Variant {
   readonly hosts?: number
   readonly differentInit?: boolean
   readonly tasks?: readonly string[]
+  readonly spread?: boolean
   readonly charter?: Partial<CharterOptions>
 }
 
@@ -33,7 +34,8 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   mean: { charter: { projection: { rule: 'mean', strict: 'off' } } },
   'strict-update': { charter: { projection: { strict: 'update' } } },
   'per-task': { charter: { projection: { unit: 'task' } } },
-  canary: { tasks: ['pose', 'eyes', 'expression'] }
+  canary: { tasks: ['pose', 'eyes', 'expression'] },
+  'one-task-each': { spread: true }
 }
 
 interface Row {
@@ -51,6 +53,7 @@ const { values } = parseArgs({
     variants: { type: 'string', default: 'base' },
     hosts: { type: 'string', default: '2' },
     rows: { type: 'string' },
+    clients: { type: 'string' },
     model: { type: 'string', default: '{}' },
     training: { type: 'string', default: '{}' },
     out: { type: 'string' }
@@ -79,7 +82,8 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
   const options: DatasetOptions = {
     seed,
     ...variant.tasks === undefined ? {} : { tasks: variant.tasks },
-    ...values.rows === undefined ? {} : { rows: Number(values.rows) }
+    ...values.rows === undefined ? {} : { rows: Number(values.rows) },
+    ...values.clients === undefined ? {} : { clients: Number(values.clients) }
   }
   const dataset = await openDataset(data, options)
   const charter = createCharter({
@@ -91,6 +95,8 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
     model: { ...dataset.recipe.model, ...JSON.parse(values.model) as object },
     training: { ...dataset.recipe.training, ...JSON.parse(values.training) as object }
   })
+  const taskIds = dataset.tasks.map(task => task.id)
+  const spread = variant.spread ?? dataset.recipe.spread ?? false
   const hosts = variant.hosts ?? Number(values.hosts)
   const startedAt = performance.now()
   const result = await simulate({
@@ -100,6 +106,7 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
     hosts: Array.from({ length: hosts }, (_, i) => `host-${i}`),
     clients: dataset.clientIds.map((_, i) => `client-${i}`),
     control: true,
+    ...spread ? { tasksOf: (client: string) => [taskIds[dataset.clientIds.indexOf(client) % taskIds.length] as string] } : {},
     ...variant.differentInit === true ? { partsSeed: (client: string) => deriveSeed(seed, 'different', client) } : {}
   })
   const row: Row = { data: basename(data), variant: name, seed, seconds: (performance.now() - startedAt) / 1000, clients: result.clients }
