@@ -1,7 +1,7 @@
 import test from 'ava'
 import { AnnounceService, encodeCard, hostsTopic } from '../../protocols/announce/index.ts'
 import { reachable } from '../../protocols/pubsub.ts'
-import { startNodes, until } from './nodes.ts'
+import { meshSize, startNodes, until } from './nodes.ts'
 import type { HostCard } from '../../src/backbone/frames.ts'
 import type { TestNode } from './nodes.ts'
 
@@ -30,10 +30,10 @@ test('a card reaches three peers, by which the host can be dialled, and expires'
     t.teardown(() => { service.stop() })
   }
   // the last node knows the first only, and is the host: its cards travel over a hub
-  const host = nodes[3]
+  const [hub, , , host] = nodes
   const hostService = services[3]
-  if (host == null || hostService == null) return t.fail()
-  await until(() => hostService.subscribers.length === 1 && (services[0]?.subscribers.length ?? 0) === 3)
+  if (hub == null || host == null || hostService == null) return t.fail()
+  await until(() => hostService.subscribers.length === 1 && meshSize(hub, hostsTopic('c')) === 3)
   const sent = card(host)
   const others = services.slice(0, 3)
   const heard = others.map(async service => {

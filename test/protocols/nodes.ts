@@ -40,6 +40,11 @@ export async function until (ready: () => boolean, timeoutMs = 10_000): Promise<
   }
 }
 
+/** How many peers a node passes a topic's messages on to. A message that comes before a peer is among them misses it. */
+export function meshSize ({ node }: TestNode, topic: string): number {
+  return (node.services.pubsub as unknown as { getMeshPeers: (topic: string) => string[] }).getMeshPeers(topic).length
+}
+
 export function attachRequest (client: string): AttachRequest {
   return { client, name: 'site a', model: 'm'.repeat(64), tasks: ['digits-parity', 'digits-loop'], cut: [16, 64], samples: 1200, batch: 32 }
 }

@@ -1,7 +1,8 @@
 import test from 'ava'
+import { hostsTopic } from '../../protocols/announce/index.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { InvalidParametersError, ProtocolError } from '../../src/errors.ts'
-import { attachRequest, startNodes, until } from './nodes.ts'
+import { attachRequest, meshSize, startNodes, until } from './nodes.ts'
 import type { FrameChannel, HostCard } from '../../src/backbone/frames.ts'
 
 const MODEL = 'ab'.repeat(32)
@@ -10,9 +11,9 @@ test('a client finds a host by its card, attaches and takes a step, and stopping
   // hub, host and client: host and client know the hub only
   const nodes = await startNodes(t, 3)
   const all = nodes.map(({ components }) => createProtocols(components, { consortium: 'c', model: MODEL }))
-  const [hub, host, client] = all
-  const [, hostNode, clientNode] = nodes
-  if (hub == null || host == null || client == null || hostNode == null || clientNode == null) return t.fail()
+  const [, host, client] = all
+  const [hubNode, hostNode, clientNode] = nodes
+  if (host == null || client == null || hubNode == null || hostNode == null || clientNode == null) return t.fail()
   for (const protocols of all) {
     await protocols.start()
     t.teardown(async () => { await protocols.stop() })
@@ -24,7 +25,7 @@ test('a client finds a host by its card, attaches and takes a step, and stopping
   })
   const found = Promise.withResolvers<HostCard>()
   client.announce.onCard(found.resolve)
-  await until(() => hub.announce.subscribers.length === 2 && host.announce.subscribers.length === 1)
+  await until(() => meshSize(hubNode, hostsTopic('c')) === 2 && host.announce.subscribers.length === 1)
   await host.announce.publish({
     host: hostNode.id,
     name: 'host',
