@@ -10,6 +10,7 @@ import { parse } from 'yaml'
 import schema from './config.schema.json' with { type: 'json' }
 import { InvalidParametersError } from '../../src/errors.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
+import type { FmtlErrorInit } from '../../src/errors.ts'
 import type { CharterOptions } from '../../src/federation/charter.ts'
 import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
@@ -35,19 +36,21 @@ export interface ConfigSources {
 
 type Tree = Record<string, unknown>
 /** What is read of a schema here. */
-interface Shape { readonly type?: string, readonly enum?: readonly string[], readonly properties?: Readonly<Record<string, Shape>> }
+interface Shape { readonly type?: string | readonly string[], readonly enum?: readonly string[], readonly properties?: Readonly<Record<string, Shape>> }
 interface Setting { readonly path: readonly string[], readonly value: unknown, readonly from: string }
 
 /** A charter with every setting written out and commented has 4 KB. */
 const MAX_FILE_BYTES = 256 * 1024
+/** No aliases: settings have no use for them, and one can contain itself. */
+const YAML = { maxAliasCount: 0, logLevel: 'error' } as const
 const SHORT_NAMES: Readonly<Record<string, string>> = { FMTL_HOME: 'node.home', FMTL_BACKEND: 'node.backend', FMTL_LOG_LEVEL: 'logging.level', FMTL_CHARTER: 'charter' }
 const VARIABLES: ReadonlyMap<string, string> = new Map([...leaves(schema as Shape).map(path => [variableName(path), path] as const), ...Object.entries(SHORT_NAMES)])
 /** Of a variable that begins so, we know whether it is one. */
 const OURS = new RegExp(`^FMTL_(${Object.keys(schema.properties).join('|').toUpperCase()})_`)
 
-const ajv = new Ajv({ useDefaults: true, verbose: true, allowUnionTypes: true })
-const validate = ajv.compile(schema)
-const validateFile = new Ajv({ verbose: true }).compile(schema)
+const validate = new Ajv({ useDefaults: true, verbose: true, allowUnionTypes: true }).compile(schema)
+/** The file alone, so that its mistakes are said to be in it even where a flag would hide them. */
+const validateFile = new Ajv({ verbose: true, allowUnionTypes: true }).compile(schema)
 
 /** @throws {InvalidParametersError} an unknown key, a value that cannot be, a file that is missing or no YAML */
 export function loadConfig ({ file, env, flags = {}, sets = [] }: ConfigSources): Config {
@@ -90,14 +93,14 @@ function readYaml (path: string): Tree {
   try {
     const { size } = statSync(path)
     if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes, at most ${MAX_FILE_BYTES} are read`)
-    value = parse(readFileSync(path, 'utf8'), { prettyErrors: true }) as unknown
+    value = parse(readFileSync(path, 'utf8'), YAML) as unknown
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const [reason = ''] = (cause as Error).message.split('\n')
-    throw new InvalidParametersError(`${path}: ${missing ? 'there is no such file' : reason.replace(/:$/, '')}`, { cause, next: missing ? 'check the path' : 'correct the YAML there' })
+    throw invalid(`${path}: ${missing ? 'there is no such file' : reason.replace(/:$/, '')}`, { cause, next: missing ? 'check the path' : 'correct the YAML there' })
   }
   if (value === null) return {}
-  if (typeof value !== 'object' || Array.isArray(value)) throw new InvalidParametersError(`${path}: a list of settings was expected, section: { key: value }`)
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid(`${path}: a list of settings was expected, section: { key: value }`)
   refusePrototypes(value, path)
   return value as Tree
 }
@@ -107,7 +110,7 @@ function fromEnvironment (env: ConfigSources['env']): Setting[] {
     const path = VARIABLES.get(name)
     if (path === undefined && OURS.test(name)) {
       const section = OURS.exec(name)?.[0] ?? ''
-      throw new InvalidParametersError(`${name} is no setting`, { next: `known: ${[...VARIABLES.keys()].filter(known => known.startsWith(section)).join(', ')}` })
+      throw invalid(`${name} is no setting`, { next: `known: ${[...VARIABLES.keys()].filter(known => known.startsWith(section)).join(', ')}` })
     }
     return path === undefined || nonEmpty(text) === undefined ? [] : [setting(path, text, name)]
   })
@@ -121,12 +124,13 @@ function fromFlags (flags: Readonly<Record<string, unknown>>): Setting[] {
 
 function fromSet (text: string): Setting {
   const [, path, value] = /^([^=\s]+)=(.*)$/s.exec(text) ?? []
-  if (path === undefined) throw new InvalidParametersError(`--set ${text} has no value`, { next: '--set section.key=value' })
+  if (path === undefined) throw invalid(`--set ${text} has no value`, { next: '--set section.key=value' })
   return setting(path, value, `--set ${path}`)
 }
 
 function setting (dotted: string, value: unknown, from: string): Setting {
   const path = dotted.split('.')
+  if (path.includes('__proto__')) throw invalid(`${from}: __proto__ is no setting`)
   return { path, value: typeof value === 'string' ? interpret(value, shapeAt(path, from), from) : value, from }
 }
 
@@ -134,13 +138,12 @@ function setting (dotted: string, value: unknown, from: string): Setting {
 function shapeAt (path: readonly string[], from: string): Shape | undefined {
   let shape: Shape | undefined = schema as Shape
   for (const [i, key] of path.entries()) {
-    if (key === '__proto__') throw new InvalidParametersError(`${from}: __proto__ is no setting`)
     const known: Shape['properties'] = shape?.properties
     if (known === undefined) {
-      if (shape?.type !== undefined && shape.type !== 'object') throw new InvalidParametersError(`${from}: ${path.slice(0, i).join('.')} has no settings in it`)
+      if (shape?.type !== undefined && shape.type !== 'object') throw invalid(`${from}: ${path.slice(0, i).join('.')} has no settings in it`)
       return undefined
     }
-    if (!Object.hasOwn(known, key)) throw new InvalidParametersError(`${from}: ${path.slice(0, i + 1).join('.')} is no setting`, { next: `known: ${Object.keys(known).join(', ')}` })
+    if (!Object.hasOwn(known, key)) throw invalid(`${from}: ${path.slice(0, i + 1).join('.')} is no setting`, { next: `known: ${Object.keys(known).join(', ')}` })
     shape = known[key]
   }
   return shape
@@ -158,9 +161,9 @@ function interpret (text: string, shape: Shape | undefined, from: string): unkno
   if (shape?.properties !== undefined) return text // a charter file; of another section the schema says what is wrong
   let value: unknown
   try {
-    value = parse(text, { prettyErrors: false }) as unknown
+    value = parse(text, YAML) as unknown
   } catch (cause) {
-    throw new InvalidParametersError(`${from}: '${text}' is no YAML value`, { cause, next: 'quote the value' })
+    throw invalid(`${from}: '${text}' is no YAML value`, { cause, next: 'quote the value' })
   }
   refusePrototypes(value, from)
   return value
@@ -174,7 +177,7 @@ function place (tree: Tree, path: readonly string[], value: unknown, from: strin
   let at = tree
   for (const [i, key] of path.slice(0, -1).entries()) {
     const next = Object.hasOwn(at, key) ? at[key] : at[key] = {}
-    if (next === null || typeof next !== 'object') throw new InvalidParametersError(`${from}: ${path.slice(0, i + 1).join('.')} has no settings in it`)
+    if (next === null || typeof next !== 'object' || Array.isArray(next)) throw invalid(`${from}: ${path.slice(0, i + 1).join('.')} has no settings in it`)
     at = next as Tree
   }
   at[path.at(-1) as string] = value
@@ -187,9 +190,9 @@ function check (validate: typeof validateFile, tree: Tree, origin: (path: string
   const inside = path === '' ? '' : `${path}.`
   if (error.keyword === 'additionalProperties') {
     const key = `${inside}${String(error.params.additionalProperty)}`
-    throw new InvalidParametersError(`${origin(key)}: ${key} is no setting`, { next: `known: ${Object.keys((error.parentSchema as Shape).properties ?? {}).join(', ')}` })
+    throw invalid(`${origin(key)}: ${key} is no setting`, { next: `known: ${Object.keys((error.parentSchema as Shape).properties ?? {}).join(', ')}` })
   }
-  throw new InvalidParametersError(`${origin(path)}: ${path} ${complaint(error)}`)
+  throw invalid(`${origin(path)}: ${path} ${complaint(error)}`)
 }
 
 function complaint ({ keyword, params, data, message }: ErrorObject): string {
@@ -197,14 +200,14 @@ function complaint ({ keyword, params, data, message }: ErrorObject): string {
   const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text
   switch (keyword) {
     case 'enum': return `is ${shown}, not one of ${(params.allowedValues as string[]).join(', ')}`
-    case 'type': return `is ${shown}, not ${({ integer: 'a whole number', number: 'a number', string: 'a text', array: 'a list', object: 'a section' } as Record<string, string>)[String(params.type)]}`
+    case 'type': return `is ${shown}, not ${({ integer: 'a whole number', number: 'a number', string: 'a text', array: 'a list', object: 'a section', 'object,string': 'a section or the path of a file' } as Record<string, string>)[String(params.type)]}`
     default: return `is ${shown}, it ${message ?? 'cannot be'}`
   }
 }
 
 function refusePrototypes (value: unknown, from: string): void {
   if (value === null || typeof value !== 'object') return
-  if (Object.hasOwn(value, '__proto__')) throw new InvalidParametersError(`${from}: __proto__ is no setting`)
+  if (Object.hasOwn(value, '__proto__')) throw invalid(`${from}: __proto__ is no setting`)
   for (const entry of Object.values(value)) refusePrototypes(entry, from)
 }
 
@@ -220,6 +223,11 @@ function variableName (path: string): string {
 
 function absolute (path: string, folder: string): string {
   return /^~(?=$|[/\\])/.test(path) ? join(homedir(), path.slice(1)) : resolve(folder, path)
+}
+
+/** Keys and values come from outside: a line break in them does not break the line. */
+function invalid (message: string, init?: FmtlErrorInit): InvalidParametersError {
+  return new InvalidParametersError(message.replace(/\s+/g, ' '), init)
 }
 
 function nonEmpty (text: string | undefined): string | undefined { return text === '' ? undefined : text }

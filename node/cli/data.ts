@@ -1,0 +1,50 @@
+/** `fmtl-node data check`: can this data be trained on, and what is in it. Exit status 1 when not. */
+import { Option } from 'commander'
+import { checkDataset } from '../../src/data/check.ts'
+import { clean, table } from './format.ts'
+import type { CheckReport } from '../../src/data/check.ts'
+import type { Column } from './format.ts'
+import type { Command } from 'commander'
+
+/** Only decides which rows would be held out; no figure of the report depends on it. */
+const SEED = 0
+
+export function registerData (program: Command): void {
+  program.command('data')
+    .description('look at this site\'s data')
+    .command('check <path>')
+    .description('read every row of a data set and say what is in it and what is wrong with it')
+    .option('--client <id>', 'look at this client\'s rows only')
+    .option('--tasks <ids>', 'look at these tasks only, separated by commas (default: all)')
+    .addOption(new Option('--format <format>', 'output form').choices(['text', 'json']).default('text'))
+    .action(async (path: string, options: { client?: string, tasks?: string, format: 'text' | 'json' }) => {
+      const report = await checkDataset(path, {
+        seed: SEED,
+        ...options.client === undefined ? {} : { only: [options.client] },
+        ...options.tasks === undefined ? {} : { tasks: options.tasks.split(',').map(id => id.trim()) }
+      })
+      process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : describe(path, report))
+      if (!report.ok) process.exitCode = 1
+    })
+}
+
+function describe (path: string, { ok, samples, clients, tasks, problems, warnings }: CheckReport): string {
+  const width = process.stdout.columns ?? 120
+  const lines = [`${path}: ${samples} rows at ${clients.length} ${clients.length === 1 ? 'client' : 'clients'}`, '']
+  if (clients.length > 0) {
+    const rows = clients.map(({ id, train, holdout, test }) => [clean(id), String(train), String(holdout), String(test)])
+    lines.push(...table([{ title: 'client', shrink: true }, number('train'), number('holdout'), number('test')], rows, { width }), '')
+  }
+  if (tasks.length > 0) {
+    const rows = tasks.map(({ id, kind, support, classes = {} }) =>
+      [clean(id), kind, String(support), Object.entries(classes).map(([name, n]) => `${clean(name)} ${n}`).join(', ')])
+    lines.push(...table([{ title: 'task', shrink: true }, { title: 'kind' }, number('labels'), { title: 'by class', shrink: true }], rows, { width }), '')
+  }
+  lines.push(
+    ...problems.map(problem => `problem: ${clean(problem)}`),
+    ...warnings.map(warning => `warning: ${clean(warning)}`),
+    ok ? 'ready to train on' : 'not ready: correct the problems and run this again')
+  return lines.join('\n') + '\n'
+}
+
+function number (title: string): Column { return { title, align: 'right' } }
