@@ -22,6 +22,8 @@ interface TaskPart {
 }
 
 export interface Embedded {
+  /** The rows as the embedder reads them. */
+  readonly pieces: TensorData
   readonly activations: TensorData
   readonly kept: Kept
 }
@@ -73,14 +75,15 @@ export class ClientParts {
   }
 
   async embed (batch: Batch): Promise<Embedded> {
-    const { outputs, kept } = await this.embedUnit.model.forward({ pieces: this.embedder.unfold(batch.x, batch.count) })
-    return { activations: outputs.activations as TensorData, kept }
+    const pieces = this.embedder.unfold(batch.x, batch.count)
+    const { outputs, kept } = await this.embedUnit.model.forward({ pieces })
+    return { pieces, activations: outputs.activations as TensorData, kept }
   }
 
   /** Activations of rows start..start+count, nothing kept. */
-  async embedRows (rows: Rows, rowSize: number, start: number, count: number): Promise<TensorData> {
+  async embedRows (rows: Rows, rowSize: number, start: number, count: number): Promise<Omit<Embedded, 'kept'>> {
     const pieces = this.embedder.unfold(rows.x.subarray(start * rowSize, (start + count) * rowSize), count)
-    return (await this.embedUnit.model.infer({ pieces })).activations as TensorData
+    return { pieces, activations: (await this.embedUnit.model.infer({ pieces })).activations as TensorData }
   }
 
   async embedGradient (embedded: Embedded, activationGrad: TensorData): Promise<Float32Array> {

@@ -93,6 +93,7 @@ export class ClientTrainer {
     this.#guard.protect('the raw rows of a batch', batch.x)
     for (const [task, y] of Object.entries(batch.y)) this.#guard.protect(`the labels of ${task}`, y)
     const embedded = await this.#parts.embed(batch)
+    this.#guard.protect('the pieces of a batch', embedded.pieces.data)
     const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
     this.#open = { step, batch, embedded, activationMask, headGradients: new Map() }
     return this.#release('activations', masked(embedded.activations, activationMask))
@@ -111,9 +112,7 @@ export class ClientTrainer {
     for (const unit of this.#heads()) {
       if (this.#shared.has(unit.name)) continue
       const gradient = pass.gradients.get(unit.name) as Float32Array
-      this.#guard.protect(`the gradient of ${unit.name}`, gradient)
-      this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
-      unit.learn(gradient, step)
+      this.#learn(unit, gradient, step)
     }
     const featureGrads = pass.featureGrads.map(({ name, tensor }) => ({ name, tensor: masked(tensor, mask) }))
     const perTask = this.#charter.projection.unit === 'task'
@@ -130,7 +129,7 @@ export class ClientTrainer {
     const { embedUnit } = this.#parts
     const outgoing: NamedTensor[] = []
     if (this.#shared.has(embedUnit.name)) outgoing.push(flat(embedUnit.name, gradient))
-    else embedUnit.learn(gradient, step)
+    else this.#learn(embedUnit, gradient, step)
     for (const unit of this.#heads()) {
       if (this.#shared.has(unit.name)) outgoing.push(flat(unit.name, open.headGradients.get(unit.name) as Float32Array))
     }
@@ -152,8 +151,10 @@ export class ClientTrainer {
   async evaluateForward (split: EvaluationSplit, start: number, units: readonly NamedTensor[] = []): Promise<TensorData> {
     const rows = this.#data[split]
     const count = Math.min(EVALUATION_ROWS, rows.count - start)
-    const activations = await this.#with(units, async () =>
-      await this.#parts.embedRows(rows, elements(this.#data.input.shape), start, count))
+    const size = elements(this.#data.input.shape)
+    const { pieces, activations } = await this.#with(units, async () => await this.#parts.embedRows(rows, size, start, count))
+    this.#guard.protect(`the ${split} rows`, rows.x.subarray(start * size, (start + count) * size))
+    this.#guard.protect(`the pieces of ${split} rows`, pieces.data)
     return this.#release('activations', activations)
   }
 
@@ -224,6 +225,13 @@ export class ClientTrainer {
     this.#abandon()
     this.#parts.dispose()
     for (const local of this.#locals) local.dispose()
+  }
+
+  /** A private unit learns; neither what it learned from nor what it knows may leave. */
+  #learn (unit: Unit, gradient: Float32Array, step: number): void {
+    this.#guard.protect(`the gradient of ${unit.name}`, gradient)
+    unit.learn(gradient, step)
+    this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
   }
 
   /** Everything that leaves this trainer for the network passes here. */

@@ -54,7 +54,7 @@ export class LocalTrainer {
     const rowSize = elements(this.#data.input.shape)
     for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
       const count = Math.min(EVALUATION_ROWS, rows.count - start)
-      const activations = await this.parts.embedRows(rows, rowSize, start, count)
+      const { activations } = await this.parts.embedRows(rows, rowSize, start, count)
       const { features } = await this.#trunk.model.infer({ activations })
       chunks.push(await this.parts.predict(features as TensorData))
     }
