@@ -190,7 +190,7 @@ export class SummaryBuilder {
 
   build (facts: RunFacts): Summary {
     const { startedAt, nodes = [], ...kept } = facts
-    const records = [...this.#nodes.values()]
+    const records = [...this.#nodes.values()].sort((a, b) => byName(a.node, b.node))
     const name = this.#naming()
     const tasks = records.flatMap(record => record.report === undefined ? [] : tasksOf(record.report))
     const rounds = records.flatMap(record => record.rounds.map(report => roundOf(record.node, report, name)))
@@ -266,6 +266,9 @@ export class SummaryBuilder {
     return naming([...this.#nodes.values()].map(({ started }) => started))
   }
 }
+
+/** Order of nodes in tables: 'client-2' before 'client-10'. */
+export const byName = new Intl.Collator('en', { numeric: true }).compare
 
 /** Puts node names in the place of peer ids. */
 export function naming (started: Iterable<Pick<Event<'node:started'>, 'node' | 'peer'> | undefined>): (text: string) => string {

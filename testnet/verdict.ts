@@ -14,13 +14,16 @@ export function verdict (tasks: readonly SummaryTask[], missing: readonly string
   const falling = ranked.filter(task => !task.higherIsBetter)
   const parts: string[] = []
   if (rising.length > 0) {
-    const gain = meanOf(rising.map(task => task.gain as number))
+    const gains = rising.map(task => task.gain as number)
+    const gain = meanOf(gains)
+    const error = standardError(gains)
+    const amount = `${signed(gain)}${error === undefined ? '' : ` +- ${metric(error)}`}`
     const over = `averaged over ${plural(rising.length, 'task')}`
-    parts.push(gain > LEVEL
-      ? `Collaboration gained ${signed(gain)} over training alone, ${over}`
-      : gain < -LEVEL
-        ? `Collaboration did not pay: what is served scores ${signed(gain)} against training alone, ${over}`
-        : `Collaboration gained nothing over training alone, ${over}`)
+    parts.push(Math.abs(gain) <= Math.max(LEVEL, error ?? 0)
+      ? `Collaboration made no clear difference: ${amount} against training alone, ${over}`
+      : gain > 0
+        ? `Collaboration gained ${amount} over training alone, ${over}`
+        : `Collaboration did not pay: what is served scores ${amount} against training alone, ${over}`)
     const controls = rising.filter(task => task.twoLocals != null)
     if (controls.length === rising.length) {
       parts.push(`${signed(meanOf(controls.map(task => (task.served as number) - (task.twoLocals as number))))} over two local models without peers`)
@@ -53,6 +56,13 @@ function who (ranked: readonly SummaryTask[]): string {
 function relativeGain (task: SummaryTask): number {
   const gain = task.gain as number
   return task.higherIsBetter || task.local === 0 ? gain : gain / Math.abs(task.local as number)
+}
+
+/** Of a mean over tasks, by how much the tasks differ. */
+function standardError (values: readonly number[]): number | undefined {
+  if (values.length < 2) return undefined
+  const mean = meanOf(values)
+  return Math.sqrt(meanOf(values.map(value => (value - mean) ** 2)) / (values.length - 1))
 }
 
 function meanOf (values: readonly number[]): number { return values.reduce((total, value) => total + value, 0) / values.length }

@@ -86,6 +86,26 @@ for (const { id, until } of moments) {
   })
 }
 
+test('a host that waits makes its clients wait, and a step ends both', t => {
+  const live = (extra: readonly NodeEvent[]): string => {
+    const run = [...recordedRun().filter(({ at }) => at <= 8000), ...extra.map(event => ({ at: 8200, event }))]
+    const screen = new Screen(80)
+    for (const write of show({ isTTY: true, columns: 80, rows: 24 }, run, 'close').writes) screen.write(write)
+    return screen.lines.join('\n')
+  }
+  const waits: NodeEvent = { type: 'waiting', node: 'host-1', reason: 'waiting: 1 of 2 clients attached' }
+  t.regex(live([waits]), /^ {2}waits: 1 of 2 clients attached$/m)
+  t.regex(live([waits]), /^client-1 +host-1 +waiting +host-1: 1 of 2 clients attached$/m)
+  t.notRegex(live([waits, { type: 'step', node: 'host-1', step: 51, total: 60, losses: {} }]), /waits|waiting/)
+})
+
+test('an update longer than the plain mean is not called a negative removal', t => {
+  const run = recordedRun().map(({ at, event }) => ({ at, event: event.type === 'round' ? { ...event, report: { ...event.report, removedShare: -0.071 } } : event }))
+  const { text } = show({ isTTY: false }, run)
+  t.false(text.includes('-7.1 %'))
+  t.is(text.split('nothing removed (7.1 % longer than the mean)').length - 1, 6 + 1) // rounds and the closing report
+})
+
 test('at most ten frames a second', t => {
   const { writes } = show({ isTTY: true, columns: 80, rows: 24 })
   t.true(writes.length <= 10 * 9.9 + 3, String(writes.length))

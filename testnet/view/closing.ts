@@ -20,7 +20,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
     '',
     ...section('conflicts', pairs === 0
       ? 'no two gradients met in one step'
-      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; by projection ${removed(summary.conflicts.removedShare)}`),
+      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection: ${removed(summary.conflicts.removedShare)}`),
     ...conflictFree(summary, section, paint),
     '',
     ...nodes(summary, width, paint),
@@ -49,7 +49,7 @@ function results (summary: Summary, width: number, paint: Paint): string[] {
   const control = summary.tasks.some(task => task.twoLocals !== undefined)
   const rows = [
     ...summary.tasks.map((task, i) => taskRow(task, summary.tasks[i - 1]?.client !== task.client, control, paint)),
-    ...Object.entries(summary.means).map(([name, means]) => meanRow(name, means, control, paint))
+    ...Object.entries(summary.means).filter(([, means]) => means.tasks > 1).map(([name, means]) => meanRow(name, means, control, paint))
   ]
   const layouts = [
     { titles: ['2 locals', 'federated', 'ensemble'], gap: 2 },
@@ -140,7 +140,7 @@ function nodes (summary: Summary, width: number, paint: Paint): string[] {
     }
     const backends = new Set(clients.map(client => client.backend))
     rows.push([
-      clients.length === 1 ? clean(clients[0]?.node ?? '') : `worst of ${clients.length} clients`, backends.size === 1 ? clean([...backends].join()) : 'mixed', '', '', '',
+      clients.length === 1 ? clean(clients[0]?.node ?? '') : 'clients (max)', backends.size === 1 ? clean([...backends].join()) : 'mixed', '', '', '',
       bytes(worst(client => client.bytesSent)), bytes(worst(client => client.bytesReceived)),
       bytes(worst(client => client.rssBytes)), lag(worst(client => client.loopLagP99Ms))
     ])

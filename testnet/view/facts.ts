@@ -26,8 +26,8 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     case 'report': {
       const { client, served, tasks } = event.report
       const who = client === event.node ? node : `${node} (${clean(client)})`
-      return `${who} is done: serves ${clean(served)}; local > served: ${tasks.map(({ id, metric: metricName, scores }) =>
-        `${clean(id)} ${clean(metricName)} ${metric(scores.local?.value)} > ${metric(scores.served?.value)}`).join(', ')}`
+      const results = tasks.map(({ id, metric: metricName, scores }) => `${clean(id)} ${clean(metricName)} ${metric(scores.local?.value)} -> ${metric(scores.served?.value)}`)
+      return `${who} is done: ${results.join(', ')} (local -> served, by ${clean(served)})`
     }
     case 'error': return `${node} has a problem: ${name(event.message)} (${clean(event.code)})${event.next === undefined ? '' : `; next: ${name(event.next)}`}`
     case 'node:stopped': return `${node} stopped${event.exitCode === 0 ? '' : ` with exit status ${event.exitCode}`}: ${name(event.reason)}`

@@ -1,6 +1,6 @@
 /** What the live area of a terminal shows: a line per host, a line per client, the last facts. Knows no escape codes but colours. */
 import { bar, clean, clock, count, displayWidth, list, metric, percent, plural, sparkline, table, tableWidth, truncate } from '../../node/cli/format.ts'
-import { bare, naming } from '../summary.ts'
+import { bare, byName, naming } from '../summary.ts'
 import { absent, factOf, merge } from './facts.ts'
 import type { Column, Paint, Style } from '../../node/cli/format.ts'
 import type { NodeEvent } from '../../node/events.ts'
@@ -99,7 +99,7 @@ export class LiveState {
   /** At most `rows` lines of at most `width` cells. */
   frame (init: FrameInit): string[] {
     const { width, rows, paint } = init
-    const views = [...this.#nodes.values()]
+    const views = [...this.#nodes.values()].sort((a, b) => byName(a.node, b.node))
     const hosts = views.filter(view => view.host)
     const clients = views.filter(view => view.client)
     const head = [
