@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { FmtlError } from '../../src/errors.ts'
+import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -11,6 +12,7 @@ export function createProgram (): Command {
     .description('peer-to-peer federated multi-task learning: a consortium trains one conflict-free backbone with no central server')
     .version(version)
   registerDoctor(program)
+  registerData(program)
   return program
 }
 

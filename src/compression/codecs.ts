@@ -82,7 +82,8 @@ export function decode (codec: CodecName, bytes: Uint8Array, elements: number, m
 
 function bytesOf (data: Float32Array | Uint16Array): Uint8Array { return new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
 
-function aligned (bytes: Uint8Array): ArrayBuffer { return bytes.slice().buffer as ArrayBuffer }
+/** A copy of exactly these bytes; a Buffer's own `slice` would be a view of its pool. */
+function aligned (bytes: Uint8Array): ArrayBuffer { return new Uint8Array(bytes).buffer }
 
 const word = new Uint32Array(1)
 const single = new Float32Array(word.buffer)

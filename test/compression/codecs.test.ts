@@ -154,3 +154,13 @@ test('sizes are those of the table, and a codec that is none is refused', (t) =>
   t.throws(() => encodedBytes('int4' as 'int8', 1), { instanceOf: InvalidParametersError })
   t.throws(() => encodedBytes('f32', -1), { instanceOf: InvalidParametersError })
 })
+
+test('bytes at an odd place of a larger Buffer decode to exactly their numbers', t => {
+  const data = Float32Array.of(1.5, -2, 3)
+  for (const codec of CODECS) {
+    const bytes = encode(codec, data)
+    const pool = Buffer.alloc(100)
+    pool.set(bytes, 7)
+    t.deepEqual(decode(codec, pool.subarray(7, 7 + bytes.length), 3), decode(codec, bytes, 3))
+  }
+})
