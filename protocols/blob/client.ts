@@ -23,6 +23,12 @@ import type { AbortOptions } from '@libp2p/interface'
 /** A provider that is busy is asked again after that. */
 const BUSY_PAUSE_MS = 50
 
+interface Offer {
+  manifest: BlobManifest
+  /** Who gave it. */
+  from: string[]
+}
+
 export class BlobFetcher {
   readonly #components: Pick<ProtocolComponents, 'network'>
   /** hash of a blob -> hash of a chunk -> its bytes, verified. */
@@ -45,7 +51,7 @@ export class BlobFetcher {
     const reasons = new Map<string, string>()
     const have = this.#partials(hash)
     const liars = new Set<string>()
-    for (const { manifest, from } of await this.#manifests(hash, size, asked, reasons, signal)) {
+    for await (const { manifest, from } of this.#manifests(hash, size, asked, reasons, signal)) {
       const honest = asked.filter(peer => !liars.has(peer))
       if (!await this.#chunks(hash, manifest, have, honest, reasons, signal)) continue
       const whole = assemble(manifest, have)
@@ -72,12 +78,15 @@ export class BlobFetcher {
     return have
   }
 
-  /** Different manifests, most frequent first. */
-  async #manifests (
+  /** Different manifests, of those that arrived the most frequent first. Late ones are still given when the others failed. */
+  async * #manifests (
     hash: string, size: number, providers: readonly string[], reasons: Map<string, string>, signal: AbortSignal | undefined
-  ): Promise<Array<{ manifest: BlobManifest, from: string[] }>> {
-    if (size <= BLOB_CHUNK_BYTES) return [{ manifest: { bytes: size, chunks: [hash] }, from: [] }]
-    const groups = new Map<string, { manifest: BlobManifest, from: string[] }>()
+  ): AsyncGenerator<Offer> {
+    if (size <= BLOB_CHUNK_BYTES) {
+      yield { manifest: { bytes: size, chunks: [hash] }, from: [] }
+      return
+    }
+    const groups = new Map<string, Offer>()
     const { promise: first, resolve } = Promise.withResolvers<void>()
     const all = Promise.all(providers.map(async peer => {
       try {
@@ -94,8 +103,20 @@ export class BlobFetcher {
       }
     }))
     await Promise.race([all, first.then(async () => { await pause(BLOB_MANIFEST_GRACE_MS, undefined, { ref: false }) })])
-    signal?.throwIfAborted()
-    return [...groups.values()].sort((a, b) => b.from.length - a.from.length)
+    const given = new Set<Offer>()
+    for (let complete = false; ;) {
+      signal?.throwIfAborted()
+      const best = [...groups.values()].filter(offer => !given.has(offer)).sort((a, b) => b.from.length - a.from.length)[0]
+      if (best != null) {
+        given.add(best)
+        yield best
+      } else if (complete) {
+        return
+      } else {
+        await all
+        complete = true
+      }
+    }
   }
 
   /** Adds the missing chunks to `have`. False when the providers are used up before. */
