@@ -206,14 +206,13 @@ export class ClientTrainer {
       if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
       return data
     }
-    for (const [prefix, unit] of this.#stateful()) {
+    const found = this.#stateful().map(([prefix, unit]) => {
       const name = `${prefix}${unit.name}`
       const size = unit.parameters.length
-      unit.load({
-        parameters: need(name, size),
-        optimiser: { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
-      })
-    }
+      const optimiser = { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
+      return [unit, { parameters: need(name, size), optimiser }] as const
+    })
+    for (const [unit, saved] of found) unit.load(saved) // all of it or nothing
   }
 
   /** Hash over every weight at home; equal on two runs that went the same way. */

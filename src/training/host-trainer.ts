@@ -255,15 +255,14 @@ export class HostTrainer {
     }
     const velocity: Record<string, Float32Array> = {}
     const anchor: Record<string, Float32Array> = {}
-    for (const [name, unit] of this.#units) {
+    const found = [...this.#units].map(([name, unit]) => {
       const size = unit.parameters.length
-      unit.load({
-        parameters: need(name, size),
-        optimiser: { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
-      })
       anchor[name] = need(`${name}.anchor`, size).slice()
       if (byName.has(`${name}.velocity`)) velocity[name] = need(`${name}.velocity`, size).slice()
-    }
+      const optimiser = { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
+      return [unit, { parameters: need(name, size), optimiser }] as const
+    })
+    for (const [unit, saved] of found) unit.load(saved) // all of it or nothing
     this.#anchor = anchor
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
     this.#history = byName.get('history')?.slice()

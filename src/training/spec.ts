@@ -39,7 +39,7 @@ const DEFAULTS: TrainingSpec = {
 export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): TrainingSpec {
   const spec: Record<string, number> = { ...DEFAULTS }
   for (const [key, value] of Object.entries(raw)) {
-    if (!(key in DEFAULTS)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${Object.keys(DEFAULTS).join(', ')}` })
+    if (!Object.hasOwn(DEFAULTS, key)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${Object.keys(DEFAULTS).join(', ')}` })
     if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw new InvalidParametersError(`training.${key} must be a number from 0, got ${String(value)}`)
     spec[key] = value
   }
