@@ -75,7 +75,6 @@ async function up (flags: Flags): Promise<void> {
   process.once('SIGTERM', interrupt)
   try {
     const summary = await runTestnet(options, event => { view.event(event) }, abort.signal)
-    view.close()
     view.summary(summary)
     if (!summary.complete) process.exitCode = EXIT_INCOMPLETE
   } finally {

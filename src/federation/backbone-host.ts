@@ -7,6 +7,7 @@
  * hold-outs what to merge, and tells everybody. Nothing waits without a deadline, and every wait has a reason in `waiting`.
  */
 import { TypedEventEmitter } from 'main-event'
+import { Ballot } from './ballot.ts'
 import { RoundLog } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
@@ -48,13 +49,6 @@ export interface BackboneHostEvents {
 export interface Refusal {
   readonly code: string
   readonly reason: string
-}
-
-interface Ballot {
-  readonly round: number
-  readonly waitingFor: Set<string>
-  readonly scores: CandidateScore[]
-  readonly done: () => void
 }
 
 const HEARTBEAT_MS = 3_000
@@ -193,10 +187,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
         return
       }
       case 'eval-result': {
-        const ballot = this.#ballot
-        if (ballot === undefined || frame.round !== ballot.round || !ballot.waitingFor.delete(`${session.client}:${frame.candidate ?? ''}`)) return
-        ballot.scores.push(...frame.scores ?? [])
-        if (ballot.waitingFor.size === 0) ballot.done()
+        if (frame.round === this.#ballot?.round) this.#ballot?.accept(session.client, frame.candidate ?? '', frame.scores ?? [])
         return
       }
       default: throw new ProtocolError(`a client does not send ${frame.kind} frames`)
@@ -384,24 +375,17 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /** Asks every client with a hold-out for its verdict on candidates, in order. Missing verdicts are missing, not waited for. */
   async #ballotOn (round: number, candidates: readonly string[]): Promise<readonly CandidateScore[]> {
+    const { roundDeadlineMs } = this.#init.charter.clock
     const voters = [...this.#sessions.values()]
-    const waitingFor = new Set(voters.flatMap(session => candidates.map(candidate => `${session.client}:${candidate}`)))
-    if (waitingFor.size === 0) return []
-    const scores: CandidateScore[] = []
-    let timer: NodeJS.Timeout | undefined
-    const all = new Promise<void>(resolve => {
-      this.#ballot = { round, waitingFor, scores, done: resolve }
-      timer = setTimeout(resolve, this.#init.charter.clock.roundDeadlineMs)
-    })
+    const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
       const units = await this.#trainer.clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units) })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
     }
-    await all
-    clearTimeout(timer)
+    await ballot.closed(roundDeadlineMs)
     this.#ballot = undefined
-    for (const late of waitingFor) this.#log.missed(late.slice(0, late.lastIndexOf(':')), `round ${round}: no verdict within ${this.#init.charter.clock.roundDeadlineMs} ms`)
-    return scores
+    for (const voter of ballot.late) this.#log.missed(voter, `round ${round}: no verdict within ${roundDeadlineMs} ms`)
+    return ballot.scores
   }
 
   async #answer (session: Session, frame: Frame): Promise<void> {
@@ -418,8 +402,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#sessions.delete(session.client)
     await this.#trainer.drop(session.client).catch(() => undefined)
     if (this.#step < totalSteps(this.#training)) this.#log.missed(session.client, `left at step ${this.#step}: ${reason}`)
-    for (const key of this.#ballot?.waitingFor ?? []) if (key.startsWith(`${session.client}:`)) this.#ballot?.waitingFor.delete(key)
-    if (this.#ballot?.waitingFor.size === 0) this.#ballot.done()
+    this.#ballot?.drop(session.client)
     this.safeDispatchEvent('client:detached', { detail: { client: session.client, reason } })
     this.#check()
   }

@@ -1,0 +1,49 @@
+/** The simulator and real daemons over TCP are the same computation: same seed, same numbers. */
+import test from 'ava'
+import { runTestnet } from '../../testnet/testnet.ts'
+import type { NodeEvent } from '../../node/events.ts'
+import type { Summary } from '../../testnet/summary.ts'
+import type { TestnetOptions } from '../../testnet/plan.ts'
+
+const options: Omit<TestnetOptions, 'runner'> = {
+  hosts: 2,
+  clients: 4,
+  data: 'scenes',
+  rows: 24,
+  strategy: 'fedbone',
+  seed: 11,
+  backend: 'wasm',
+  control: false,
+  charter: {
+    model: { width: 16, layers: 1, heads: 2, hidden: 16, embedder: { kind: 'patches', patch: 8 } },
+    training: { rounds: 2, stepsPerRound: 4, batch: 8, warmup: 2 },
+    merge: { mode: 'all' }
+  }
+}
+
+async function run (runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
+  const events: NodeEvent[] = []
+  const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(100_000))
+  return { summary, events }
+}
+
+test('daemons over TCP and the simulator end with the same metrics and the same conflict report', async t => {
+  const simulated = await run('in-process')
+  const networked = await run('process')
+  t.true(simulated.summary.complete, simulated.summary.missing.join('; '))
+  t.true(networked.summary.complete, networked.summary.missing.join('; '))
+  const metrics = ({ tasks }: Summary): Array<[string, number[]]> => tasks
+    .map(({ client, id, local, federated, ensemble, served }): [string, number[]] => [`${client} ${id}`, [local, federated, ensemble, served].map(Number)])
+    .sort(([a], [b]) => a < b ? -1 : 1)
+  const [want, got] = [metrics(simulated.summary), metrics(networked.summary)]
+  t.deepEqual(got.map(([name]) => name), want.map(([name]) => name))
+  for (const [i, [name, values]] of want.entries()) {
+    values.forEach((value, j) => { t.true(Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
+  }
+  const conflicts = ({ rounds }: Summary): unknown[] => rounds
+    .map(({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }) =>
+      ({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }))
+    .sort((a, b) => a.round - b.round || (a.host < b.host ? -1 : 1))
+  t.deepEqual(conflicts(networked.summary), conflicts(simulated.summary))
+  t.is(networked.summary.rounds.length, 4)
+})
