@@ -32,6 +32,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'one-host': { hosts: 1 },
   'different-init': { differentInit: true },
   mean: { charter: { projection: { rule: 'mean', strict: 'off' } } },
+  unbalanced: { charter: { projection: { balance: 'none' } } },
   'strict-update': { charter: { projection: { strict: 'update' } } },
   'per-task': { charter: { projection: { unit: 'task' } } },
   canary: { tasks: ['pose', 'eyes', 'expression'] },

@@ -1,6 +1,7 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
-import { parseModelSpec, specHash } from '../models/spec.ts'
+import { parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
+import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
 import { parseTrainingSpec } from '../training/spec.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
@@ -16,6 +17,11 @@ export interface ProjectionSpec {
   /** Whose gradients are kept apart: a client's (its tasks summed), or every task's of every client. */
   readonly unit: 'client' | 'task'
   readonly attention: 'none' | 'softmax-cos' | 'softmax-dot'
+  /**
+   * norm: gradients are brought to their mean length before the rule, so that no task outweighs another by the scale of its
+   * loss (on `scenes` the longest is 55 times the shortest); none: as they come. Which directions conflict does not change.
+   */
+  readonly balance: 'norm' | 'none'
 }
 
 export interface MergeSpec {
@@ -68,7 +74,7 @@ export interface CharterOptions {
   readonly cutCodec?: Charter['cutCodec']
 }
 
-const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'gradient', unit: 'client', attention: 'softmax-cos' }
+const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'gradient', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
 const MERGE: MergeSpec = { mode: 'select', rate: 1, momentum: 0.5, codec: 'f32' }
 // A step takes tens of milliseconds; five seconds is a client in trouble. A round's end moves a whole trunk.
 const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quorum: 1, peers: 0 }
@@ -79,10 +85,21 @@ export function createCharter (options: CharterOptions): Charter {
   const projection = { ...PROJECTION, ...options.projection }
   oneOf('projection.rule', projection.rule, ruleNames)
   oneOf('projection.strict', projection.strict, ['gradient', 'update', 'off'])
+  oneOf('projection.balance', projection.balance, ['norm', 'none'])
   oneOf('projection.unit', projection.unit, ['client', 'task'])
+  oneOf('projection.attention', projection.attention, ATTENTIONS)
+  refuseUnknown('projection', projection, Object.keys(PROJECTION))
   const merge = { ...MERGE, ...options.merge }
   oneOf('merge.mode', merge.mode, ['select', 'all', 'none'])
   oneOf('merge.codec', merge.codec, ['f32', 'f16', 'bf16', 'int8'])
+  refuseUnknown('merge', merge, Object.keys(MERGE))
+  inRange('merge.rate', merge.rate, rate => rate > 0, 'a number above 0')
+  inRange('merge.momentum', merge.momentum, momentum => momentum >= 0 && momentum < 1, 'a number from 0 and below 1')
+  const clock = { ...CLOCK, ...options.clock }
+  refuseUnknown('clock', clock, Object.keys(CLOCK))
+  for (const key of ['stepDeadlineMs', 'roundDeadlineMs'] as const) inRange(`clock.${key}`, clock[key], ms => ms > 0, 'milliseconds above 0')
+  inRange('clock.quorum', clock.quorum, clients => Number.isInteger(clients) && clients > 0, 'a whole number from 1')
+  inRange('clock.peers', clock.peers, hosts => Number.isInteger(hosts) && hosts >= 0, 'a whole number from 0')
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
   return {
@@ -92,7 +109,7 @@ export function createCharter (options: CharterOptions): Charter {
     training: parseTrainingSpec(options.training ?? {}),
     projection,
     merge,
-    clock: { ...CLOCK, ...options.clock },
+    clock,
     cutCodec,
     input: options.input,
     tasks: options.tasks,
@@ -106,7 +123,12 @@ export function createCharter (options: CharterOptions): Charter {
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
   const { seed, model, training, projection, merge, shared } = charter
-  return specHash({ seed, model, training, projection, mode: merge.mode, shared })
+  const { mode, rate, momentum } = merge
+  return specHash({ seed, model, training, projection, merge: { mode, rate, momentum }, shared })
+}
+
+function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {
+  if (!Number.isFinite(value) || !fits(value)) throw new InvalidParametersError(`${name} must be ${what}, got ${String(value)}`)
 }
 
 function oneOf (name: string, value: string, known: readonly string[]): void {

@@ -38,35 +38,70 @@ export interface ModelSpec {
 
 const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, attention: true }
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
+const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
+const DEFAULT_PATCH = 8
+const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
  * @throws {InvalidParametersError} an unknown key or a value that cannot be
  */
 export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
-  const backbone = { ...BACKBONE, attention: input.modality !== 'table', ...pick(raw, ['width', 'layers', 'heads', 'hidden', 'attention', 'norm']) }
-  const embedder = {
-    kind: EMBEDDER_OF[input.modality],
-    patch: 8,
-    ...(raw.embedder as Partial<EmbedderSpec> | undefined)
+  refuseUnknown('model', raw, KNOWN)
+  const whole = (key: keyof BackboneSpec): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
+  const backbone = {
+    width: whole('width'),
+    layers: whole('layers'),
+    heads: whole('heads'),
+    hidden: whole('hidden'),
+    attention: flag('model.attention', raw.attention ?? input.modality !== 'table')
   }
-  const known = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads']
-  for (const key of Object.keys(raw)) {
-    if (!known.includes(key)) throw new InvalidParametersError(`model.${key} is not a setting`, { next: `known: ${known.join(', ')}` })
-  }
-  const { width, layers, heads, hidden, attention } = backbone as BackboneSpec
-  for (const [name, value] of Object.entries({ width, layers, heads, hidden })) {
-    if (!Number.isInteger(value) || value < 1 || value > 65536) throw new InvalidParametersError(`model.${name} must be a whole number from 1, got ${String(value)}`)
-  }
+  const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`)
+  const { norm = 'layer', dropout = 0, sharedHeads = [] } = raw
+  if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
+  if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
+  if (!Array.isArray(sharedHeads) || !sharedHeads.every(task => typeof task === 'string')) throw new InvalidParametersError('model.sharedHeads must be a list of task ids')
   return {
-    backbone: { width, layers, heads, hidden, attention },
-    embedder: { kind: embedder.kind, patch: embedder.patch, stride: embedder.stride ?? embedder.patch, padding: embedder.padding ?? 0 },
-    adapter: Number(raw.adapter ?? 0),
-    dropout: Number(raw.dropout ?? 0),
-    sharedEmbedder: Boolean(raw.sharedEmbedder ?? false),
-    sharedHeads: (raw.sharedHeads as string[] | undefined) ?? []
+    backbone,
+    embedder: parseEmbedder(raw.embedder ?? {}, input),
+    adapter: count('model.adapter', raw.adapter ?? 0, 0),
+    dropout,
+    sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
+    sharedHeads: sharedHeads as string[]
   }
+}
+
+function parseEmbedder (raw: unknown, input: InputSpec): EmbedderSpec {
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`model.embedder must be a section of settings, got ${String(raw)}`)
+  refuseUnknown('model.embedder', raw, ['kind', 'patch', 'stride', 'padding'])
+  const { kind = EMBEDDER_OF[input.modality], patch = DEFAULT_PATCH, stride = patch, padding = 0 } = raw as Partial<EmbedderSpec>
+  if (!EMBEDDERS.includes(kind)) throw new InvalidParametersError(`model.embedder.kind cannot be '${String(kind)}'`, { next: `use one of ${EMBEDDERS.join(', ')}` })
+  return {
+    kind,
+    patch: count('model.embedder.patch', patch, 1),
+    stride: count('model.embedder.stride', stride, 1),
+    padding: count('model.embedder.padding', padding, 0)
+  }
+}
+
+/** @throws {InvalidParametersError} a key that is no setting of this section */
+export function refuseUnknown (section: string, raw: object, known: readonly string[]): void {
+  for (const key of Object.keys(raw)) {
+    if (!known.includes(key)) throw new InvalidParametersError(`${section}.${key} is not a setting`, { next: `known: ${known.join(', ')}` })
+  }
+}
+
+/** A size: far more than any model here needs still fits in 16 bits. */
+function count (name: string, value: unknown, least: number): number {
+  if (!Number.isInteger(value) || (value as number) < least || (value as number) > 65536) throw new InvalidParametersError(`${name} must be a whole number from ${least}, got ${String(value)}`)
+  return value as number
+}
+
+/** Only true and false: the word 'false' must not share what is private. */
+function flag (name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new InvalidParametersError(`${name} must be true or false, got ${String(value)}`)
+  return value
 }
 
 /** Short hash naming a model on the wire: two peers that print the same one mean the same backbone. */
@@ -80,8 +115,4 @@ export function canonicalJson (value: unknown): string {
     entry !== null && typeof entry === 'object' && !Array.isArray(entry)
       ? Object.fromEntries(Object.entries(entry).sort(([a], [b]) => a < b ? -1 : 1))
       : entry)
-}
-
-function pick (raw: Readonly<Record<string, unknown>>, keys: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(keys.flatMap(key => raw[key] === undefined ? [] : [[key, raw[key]]]))
 }

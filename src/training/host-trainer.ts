@@ -148,13 +148,13 @@ export class HostTrainer {
     const opens = clients.map(client => [client, this.#expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
     const rows = opens.flatMap(([, open]) => [...open.rows])
     const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
-    const { update, stats } = this.#rule.aggregate(rows.map(([, row]) => row), {
+    const gradients = rows.map(([, row]) => row)
+    const { update, stats } = this.#rule.aggregate(this.#charter.projection.balance === 'norm' ? balanced(gradients) : gradients, {
       ids: rows.map(([id]) => id),
       random,
       ...this.#history === undefined ? {} : { history: this.#history }
     })
     this.#history = update
-    const gradients = rows.map(([, row]) => row)
     let direction = this.#trunk.direction(update)
     if (this.#charter.projection.strict === 'update') direction = coneProject(direction, gradients).update
     this.#trunk.apply(direction, step)
@@ -330,6 +330,17 @@ function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
     else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
   }
   return graphs
+}
+
+/** The same directions, all of the mean length; rows that are zero or not finite stay as they are, for the rule to drop. */
+function balanced (rows: readonly Float32Array[]): readonly Float32Array[] {
+  const norms = rows.map(row => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)))
+  const usable = norms.filter(norm => norm > 0 && Number.isFinite(norm))
+  const mean = usable.reduce((sum, norm) => sum + norm, 0) / usable.length
+  return rows.map((row, i) => {
+    const norm = norms[i] as number
+    return norm > 0 && Number.isFinite(norm) ? row.map(value => value * mean / norm) : row
+  })
 }
 
 function average (rows: readonly Float32Array[]): Float32Array {
