@@ -139,13 +139,13 @@ test.serial('a planted conflict shows in the report of the plain mean, and stric
     ]
   })
   const settings = { dataset: planted }
-  const off = await run({ projection: { rule: 'mean', strict: 'off' } }, settings)
+  const off = await run({ projection: { rule: 'mean', strict: 'off', balance: 'none' } }, settings)
   const first = off.rounds[0] as RoundReport
   t.true(first.conflictPairs > 0 && first.minCosine < -0.5, `cosine ${first.minCosine}`)
   t.true(first.minDirectionCosine < -0.5, `direction ${first.minDirectionCosine}`)
   t.true(first.minUpdateCosine < 0, `update ${first.minUpdateCosine}`)
   for (const strict of ['gradient', 'update'] as const) {
-    const { rounds } = await run({ projection: { rule: 'mean', strict } }, settings)
+    const { rounds } = await run({ projection: { rule: 'mean', strict, balance: 'none' } }, settings)
     for (const { minDirectionCosine, minUpdateCosine } of rounds) {
       t.true(minDirectionCosine >= -1e-6, `${strict}: ${minDirectionCosine}`)
       if (strict === 'update') t.true(minUpdateCosine >= -1e-6, `${strict}: ${minUpdateCosine}`)

@@ -136,7 +136,7 @@ for (const rung of ['cpu', 'wasm'] as const) {
     const backend = await backendOn(rung)
     const data = clientData({ id: 'ada', tasks: TASKS })
     const unit = 'task'
-    const charter = smallCharter(TASKS, { model: MODEL, projection: { rule: 'mean', strict: 'off', unit } })
+    const charter = smallCharter(TASKS, { model: MODEL, projection: { rule: 'mean', strict: 'off', unit, balance: 'none' } })
     const want = await unsplit(backend, charter, data, 0)
     const client = new ClientTrainer(backend, charter, data, { control: false })
     const host = new HostTrainer(backend, charter)
@@ -168,4 +168,28 @@ test.serial('LocalTrainer alone takes the same step as the client that trains it
   for (const unit of local.units) t.deepEqual(saved[`local0/${unit.name}`], unit.parameters, unit.name)
   client.dispose()
   local.dispose()
+})
+
+test.serial('balanced gradients weigh the same: a task ten times as heavy moves the trunk no further', async t => {
+  const backend = await backendOn('cpu')
+  const gradientOf = async (weight: number, balance: 'norm' | 'none'): Promise<Float32Array> => {
+    const tasks = [SIDE, { ...LEVEL, weight }]
+    const charter = smallCharter(tasks, { projection: { rule: 'mean', strict: 'off', unit: 'task', balance } })
+    const client = new ClientTrainer(backend, charter, clientData({ id: 'ada', tasks }), { control: false })
+    const host = new HostTrainer(backend, charter)
+    const { featureGrads } = await client.backward(0, await host.forward('ada', 0, await client.forward(0)))
+    await client.finish(0, await host.backward('ada', 0, featureGrads))
+    host.applyStep(0, ['ada'])
+    const first = byName(host.save())['trunk.first'] as Float32Array
+    client.dispose()
+    host.dispose()
+    return first
+  }
+  const direction = (row: Float32Array): Float64Array => {
+    const length = Math.hypot(...row)
+    return Float64Array.from(row, value => value / length)
+  }
+  close(t, 'direction', direction(await gradientOf(10, 'norm')), direction(await gradientOf(1, 'norm')), 1e-5)
+  const [light, heavy] = [direction(await gradientOf(1, 'none')), direction(await gradientOf(10, 'none'))]
+  t.true(light.some((value, i) => Math.abs(value - (heavy[i] as number)) > 1e-3), 'unbalanced, weight tells')
 })
