@@ -10,6 +10,6 @@ export const mtsl: Strategy = {
   name: 'mtsl',
   source: 'Zheng and Eryilmaz, arXiv 2406.00150',
   kind: 'split',
-  projection: { rule: 'mean', strict: 'off' },
+  projection: { rule: 'mean', strict: 'off', balance: 'none' },
   merge: { mode: 'none' }
 }
