@@ -6,9 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { CheckpointStore } from './store/checkpoints.ts'
-import { FmtlError } from '../src/errors.ts'
-import { FmtlNode } from './fmtl-node.ts'
-import { charterHash } from '../src/federation/charter.ts'
+import { charterHash, readCharter } from '../src/federation/charter.ts'
+import { runNode } from './run.ts'
 import { seededIdentity } from './store/identity.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { FmtlNodeInit } from './fmtl-node.ts'
@@ -29,55 +28,34 @@ export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots'
 
 const emit = (event: NodeEvent): void => { process.stdout.write(`${JSON.stringify(event)}\n`) }
 const spec = JSON.parse(await text(process.stdin)) as DaemonSpec
-let node: FmtlNode | undefined
-let stopping = false
 
-async function stop (reason: string, exitCode: number): Promise<never> {
-  stopping = true
-  await node?.stop(reason)
-  process.exit(exitCode)
-}
-
-function fail (error: unknown): void {
-  if (stopping) return // waits that an orderly stop has ended
-  const known = error instanceof FmtlError
-  const message = error instanceof Error ? error.message : String(error)
-  emit({ type: 'error', node: spec.name, code: known ? error.code : 'ERR_INTERNAL', message, ...known && error.next !== undefined ? { next: error.next } : {} })
-  if (!known) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
-  void stop(message, 1)
-}
-
-process.once('SIGTERM', () => { void stop('SIGTERM', 0) })
-process.once('SIGINT', () => { void stop('SIGINT', 0) })
-process.once('uncaughtException', fail)
-process.once('unhandledRejection', fail)
-
-try {
-  const base = JSON.parse(await readFile(spec.charter, 'utf8')) as Charter
-  const charter: Charter = { ...base, clock: { ...base.clock, quorum: spec.quorum, peers: spec.peers } }
-  const store = (role: string): CheckpointStore => new CheckpointStore(join(spec.home, 'checkpoints', role), {
-    expect: { model: charterHash(charter) },
-    onDamaged: line => { emit({ type: 'error', node: spec.name, code: 'ERR_DELTA', message: line }) }
-  })
-  const { name, role, slots, control, prefer, listen, bootstrap, profile } = spec
-  node = new FmtlNode({
-    name,
-    privateKey: await seededIdentity(spec.seed, spec.label),
-    charter,
-    role,
-    slots,
-    ...spec.data === undefined ? {} : { data: spec.data },
-    control,
-    prefer,
-    ...spec.backend === undefined ? {} : { backend: spec.backend },
-    listen,
-    bootstrap,
-    profile,
-    stores: { host: store('host'), client: store('client') },
-    emit
-  })
-  await node.start()
-  await Promise.all([node.report, node.finished])
-} catch (error) {
-  fail(error)
-}
+await runNode({
+  name: spec.name,
+  emit,
+  stay: true,
+  build: async () => {
+    const agreed = readCharter(JSON.parse(await readFile(spec.charter, 'utf8')))
+    const charter: Charter = { ...agreed, clock: { ...agreed.clock, quorum: spec.quorum, peers: spec.peers } }
+    const store = (role: string): CheckpointStore => new CheckpointStore(join(spec.home, 'checkpoints', role), {
+      expect: { model: charterHash(charter) },
+      onDamaged: line => { emit({ type: 'error', node: spec.name, code: 'ERR_CHECKPOINT', message: line }) }
+    })
+    const { name, role, slots, control, prefer, listen, bootstrap, profile } = spec
+    return {
+      name,
+      privateKey: await seededIdentity(spec.seed, spec.label),
+      charter,
+      role,
+      slots,
+      ...spec.data === undefined ? {} : { data: spec.data },
+      control,
+      prefer,
+      ...spec.backend === undefined ? {} : { backend: spec.backend },
+      listen,
+      bootstrap,
+      profile,
+      stores: { host: store('host'), client: store('client') },
+      emit
+    }
+  }
+})

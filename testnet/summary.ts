@@ -2,6 +2,7 @@
  * The closing object of a run, `{type: 'summary', ...}`, gathered from the nodes' events: what every client got out of it,
  * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
  */
+import { bare } from '../node/cli/facts.ts'
 import { verdict } from './verdict.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
@@ -276,14 +277,6 @@ export function naming (started: Iterable<Pick<Event<'node:started'>, 'node' | '
   return text => names.reduce((named, { node, peer }) => named.replaceAll(peer, node), text)
 }
 
-/** The reason itself, of 'waiting: 1 of 2 clients attached'. */
-export function bare (reason: string): string { return reason.replace(/^waiting: /, '') }
-
-/** NaN becomes null on its way through JSON; here it does too. */
-function finite (value: number | null | undefined): number | null {
-  return value != null && Number.isFinite(value) ? value : null
-}
-
 function isClient (record: NodeRecord): boolean {
   return record.report !== undefined || record.client !== undefined || record.started?.roles.includes('client') === true
 }
@@ -416,4 +409,9 @@ function mean (values: ReadonlyArray<{ value: number | null, weight: number }>):
   const known = values.filter(({ value, weight }) => value !== null && weight > 0)
   const total = sum(known.map(({ weight }) => weight))
   return total === 0 ? null : sum(known.map(({ value, weight }) => (value as number) * weight)) / total
+}
+
+/** NaN becomes null on its way through JSON; here it does too. */
+function finite (value: number | null | undefined): number | null {
+  return value != null && Number.isFinite(value) ? value : null
 }

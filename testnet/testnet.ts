@@ -64,7 +64,7 @@ function parseKill (text: string, plan: TestnetPlan): Kill {
     now: runner => {
       if (done) return
       done = true
-      runner.kill(name)
+      runner.kill(name, match[3] === undefined ? 'gone' : 'returns')
       if (match[3] !== undefined) setTimeout(() => { void runner.restart(name) }, Number(match[3]) * 1000)
     }
   }

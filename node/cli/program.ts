@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { FmtlError } from '../../src/errors.ts'
+import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
+import { registerStrategies } from './strategies.ts'
+import { registerUp } from './up.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -11,7 +14,10 @@ export function createProgram (): Command {
   const program = new Command('fmtl-node')
     .description('peer-to-peer federated multi-task learning: a consortium trains one conflict-free backbone with no central server')
     .version(version)
+  registerUp(program)
+  registerCharter(program)
   registerDoctor(program)
+  registerStrategies(program)
   registerData(program)
   return program
 }

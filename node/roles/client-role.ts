@@ -65,16 +65,17 @@ export class ClientRole {
     const { tasks, samples, sharedUnits } = this.#description
     emit({ type: 'client:ready', node, tasks, samples })
     const model = charterHash(charter)
+    const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
+      if (store === undefined) return
+      const { bytes } = await store.save(step, await trainer.save(), { model, localSteps: String(localSteps) })
+      emit({ type: 'checkpoint', node, step, bytes })
+    }
     const client = new SplitClient(trainer, {
       charter,
       holdoutRows: samples.holdout,
       testRows: samples.test,
       sharedUnits,
-      onBoundary: async ({ step, localSteps }) => {
-        if (store === undefined) return
-        const { bytes } = await store.save(step, await trainer.save(), { model, localSteps: String(localSteps) })
-        emit({ type: 'checkpoint', node, step, bytes })
-      }
+      onBoundary: save
     })
     const restored = await store?.latest()
     if (restored !== undefined) {
@@ -94,6 +95,7 @@ export class ClientRole {
         await client.run(channel, admission.step, { signal })
         return await client.report()
       } catch (error) {
+        if (signal.aborted && client.step > 0) await save(client) // not a whole round is lost by a restart
         signal.throwIfAborted()
         if (!(error instanceof FmtlError) || error.code === 'ERR_PRIVACY') throw error
         emit({ type: 'client:detached', node, host, reason: error.message })

@@ -82,7 +82,7 @@ export class GossipExchange implements DeltaExchange {
   }
 
   async collect (round: number, { deadlineMs, signal }: { deadlineMs: number, signal: AbortSignal }): Promise<Collected> {
-    const late = (): readonly string[] => this.peers.filter(peer => !this.#has(peer, round))
+    const late = (): readonly string[] => this.peers.filter(peer => !this.#has(peer, round) && this.#idle(peer, round) === undefined)
     await this.#until(() => late().length === 0, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])).catch(() => { signal.throwIfAborted() })
     const deltas = [...this.#deltas].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([, rounds]) => {
       // The delta of this very round, else the newest there is, unless it has been merged before.
@@ -90,7 +90,11 @@ export class GossipExchange implements DeltaExchange {
       return newest === undefined || newest.round <= (this.#merged[newest.host] ?? -1) ? [] : [newest]
     })
     for (const delta of deltas) this.#merged[delta.host] = delta.round
-    return { deltas, missing: late().map(peer => `host ${peer}: no delta of round ${round} within ${deadlineMs} ms`) }
+    const idle = this.peers.flatMap(peer => {
+      const why = this.#has(peer, round) ? undefined : this.#idle(peer, round)
+      return why === undefined ? [] : [`host ${peer}: ${why}`]
+    })
+    return { deltas, missing: [...late().map(peer => `host ${peer}: no delta of round ${round} within ${deadlineMs} ms`), ...idle] }
   }
 
   stop (): void {
@@ -101,6 +105,19 @@ export class GossipExchange implements DeltaExchange {
   #has (peer: string, round: number): boolean {
     const rounds = this.#deltas.get(peer)
     return rounds !== undefined && Math.max(...rounds.keys()) >= round
+  }
+
+  /**
+   * Why a host that is there need not be waited for; undefined where it must. One that came back from a checkpoint may
+   * serve nobody yet, or be rounds behind: what it has done counts, by its age, when it comes.
+   */
+  #idle (peer: string, round: number): string | undefined {
+    const card = this.#protocols.announce.hosts.find(({ host }) => host === peer)
+    if (card === undefined) return undefined
+    if (card.attached === 0 && card.step > 0) return 'serves no client, not waited for'
+    // Cards come once in a while; a delta says more about where a host is.
+    const reached = Math.max(card.round, ...[...this.#deltas.get(peer)?.keys() ?? []].map(last => last + 1))
+    return reached < round - 1 ? `${round - reached} rounds behind, not waited for` : undefined
   }
 
   async #take (manifest: DeltaManifest, fetchPayload: FetchPayload): Promise<void> {

@@ -39,6 +39,7 @@ export class HostRole {
   #exchange: GossipExchange | undefined
   #timers: NodeJS.Timeout[] = []
   #announce: () => void = () => {}
+  #commit: (at: { step: number }) => Promise<void> = async () => {}
   #stopServing: (() => Promise<void>) | undefined
 
   constructor (compute: Compute<HostTrainer>, samplesPerSecond: number, init: HostRoleInit) {
@@ -73,15 +74,12 @@ export class HostRole {
       unitSizes: await trainer.unitSizes(),
       onProblem: line => emit({ type: 'error', node, code: 'ERR_DELTA', message: line })
     })
-    const host = this.#host = new BackboneHost({
-      trainer,
-      exchange: this.#exchange,
-      commit: async ({ step }) => {
-        if (store === undefined) return
-        const { bytes } = await store.save(step, await trainer.save(), { model })
-        emit({ type: 'checkpoint', node, step, bytes })
-      }
-    }, { id: peer, charter, slots })
+    const commit = this.#commit = async ({ step }: { step: number }): Promise<void> => {
+      if (store === undefined) return
+      const { bytes } = await store.save(step, await trainer.save(), { model })
+      emit({ type: 'checkpoint', node, step, bytes })
+    }
+    const host = this.#host = new BackboneHost({ trainer, exchange: this.#exchange, commit }, { id: peer, charter, slots })
     if (restored !== undefined) host.resume(restored.step)
     this.#forward(host)
     emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: facts.memoryBytes, parameters: Object.values(await trainer.unitSizes()).reduce((sum, size) => sum + size, 0) })
@@ -122,6 +120,9 @@ export class HostRole {
   async stop (): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     await this.#host?.stop()
+    // A round's end that was not committed is not saved half-way: it begins again from the checkpoint before.
+    const step = this.#host?.step ?? 0
+    if (step % this.#init.charter.training.stepsPerRound !== 0) await this.#commit({ step })
     await this.#stopServing?.()
     this.#exchange?.stop()
     await this.compute.stop()

@@ -13,7 +13,7 @@ import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { charterHash } from './charter.ts'
-import { hasUnit, missStep, openSession, unitsOf } from './session.ts'
+import { activationsOf, hasUnit, missStep, openSession, unitsOf } from './session.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
@@ -52,6 +52,8 @@ export interface Refusal {
 }
 
 const HEARTBEAT_MS = 3_000
+/** Longest wait for other hosts before the first step, ms: processes that start together differ by seconds. */
+const START_MS = 60_000
 /** Rows per step that a client may ask for; bounds what a host allocates for one stranger's frame. */
 const MAX_BATCH = 512
 /** Frames a client may have unanswered: one step and one evaluation pass under way, and room for a reconnect. */
@@ -72,6 +74,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
   #started = false
+  #resumed = false
+  #advancing: Promise<void> = Promise.resolve()
   #waiting = 'waiting: no client has attached yet'
   #deadline: NodeJS.Timeout | undefined
   #heartbeat: NodeJS.Timeout | undefined
@@ -102,9 +106,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   /** Resolves after the last round is closed; rejects when this host cannot go on. */
   get finished (): Promise<void> { return this.#end.promise }
 
-  /** Goes on where a checkpoint ended; the trainer has been loaded already. */
+  /**
+   * Goes on where a checkpoint ended; the trainer has been loaded already. The consortium was complete once, and meanwhile
+   * its clients may be served elsewhere: whoever comes first is served at once.
+   */
   resume (step: number): void {
     this.#step = step
+    this.#resumed = step > 0
     if (step >= totalSteps(this.#training)) this.#end.resolve()
   }
 
@@ -136,10 +144,14 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#tryStart()
   }
 
+  /** Closes all attachments. A step under way is completed first, so that `step` and the trainer's state belong together. */
   async stop (reason = 'the host is shutting down'): Promise<void> {
     this.#abort.abort(new ProtocolError(reason))
+    this.#open = false
     clearTimeout(this.#deadline)
     clearInterval(this.#heartbeat)
+    this.#ballot?.close()
+    await this.#advancing
     await Promise.all([...this.#sessions.values()].map(async session => await session.channel.close(new ProtocolError(reason))))
   }
 
@@ -201,7 +213,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       return
     }
     session.expected = true
-    const features = await this.#trainer.forward(session.client, frame.step, one(frame))
+    const features = await this.#trainer.forward(session.client, frame.step, activationsOf(session, frame, session.request.batch))
     if (frame.step < this.#step) return this.#late(session)
     await session.channel.send({ kind: 'features', step: frame.step, tensors: [{ name: 'features', tensor: features }] })
   }
@@ -238,7 +250,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   /** Not awaited by the session that completes: closing a round needs that session's own verdicts. */
   #completed (session: Session): void {
     session.complete = true
-    this.#deadline ??= setTimeout(() => { void this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+    this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
     this.#check()
   }
 
@@ -253,11 +265,14 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
         : `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${this.#step}, missing ${pending.map(session => session.client).join(', ')}`
       return
     }
-    void this.#advance('all')
+    this.#advance('all')
   }
 
-  async #advance (by: 'all' | 'deadline'): Promise<void> {
-    if (!this.#open) return
+  #advance (by: 'all' | 'deadline'): void {
+    if (this.#open) this.#advancing = this.#closeStep(by)
+  }
+
+  async #closeStep (by: 'all' | 'deadline'): Promise<void> {
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     const sessions = [...this.#sessions.values()]
@@ -281,12 +296,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     } catch (error) {
       if (this.#abort.signal.aborted) return
       this.#end.reject(error)
-      await this.stop(`host ${this.#init.id} failed at step ${this.#step} (${by}): ${(error as Error).message}`)
+      void this.stop(`host ${this.#init.id} failed at step ${this.#step} (${by}): ${(error as Error).message}`)
     }
   }
 
   /** Tells clients with shared units the new values, and lets in the FORWARDs that came early. */
   async #openStep (): Promise<void> {
+    if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
     const units = await this.#trainer.clientUnits()
     for (const session of this.#sessions.values()) {
@@ -311,7 +327,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 
   #tryStart (): void {
-    const { quorum, peers } = this.#init.charter.clock
+    const { clock } = this.#init.charter
+    const { quorum, peers } = this.#resumed ? { quorum: 1, peers: 0 } : clock
     if (this.#sessions.size < quorum) {
       this.#waiting = `waiting: ${this.#sessions.size} of ${quorum} clients needed to begin`
       return
@@ -322,7 +339,11 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
     this.#started = true
     this.#waiting = peers > 0 ? `waiting: ${peers} other hosts needed to begin` : ''
-    this.#exchange.ready(peers, { signal: this.#abort.signal })
+    this.#exchange.ready(peers, { signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(START_MS)]) })
+      .catch(() => { // a host that is not there after all this time is not waited for
+        this.#abort.signal.throwIfAborted()
+        this.#log.missed('hosts', `not all ${peers} others there after ${START_MS / 1000} s, begun without them`)
+      })
       .then(async () => {
         this.#log.begin()
         await this.#openStep()
@@ -391,7 +412,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async #answer (session: Session, frame: Frame): Promise<void> {
     const candidate = frame.candidate ?? ''
     if (candidate === 'final') await this.#end.promise
-    const features = await this.#trainer.inferWith(candidate === 'final' ? 'current' : candidate, one(frame))
+    const features = await this.#trainer.inferWith(candidate === 'final' ? 'current' : candidate, activationsOf(session, frame, MAX_BATCH))
     await session.channel.send({ kind: 'eval-features', step: frame.step, candidate, tensors: [{ name: 'features', tensor: features }] })
   }
 
@@ -429,9 +450,3 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 }
 
 function refuse (code: string, reason: string): Refusal { return { code, reason } }
-
-function one (frame: Frame) {
-  const [first] = frame.tensors
-  if (first === undefined || frame.tensors.length !== 1) throw new ProtocolError(`a ${frame.kind} frame carries one tensor, got ${frame.tensors.length}`)
-  return first.tensor
-}

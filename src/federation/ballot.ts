@@ -33,6 +33,9 @@ export class Ballot {
     this.#settle()
   }
 
+  /** Ends it now. */
+  close (): void { this.#complete.resolve() }
+
   /** A voter left. */
   drop (voter: string): void {
     for (const key of this.#waitingFor) if (key.startsWith(`${voter}:`)) this.#waitingFor.delete(key)

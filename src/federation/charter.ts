@@ -1,6 +1,6 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
-import { parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
+import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
 import { parseTrainingSpec } from '../training/spec.ts'
@@ -120,11 +120,40 @@ export function createCharter (options: CharterOptions): Charter {
   }
 }
 
+/**
+ * A charter as it comes from a file or a peer: built again from its parts and refused unless that gives the same charter.
+ * @throws {InvalidParametersError} anything that `createCharter` would not have made
+ */
+export function readCharter (value: unknown): Charter {
+  const refusal = (why: string): InvalidParametersError =>
+    new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
+  if (value === null || typeof value !== 'object') throw refusal('not an object')
+  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec } = value as Partial<Charter>
+  if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
+    throw refusal('name, seed, input, tasks, model and training are needed')
+  }
+  const { backbone, ...parts } = model
+  const charter = createCharter({
+    name,
+    seed: seed as number,
+    input,
+    tasks,
+    model: { ...backbone, ...parts },
+    training: { ...training },
+    ...projection === undefined ? {} : { projection },
+    ...merge === undefined ? {} : { merge },
+    ...clock === undefined ? {} : { clock },
+    ...cutCodec === undefined ? {} : { cutCodec }
+  })
+  if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
+  return charter
+}
+
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, model, training, projection, merge, shared } = charter
+  const { seed, input, tasks, model, training, projection, merge, shared } = charter
   const { mode, rate, momentum } = merge
-  return specHash({ seed, model, training, projection, merge: { mode, rate, momentum }, shared })
+  return specHash({ seed, input, tasks, model, training, projection, merge: { mode, rate, momentum }, shared })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

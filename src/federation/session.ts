@@ -1,5 +1,7 @@
+import { ProtocolError } from '../errors.ts'
+import { sameShape } from '../tensor/tensor.ts'
 import type { AttachRequest, Frame, FrameChannel, TaskLoss } from '../backbone/frames.ts'
-import type { NamedTensor } from '../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 /** What a host knows of one attached client. */
 export interface Session {
@@ -38,4 +40,14 @@ export function unitsOf (session: Session, units: readonly NamedTensor[]): reado
 
 export function hasUnit ({ request }: Session, unit: string): boolean {
   return unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+}
+
+/** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, or more rows */
+export function activationsOf ({ request }: Session, frame: Frame, rows: number): TensorData {
+  const [first] = frame.tensors
+  if (first === undefined || frame.tensors.length !== 1) throw new ProtocolError(`a ${frame.kind} frame carries one tensor, got ${frame.tensors.length}`)
+  const { shape } = first.tensor
+  const [count = 0, ...cut] = shape
+  if (count < 1 || count > rows || !sameShape(cut, request.cut)) throw new ProtocolError(`${request.client} announced at most ${rows} rows of [${request.cut.join(', ')}] and sent [${shape.join(', ')}]`)
+  return first.tensor
 }

@@ -76,7 +76,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
         await this.#takeStep(conversation)
         if (this.#step % this.#init.charter.training.stepsPerRound === 0) await this.#init.onBoundary?.({ step: this.#step, localSteps: this.#localSteps })
       }
-      while (this.#localSteps < total) await this.#trainer.localStep(this.#localSteps++)
+      while (this.#localSteps < total) {
+        options.signal?.throwIfAborted()
+        await this.#trainer.localStep(this.#localSteps++)
+      }
       for (const split of ['holdout', 'test'] as const) await this.#evaluate(conversation, 'final', 'federated', split)
       await conversation.send({ kind: 'leave', step: this.#step, tensors: [], code: 'done', reason: 'training is complete' })
     } finally {

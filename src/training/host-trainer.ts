@@ -332,14 +332,18 @@ function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
   return graphs
 }
 
-/** The same directions, all of the mean length; rows that are zero or not finite stay as they are, for the rule to drop. */
+/**
+ * The same directions, all of the median length: one huge gradient must not lengthen the others. Rows that are zero or not
+ * finite stay as they are, for the rule to drop.
+ */
 function balanced (rows: readonly Float32Array[]): readonly Float32Array[] {
+  if (rows.length < 2) return rows
   const norms = rows.map(row => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)))
-  const usable = norms.filter(norm => norm > 0 && Number.isFinite(norm))
-  const mean = usable.reduce((sum, norm) => sum + norm, 0) / usable.length
+  const usable = norms.filter(norm => norm > 0 && Number.isFinite(norm)).sort((a, b) => a - b)
+  const median = usable[Math.floor((usable.length - 1) / 2)] ?? 0
   return rows.map((row, i) => {
     const norm = norms[i] as number
-    return norm > 0 && Number.isFinite(norm) ? row.map(value => value * mean / norm) : row
+    return norm > 0 && Number.isFinite(norm) ? row.map(value => value * median / norm) : row
   })
 }
 

@@ -18,6 +18,8 @@ import type { TestnetPlan } from '../plan.ts'
 const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 /** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
 const STOP_MS = 10_000
+/** Errors after which a node goes on. */
+const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_DEADLINE'])
 
 interface Running {
   readonly spec: DaemonSpec
@@ -30,8 +32,10 @@ export class ProcessRunner {
   readonly #emit: (event: NodeEvent) => void
   readonly #running = new Map<string, Running>()
   readonly #reports = new Map<string, { resolve: () => void, reject: (error: Error) => void, done: Promise<void> }>()
-  /** Nodes that were killed on purpose and have not been started again. */
-  readonly #expectedDown = new Set<string>()
+  /** Nodes that were ended on purpose and have not been started again. */
+  readonly #down = new Map<string, 'returns' | 'gone'>()
+  /** Where hosts can be reached, as they said. */
+  readonly #addresses = new Map<string, readonly string[]>()
   #home: string | undefined
   #stopping = false
 
@@ -81,28 +85,33 @@ export class ProcessRunner {
       data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks } },
       home: join(this.#home as string, client.name)
     }))
-    const aborted = new Promise<never>((_resolve, reject) => {
-      if (signal.aborted) reject(signal.reason as Error)
-      signal.addEventListener('abort', () => { reject(signal.reason as Error) }, { once: true })
-    })
-    await Promise.race([Promise.all([...this.#reports.values()].map(async ({ done }) => { await done })), aborted])
+    const aborted = (): void => this.#failAll(signal.reason instanceof Error ? signal.reason : new Error('stopped'))
+    signal.addEventListener('abort', aborted, { once: true })
+    if (signal.aborted) aborted()
+    await Promise.all([...this.#reports.values()].map(async ({ done }) => { await done }))
   }
 
-  /** SIGKILL, as a power cut would. */
-  kill (name: string): void {
-    const running = this.#running.get(name)
-    if (running === undefined) return
-    this.#expectedDown.add(name)
-    running.child.kill('SIGKILL')
+  /** SIGKILL, as a power cut would. @param end - whether `restart` will follow: a node that is gone is not waited for */
+  kill (name: string, end: 'returns' | 'gone' = 'gone'): void {
+    this.#end(name, 'SIGKILL', end)
   }
 
-  /** Starts a killed node again in its home, with its key: it should go on where it was. */
+  /** SIGTERM: the node saves and leaves. @returns its exit status, undefined where there is no such node */
+  async terminate (name: string, end: 'returns' | 'gone' = 'gone'): Promise<number | undefined> {
+    this.#end(name, 'SIGTERM', end)
+    return await this.#running.get(name)?.exited
+  }
+
+  /** Starts an ended node again in its home, with its key: it should go on where it was. */
   async restart (name: string): Promise<void> {
     const running = this.#running.get(name)
-    if (running === undefined || this.#stopping) return
+    if (running === undefined) return
     await running.exited
-    this.#expectedDown.delete(name)
-    this.#start(running.spec)
+    if (this.#stopping) return
+    this.#down.delete(name)
+    // Whoever was the bootstrap node may be the one that is gone: a node remembers the hosts it has met.
+    const known = [...this.#addresses].flatMap(([host, addresses]) => host === name || this.#down.has(host) ? [] : addresses)
+    this.#start({ ...running.spec, bootstrap: [...new Set([...running.spec.bootstrap, ...known])] })
   }
 
   /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes. */
@@ -115,9 +124,18 @@ export class ProcessRunner {
     if (this.#home !== undefined) await rm(this.#home, { recursive: true, force: true })
   }
 
+  #end (name: string, signal: NodeJS.Signals, end: 'returns' | 'gone'): void {
+    const running = this.#running.get(name)
+    if (running === undefined) return
+    this.#down.set(name, end)
+    running.child.kill(signal)
+    if (end === 'gone') this.#reports.get(name)?.resolve() // the summary says that there is none
+  }
+
   #start (spec: DaemonSpec): void {
     const child = spawn(process.execPath, [DAEMON], {
-      stdio: ['pipe', 'pipe', 'pipe'],
+      // The channel carries nothing: that it closes tells a node that this process has died.
+      stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
       // More processes than cores: a second thread in each would only make them wait for each other.
       env: { ...process.env, ...this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {} }
     })
@@ -126,10 +144,9 @@ export class ProcessRunner {
       child.once('close', (code, signal) => {
         const exitCode = code ?? 128
         this.#emit({ type: 'node:stopped', node: spec.name, exitCode, reason: signal === null ? `exit status ${exitCode}` : `ended by ${signal}` })
-        if (!this.#stopping && !this.#expectedDown.has(spec.name)) {
-          this.#reports.get(spec.name)?.reject(new ResourceError(`${spec.name} ended with ${signal ?? `exit status ${exitCode}`}`))
-          if (spec.role === 'host') this.#failIfNobodyHosts(spec.name)
-        }
+        const expected = this.#stopping || this.#down.has(spec.name)
+        if (!expected) this.#reports.get(spec.name)?.reject(new ResourceError(`${spec.name} ended with ${signal ?? `exit status ${exitCode}`}`))
+        if (!this.#stopping && spec.role === 'host') this.#failIfNobodyHosts(spec.name)
         resolve(exitCode)
       })
     })
@@ -139,17 +156,19 @@ export class ProcessRunner {
       const event = parseEvent(line)
       if (event === undefined) return
       this.#emit(event)
+      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
       if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
-      if (event.type === 'error' && event.code !== 'ERR_DELTA') this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
+      if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
     })
-    void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#expectedDown.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
+    void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#down.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
     this.#running.set(spec.name, { spec, child, exited })
   }
 
   get #nodes (): number { return this.#plan.hosts.length + this.#plan.clients.length }
 
   #failIfNobodyHosts (name: string): void {
-    const hosts = [...this.#running.values()].filter(({ spec, child }) => spec.role === 'host' && child.exitCode === null && child.signalCode === null)
+    const hosts = [...this.#running.values()].filter(({ spec, child }) => spec.role === 'host' &&
+      (this.#down.get(spec.name) === 'returns' || (child.exitCode === null && child.signalCode === null)))
     if (hosts.length === 0) this.#failAll(new ResourceError(`${name} has ended and no host is left`))
   }
 

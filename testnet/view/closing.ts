@@ -2,7 +2,7 @@
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL } from '../verdict.ts'
-import { removed } from './facts.ts'
+import { removed } from '../../node/cli/facts.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
 

@@ -1,7 +1,7 @@
 /** What the live area of a terminal shows: a line per host, a line per client, the last facts. Knows no escape codes but colours. */
 import { bar, clean, clock, count, displayWidth, list, metric, percent, plural, sparkline, table, tableWidth, truncate } from '../../node/cli/format.ts'
-import { bare, byName, naming } from '../summary.ts'
-import { absent, factOf, merge } from './facts.ts'
+import { byName, naming } from '../summary.ts'
+import { absent, bare, factOf, merge } from '../../node/cli/facts.ts'
 import type { Column, Paint, Style } from '../../node/cli/format.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'

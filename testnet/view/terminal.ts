@@ -4,7 +4,7 @@
  */
 import { clean, clock, displayWidth, painter, plural, wrap } from '../../node/cli/format.ts'
 import { closingLines } from './closing.ts'
-import { factOf } from './facts.ts'
+import { factOf } from '../../node/cli/facts.ts'
 import { LiveState } from './live.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { Summary } from '../summary.ts'

@@ -1,7 +1,6 @@
 /** One plain line per fact worth telling: the log of a run without a terminal, and the last lines under the live view. */
-import { bytes, clean, count, duration, list, metric, percent, plural } from '../../node/cli/format.ts'
-import { bare } from '../summary.ts'
-import type { NodeEvent } from '../../node/events.ts'
+import { bytes, clean, count, duration, list, metric, percent, plural } from './format.ts'
+import type { NodeEvent } from '../events.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'
 
 type Name = (text: string) => string
@@ -58,3 +57,6 @@ export function removed (share: number | null): string {
 function cost (report: RoundReport): string {
   return `${plural(report.steps, 'step')} in ${duration(report.seconds)}, ${bytes(report.bytesUp)} up, ${bytes(report.bytesDown)} down`
 }
+
+/** The reason itself, of 'waiting: 1 of 2 clients attached'. */
+export function bare (reason: string): string { return reason.replace(/^waiting: /, '') }

@@ -1,0 +1,61 @@
+/** `fmtl-node charter`: the settings that all members of a consortium train under, made from a data set's recipe, as JSON. */
+import { writeFile } from 'node:fs/promises'
+import { InvalidParametersError } from '../../src/errors.ts'
+import { charterHash, createCharter } from '../../src/federation/charter.ts'
+import { findStrategy } from '../../src/strategies/index.ts'
+import { loadConfig } from '../config/config.ts'
+import { openDataset } from '../../src/data/open.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+
+export function registerCharter (program: Command): void {
+  program.command('charter')
+    .description('write the charter that all members of a consortium train under, from a data set\'s recipe')
+    .option('--data <path>', 'a data set with the consortium\'s inputs and tasks; its rows are not used')
+    .option('--name <name>', 'name of the consortium')
+    .option('--seed <n>', 'everything random follows from it')
+    .option('--strategy <name>', 'how to train together', 'fedbone')
+    .option('--config <file>', 'configuration file; its charter section comes before the recipe')
+    .option('--set <key=value>', 'a setting such as charter.training.rounds=20; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--out <file>', 'write it there (default: standard output)')
+    .action(async (flags: { data?: string, name?: string, seed?: string, strategy: string, config?: string, set: string[], out?: string }) => {
+      const config = loadConfig({
+        ...flags.config === undefined ? {} : { file: flags.config },
+        env: process.env,
+        flags: { 'data.path': flags.data, 'charter.name': flags.name, 'charter.seed': flags.seed },
+        sets: flags.set
+      })
+      const charter = await charterFromData(config, flags.strategy)
+      const json = `${JSON.stringify(charter, null, 2)}\n`
+      if (flags.out === undefined) {
+        process.stdout.write(json)
+        return
+      }
+      await writeFile(flags.out, json)
+      process.stdout.write(`${flags.out}: charter ${charterHash(charter)} of ${charter.name}, tasks ${charter.tasks.map(task => task.id).join(', ')}\n`)
+    })
+}
+
+/** @throws {InvalidParametersError | DataError} no data, or settings that cannot be */
+export async function charterFromData ({ data, charter: own = {} }: Config, strategyName: string): Promise<Charter> {
+  if (data.path === undefined) throw new InvalidParametersError('a charter is made from data: inputs and tasks come from there', { next: 'give --data PATH' })
+  const strategy = findStrategy(strategyName)
+  const seed = own.seed ?? DEFAULT_SEED
+  const dataset = await openDataset(data.path, { seed, ...data.tasks === undefined ? {} : { tasks: data.tasks } })
+  const { recipe } = dataset
+  return createCharter({
+    ...own,
+    name: own.name ?? dataset.name,
+    seed,
+    input: dataset.input,
+    tasks: dataset.tasks,
+    model: { ...recipe.model, ...own.model },
+    training: { ...recipe.training, ...own.training },
+    projection: { ...strategy.projection, ...own.projection },
+    merge: { ...strategy.merge, ...own.merge }
+  })
+}
+
+/** Members that name no seed must still mean the same one. */
+const DEFAULT_SEED = 1

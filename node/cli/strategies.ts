@@ -1,0 +1,20 @@
+/** `fmtl-node strategies`: what `--strategy` and `--rule` may say. */
+import { ruleNames } from '../../src/projection/index.ts'
+import { strategies } from '../../src/strategies/index.ts'
+import { table } from './format.ts'
+import type { Command } from 'commander'
+
+export function registerStrategies (program: Command): void {
+  program.command('strategies')
+    .description('the ways to train together, and the gradient rules')
+    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .action(({ format }: { format: string }) => {
+      if (format === 'json') {
+        for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
+        return
+      }
+      const rows = strategies.map(({ name, source, projection, merge }) => [name, `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
+      const lines = table([{ title: 'strategy' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width: process.stdout.columns ?? 120 })
+      process.stdout.write(`${lines.join('\n')}\n\ngradient rules: ${ruleNames.join(', ')}\n`)
+    })
+}

@@ -1,0 +1,151 @@
+/** `fmtl-node up`: runs this node in the foreground until its training is complete, or until a signal if it hosts. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CheckpointStore } from '../store/checkpoints.ts'
+import { DataError } from '../../src/errors.ts'
+import { charterFromData } from './charter.ts'
+import { charterHash, readCharter } from '../../src/federation/charter.ts'
+import { clock } from './format.ts'
+import { factOf } from './facts.ts'
+import { loadConfig } from '../config/config.ts'
+import { loadOrCreateIdentity } from '../store/identity.ts'
+import { openDataset } from '../../src/data/open.ts'
+import { runNode } from '../run.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { ClientTrainerInit } from '../../src/compute/spawn.ts'
+import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import type { NodeEvent } from '../events.ts'
+
+interface Flags {
+  charter?: string
+  name?: string
+  home?: string
+  role?: string
+  backend?: string
+  slots?: string
+  data?: string
+  client?: string
+  tasks?: string
+  listen?: string
+  bootstrap?: string
+  profile?: string
+  strategy: string
+  config?: string
+  set: string[]
+  format: string
+}
+
+export function registerUp (program: Command): void {
+  program.command('up')
+    .description('run this node: host the backbone, attach with this site\'s data, or both')
+    .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
+    .option('--role <role>', 'auto (measured), host, client or both')
+    .option('--name <name>', 'shown to the other members')
+    .option('--home <folder>', 'identity and checkpoints')
+    .option('--data <path>', 'this site\'s data set; without it the node only hosts')
+    .option('--client <id>', 'which client of the data set this site is (default: the only one)')
+    .option('--tasks <a,b>', 'tasks to train')
+    .option('--listen <multiaddr>', 'addresses to listen on, separated by commas')
+    .option('--bootstrap <multiaddr>', 'members to dial first, separated by commas')
+    .option('--slots <n>', 'clients served at once, if this node hosts')
+    .option('--backend <rung>', 'first compute rung to try')
+    .option('--profile <profile>', 'production, or testnet for many nodes on one address')
+    .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
+    .option('--config <file>', 'configuration file')
+    .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .action(async (flags: Flags) => { await up(flags) })
+}
+
+async function up (flags: Flags): Promise<void> {
+  const config = loadConfig({
+    ...flags.config === undefined ? {} : { file: flags.config },
+    env: process.env,
+    flags: {
+      'node.role': flags.role,
+      'node.name': flags.name,
+      'node.home': flags.home,
+      'node.backend': flags.backend,
+      'node.slots': flags.slots,
+      'data.path': flags.data,
+      'data.client': flags.client,
+      'data.tasks': flags.tasks,
+      'network.listen': flags.listen,
+      'network.bootstrap': flags.bootstrap,
+      'network.profile': flags.profile
+    },
+    sets: flags.set
+  })
+  const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
+  const { node: { name, home, role, backend, slots }, network: { listen, bootstrap, profile } } = config
+  const data = await siteData(config, charter)
+  const emit = flags.format === 'json' ? printJson : factPrinter()
+  const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
+    expect: { model: charterHash(charter) },
+    onDamaged: line => { emit({ type: 'error', node: name, code: 'ERR_CHECKPOINT', message: line }) }
+  })
+  const privateKey = await loadOrCreateIdentity(join(home, 'identity'))
+  await runNode({
+    name,
+    emit,
+    // A host serves its clients' last questions and whoever comes late; a client has what it came for.
+    stay: role !== 'client',
+    build: async () => ({
+      name,
+      privateKey,
+      charter,
+      role,
+      slots,
+      ...data === undefined ? {} : { data },
+      control: false,
+      prefer: [],
+      ...backend === undefined ? {} : { backend },
+      listen,
+      bootstrap,
+      profile,
+      stores: { host: store('host'), client: store('client') },
+      emit
+    })
+  })
+}
+
+async function readCharterFile (path: string): Promise<Charter> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new DataError(`${path}: the charter cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, { cause, next: 'check the path' })
+  }
+  try {
+    return readCharter(JSON.parse(text))
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw new DataError(`${path}: the charter is no JSON (${cause.message})`, { cause, next: 'fetch it again from the member who wrote it' })
+    throw cause
+  }
+}
+
+/** This site's rows, and only they. @throws {DataError} several clients in the data and none named */
+async function siteData ({ data }: Config, charter: Charter): Promise<ClientTrainerInit['data'] | undefined> {
+  if (data.path === undefined) return undefined
+  const options = {
+    seed: charter.seed,
+    tasks: data.tasks ?? charter.tasks.map(task => task.id),
+    ...data.rows === undefined ? {} : { rows: data.rows }
+  }
+  const { clientIds } = await openDataset(data.path, options)
+  const client = data.client ?? (clientIds.length === 1 ? clientIds[0] : undefined)
+  if (client === undefined) throw new DataError(`${data.path} holds ${clientIds.length} clients and none was named`, { next: `say which one this site is: --client ${clientIds.join('|')}` })
+  return { path: data.path, client, options }
+}
+
+function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.stringify(event)}\n`) }
+
+/** One line per fact, with the time since the start. */
+function factPrinter (): (event: NodeEvent) => void {
+  const startedAt = Date.now()
+  return event => {
+    const fact = factOf(event, text => text)
+    if (fact !== undefined) process.stdout.write(`${clock((Date.now() - startedAt) / 1000)} ${fact}\n`)
+  }
+}
