@@ -8,17 +8,18 @@
  */
 import { TypedEventEmitter } from 'main-event'
 import { Ballot } from './ballot.ts'
+import { MAX_BATCH, refuse } from './admission.ts'
 import { RoundLog } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
-import { charterHash } from './charter.ts'
 import { activationsOf, hasUnit, missStep, openSession, unitsOf } from './session.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
 import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
+import type { Refusal } from './admission.ts'
 import type { Remote } from '../compute/remote.ts'
 import type { Session } from './session.ts'
 
@@ -46,16 +47,9 @@ export interface BackboneHostEvents {
   'host:finished': CustomEvent<{ step: number }>
 }
 
-export interface Refusal {
-  readonly code: string
-  readonly reason: string
-}
-
 const HEARTBEAT_MS = 3_000
 /** Longest wait for other hosts before the first step, ms: processes that start together differ by seconds. */
 const START_MS = 60_000
-/** Rows per step that a client may ask for; bounds what a host allocates for one stranger's frame. */
-const MAX_BATCH = 512
 /** Frames a client may have unanswered: one step and one evaluation pass under way, and room for a reconnect. */
 const CREDITS = 8
 
@@ -118,15 +112,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /** Decides on an attach request; never throws for what a stranger may send. */
   admit (request: AttachRequest): Admission | Refusal {
-    const { charter, slots } = this.#init
-    const expected = charterHash(charter)
-    if (request.model !== expected) return refuse('MODEL', `this host trains model ${expected}, the client asked for ${request.model}: charter, data set or seed differ`)
-    const unknown = request.tasks.filter(task => !charter.tasks.some(known => known.id === task))
-    if (unknown.length > 0) return refuse('TASK', `unknown task ${unknown.join(', ')}; the charter has ${charter.tasks.map(task => task.id).join(', ')}`)
-    if (request.cut[1] !== charter.model.backbone.width) return refuse('SHAPE', `activations must be [tokens, ${charter.model.backbone.width}], got [${request.cut.join(', ')}]`)
-    if (request.batch > MAX_BATCH) return refuse('BATCH', `a batch of ${request.batch} rows is over this host's limit of ${MAX_BATCH}`)
-    if (this.#sessions.size >= slots && !this.#sessions.has(request.client)) return refuse('FULL', `all ${slots} slots are taken`)
-    return { session: `${request.client}#${this.#step}`, step: this.#step, version: this.round, credits: CREDITS, maxBatch: MAX_BATCH }
+    const refusal = refuse(request, this.#init.charter, { slots: this.#init.slots, attached: [...this.#sessions.keys()] })
+    return refusal ?? { session: `${request.client}#${this.#step}`, step: this.#step, version: this.round, credits: CREDITS, maxBatch: MAX_BATCH }
   }
 
   /** Begins: opens the step clock as soon as quorum and peers are there. */
@@ -449,4 +436,3 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 }
 
-function refuse (code: string, reason: string): Refusal { return { code, reason } }
