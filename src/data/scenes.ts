@@ -340,7 +340,7 @@ const RECIPE: Recipe = {
     sharedEmbedder: false,
     sharedHeads: []
   },
-  training: { rounds: 10, stepsPerRound: 20, batch: 16, lrTrunk: 0.004, lrClient: 0.004, lrLocal: 0.004, warmup: 20, weightDecay: 0.05, smoothing: 0, shift: 0, beta2: 0.99 }
+  training: { rounds: 10, stepsPerRound: 20, batch: 16, lrTrunk: 0.004, lrClient: 0.004, lrLocal: 0.004, warmup: 20, weightDecay: 0.3, smoothing: 0, shift: 0, beta2: 0.99 }
 }
 
 /**

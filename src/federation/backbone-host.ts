@@ -435,4 +435,3 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     return total
   }
 }
-
