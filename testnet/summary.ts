@@ -289,7 +289,10 @@ function absence (record: NodeRecord): string[] {
     const why = failed ? end : record.wait === '' ? '' : `was waiting: ${record.wait}`
     return [`${node}: no report${why === '' ? '' : `; ${why}`}`]
   }
-  return failed ? [`${node}: ${end}`] : []
+  if (failed) return [`${node}: ${end}`]
+  const last = record.rounds.at(-1)
+  if (record.started?.roles.includes('host') === true && last?.final !== true) return [`${node}: ${last === undefined ? 'closed no round' : `round ${last.round} was its last, not the final one`}`]
+  return []
 }
 
 function figures (record: NodeRecord): NodeFigures {

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process'
 import type { DaemonSpec } from '../../node/daemon.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { TestnetPlan } from '../plan.ts'
@@ -138,7 +138,7 @@ export class ProcessRunner {
       stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
       // More processes than cores: a second thread in each would only make them wait for each other.
       env: { ...process.env, ...this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {} }
-    })
+    }) as ChildProcessWithoutNullStreams
     child.stdin.end(JSON.stringify(spec))
     const exited = new Promise<number>(resolve => {
       child.once('close', (code, signal) => {
