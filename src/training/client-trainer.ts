@@ -11,9 +11,10 @@ import { ClientParts, sumTensors } from './client-parts.ts'
 import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, LocalTrainer, joinRows } from './local-trainer.ts'
-import { InvalidParametersError, ProtocolError, ShapeMismatchError } from '../errors.ts'
+import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
+import { SavedState, saveUnit, vector } from './saved-state.ts'
 import { specHash } from '../models/spec.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
@@ -128,10 +129,10 @@ export class ClientTrainer {
     const gradient = await this.#parts.embedGradient(open.embedded, masked(activationGrad, open.activationMask))
     const { embedUnit } = this.#parts
     const outgoing: NamedTensor[] = []
-    if (this.#shared.has(embedUnit.name)) outgoing.push(flat(embedUnit.name, gradient))
+    if (this.#shared.has(embedUnit.name)) outgoing.push(vector(embedUnit.name, gradient))
     else this.#learn(embedUnit, gradient, step)
     for (const unit of this.#heads()) {
-      if (this.#shared.has(unit.name)) outgoing.push(flat(unit.name, open.headGradients.get(unit.name) as Float32Array))
+      if (this.#shared.has(unit.name)) outgoing.push(vector(unit.name, open.headGradients.get(unit.name) as Float32Array))
     }
     for (const { name, tensor } of outgoing) this.#release(name, tensor)
     return outgoing
@@ -187,32 +188,14 @@ export class ClientTrainer {
 
   /** Everything a restart needs, to be written as one checkpoint. */
   save (): NamedTensor[] {
-    return this.#stateful().flatMap(([prefix, unit]) => {
-      const { parameters, optimiser } = unit.save()
-      return [
-        flat(`${prefix}${unit.name}`, parameters),
-        flat(`${prefix}${unit.name}.first`, optimiser.first),
-        flat(`${prefix}${unit.name}.second`, optimiser.second),
-        flat(`${prefix}${unit.name}.step`, Float32Array.of(optimiser.step))
-      ]
-    })
+    return this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
   load (state: readonly NamedTensor[]): void {
-    const byName = new Map(state.map(({ name, tensor }) => [name, tensor.data]))
-    const need = (name: string, length: number): Float32Array => {
-      const data = byName.get(name)
-      if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
-      return data
-    }
-    const found = this.#stateful().map(([prefix, unit]) => {
-      const name = `${prefix}${unit.name}`
-      const size = unit.parameters.length
-      const optimiser = { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
-      return [unit, { parameters: need(name, size), optimiser }] as const
-    })
-    for (const [unit, saved] of found) unit.load(saved) // all of it or nothing
+    const saved = new SavedState(state)
+    const found = this.#stateful().map(([prefix, unit]) => [unit, saved.unit(`${prefix}${unit.name}`, unit)] as const)
+    for (const [unit, state] of found) unit.load(state) // all of it or nothing
   }
 
   /** Hash over every weight at home; equal on two runs that went the same way. */
@@ -266,7 +249,7 @@ export class ClientTrainer {
 
   async #with<T> (units: readonly NamedTensor[], body: () => Promise<T>): Promise<T> {
     if (units.length === 0) return await body()
-    const held = units.map(({ name, tensor }) => flat(name, this.#sharedUnit(name, tensor).parameters.slice()))
+    const held = units.map(({ name, tensor }) => vector(name, this.#sharedUnit(name, tensor).parameters))
     this.adopt(units)
     try {
       return await body()
@@ -288,7 +271,4 @@ function masked (tensor: TensorData, mask: Float32Array | undefined): TensorData
   if (mask === undefined) return tensor
   return { shape: tensor.shape, data: tensor.data.map((value, i) => value * (mask[i] as number)) }
 }
-
-function flat (name: string, data: Float32Array): NamedTensor {
-  return { name, tensor: { shape: [data.length], data } }
 }

@@ -7,7 +7,7 @@
  *     applyStep(step, clients)           -> report           project, step the optimiser, once for everybody
  */
 import { differentiate } from '../graph/gradients.ts'
-import { InvalidParametersError, ProtocolError } from '../errors.ts'
+import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
@@ -17,6 +17,7 @@ import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { sumTensors } from './client-parts.ts'
+import { SavedState, saveUnit, vector } from './saved-state.ts'
 import { specHash } from '../models/spec.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Kept, Model } from '../backend/backend.ts'
@@ -228,44 +229,32 @@ export class HostTrainer {
   }
 
   save (): NamedTensor[] {
-    const tensors: NamedTensor[] = []
-    // Copies throughout: what a worker hands out is moved to the other thread and gone from here.
-    const add = (name: string, data: Float32Array): void => { tensors.push({ name, tensor: { shape: [data.length], data: data.slice() } }) }
-    for (const [name, unit] of this.#units) {
-      const { parameters, optimiser } = unit.save()
-      add(name, parameters)
-      add(`${name}.first`, optimiser.first)
-      add(`${name}.second`, optimiser.second)
-      add(`${name}.step`, Float32Array.of(optimiser.step))
-      add(`${name}.anchor`, this.#anchor[name] as Float32Array)
+    const tensors = [...this.#units].flatMap(([name, unit]) => {
       const velocity = this.#velocity?.[name]
-      if (velocity !== undefined) add(`${name}.velocity`, velocity)
-    }
-    if (this.#history !== undefined) add('history', this.#history)
+      return [
+        ...saveUnit(name, unit),
+        vector(`${name}.anchor`, this.#anchor[name] as Float32Array),
+        ...velocity === undefined ? [] : [vector(`${name}.velocity`, velocity)]
+      ]
+    })
+    if (this.#history !== undefined) tensors.push(vector('history', this.#history))
     return tensors
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
   load (state: readonly NamedTensor[]): void {
-    const byName = new Map(state.map(({ name, tensor }) => [name, tensor.data]))
-    const need = (name: string, length: number): Float32Array => {
-      const data = byName.get(name)
-      if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
-      return data
-    }
+    const saved = new SavedState(state)
     const velocity: Record<string, Float32Array> = {}
     const anchor: Record<string, Float32Array> = {}
     const found = [...this.#units].map(([name, unit]) => {
-      const size = unit.parameters.length
-      anchor[name] = need(`${name}.anchor`, size).slice()
-      if (byName.has(`${name}.velocity`)) velocity[name] = need(`${name}.velocity`, size).slice()
-      const optimiser = { first: need(`${name}.first`, size), second: need(`${name}.second`, size), step: need(`${name}.step`, 1)[0] as number }
-      return [unit, { parameters: need(name, size), optimiser }] as const
+      anchor[name] = saved.need(`${name}.anchor`, unit.parameters.length)
+      if (saved.find(`${name}.velocity`) !== undefined) velocity[name] = saved.need(`${name}.velocity`, unit.parameters.length)
+      return [unit, saved.unit(name, unit)] as const
     })
-    for (const [unit, saved] of found) unit.load(saved) // all of it or nothing
+    for (const [unit, state] of found) unit.load(state) // all of it or nothing
     this.#anchor = anchor
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
-    this.#history = byName.get('history')?.slice()
+    this.#history = saved.find('history')
   }
 
   /** Hash over the live state; equal on hosts that merged the same set. */

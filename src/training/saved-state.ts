@@ -1,0 +1,50 @@
+/** Trainers as named tensors: what a checkpoint holds of a unit, and how it is read back whole or not at all. */
+import { InvalidParametersError } from '../errors.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
+import type { OptimiserState } from './optimiser.ts'
+import type { Unit } from './unit.ts'
+
+export interface UnitState {
+  readonly parameters: Float32Array
+  readonly optimiser: OptimiserState
+}
+
+/** A vector under a name. Copied: what a worker hands out is moved to the other thread and gone from here. */
+export function vector (name: string, data: Float32Array): NamedTensor {
+  return { name, tensor: { shape: [data.length], data: data.slice() } }
+}
+
+/** Weights and optimiser of a unit, under `name`. */
+export function saveUnit (name: string, unit: Unit): NamedTensor[] {
+  const { parameters, optimiser } = unit.save()
+  return [
+    vector(name, parameters),
+    vector(`${name}.first`, optimiser.first),
+    vector(`${name}.second`, optimiser.second),
+    vector(`${name}.step`, Float32Array.of(optimiser.step))
+  ]
+}
+
+export class SavedState {
+  readonly #byName: ReadonlyMap<string, Float32Array>
+
+  constructor (tensors: readonly NamedTensor[]) { this.#byName = new Map(tensors.map(({ name, tensor }) => [name, tensor.data])) }
+
+  /** A copy, or undefined where the checkpoint has none. */
+  find (name: string): Float32Array | undefined { return this.#byName.get(name)?.slice() }
+
+  /** @throws {InvalidParametersError} the checkpoint is of another model */
+  need (name: string, length: number): Float32Array {
+    const data = this.find(name)
+    if (data?.length !== length) throw new InvalidParametersError(`checkpoint: ${name} is missing or of another model`, { next: 'start in an empty home, or restore the matching checkpoint' })
+    return data
+  }
+
+  /** What `saveUnit` wrote. @throws {InvalidParametersError} the checkpoint is of another model */
+  unit (name: string, { parameters: { length } }: Unit): UnitState {
+    return {
+      parameters: this.need(name, length),
+      optimiser: { first: this.need(`${name}.first`, length), second: this.need(`${name}.second`, length), step: this.need(`${name}.step`, 1)[0] as number }
+    }
+  }
+}
