@@ -271,4 +271,3 @@ function masked (tensor: TensorData, mask: Float32Array | undefined): TensorData
   if (mask === undefined) return tensor
   return { shape: tensor.shape, data: tensor.data.map((value, i) => value * (mask[i] as number)) }
 }
-}
