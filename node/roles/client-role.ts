@@ -84,6 +84,16 @@ export class ClientRole {
     }
     client.addEventListener('step:skipped', ({ detail }) => { emit({ type: 'step:skipped', node, ...detail }) })
     client.addEventListener('host:waiting', ({ detail }) => { this.#waiting(detail.reason) })
+    try {
+      return await this.#train(client, protocols, local, signal)
+    } finally {
+      if (signal.aborted && client.step > 0) await save(client) // not a whole round is lost by a restart
+    }
+  }
+
+  /** Through one host after another, until training is complete. */
+  async #train (client: SplitClient, protocols: Protocols, local: BackboneHost | undefined, signal: AbortSignal): Promise<ClientReport> {
+    const { node, emit } = this.#init
     for (let failures = 0; ;) {
       const host = await this.#chooseHost(protocols, local, signal)
       const stepBefore = client.step
@@ -95,7 +105,6 @@ export class ClientRole {
         await client.run(channel, admission.step, { signal })
         return await client.report()
       } catch (error) {
-        if (signal.aborted && client.step > 0) await save(client) // not a whole round is lost by a restart
         signal.throwIfAborted()
         if (!(error instanceof FmtlError) || error.code === 'ERR_PRIVACY') throw error
         emit({ type: 'client:detached', node, host, reason: error.message })

@@ -166,6 +166,7 @@ test.serial('Ctrl-C of testnet up leaves no process behind', async t => {
   createInterface({ input: child.stdout }).on('line', line => {
     const event = JSON.parse(line) as NodeEvent
     if (event.type === 'node:started') pids.push(event.pid)
+    if (pressedAt > 0) t.log(`${((performance.now() - pressedAt) / 1000).toFixed(2)} s: ${event.type} ${event.node}`)
     if (event.type !== 'round' || pressedAt > 0) return
     pressedAt = performance.now()
     process.kill(-(child.pid as number), 'SIGINT') // a terminal tells the whole process group
