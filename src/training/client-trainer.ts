@@ -67,7 +67,8 @@ export class ClientTrainer {
     this.#data = data
     const { model, training, seed } = charter
     this.#parts = new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
-    const seeds = init.control ? [seed, deriveSeed(seed, 'control')] : [seed]
+    // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
+    const seeds = [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
     this.#committee = new Committee(this.#parts, data)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
