@@ -36,6 +36,8 @@ export interface FmtlNodeInit {
   /** Hosts to attach to first, by peer id. */
   readonly prefer: readonly string[]
   readonly backend?: RungName
+  /** Memory that each role's trainer may use; default: what the rung has. */
+  readonly memoryBytes?: number
   readonly listen: readonly string[]
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
@@ -73,7 +75,10 @@ export class FmtlNode {
     this.#gauges.start()
     const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
     const peer = node.peerId.toString()
-    const backend = this.#init.backend === undefined ? {} : { backend: this.#init.backend }
+    const backend = {
+      ...this.#init.backend === undefined ? {} : { backend: this.#init.backend },
+      ...this.#init.memoryBytes === undefined ? {} : { memoryBytes: this.#init.memoryBytes }
+    }
     const roles = await chooseRoles(this.#init.role, {
       hasData: this.#init.data !== undefined,
       measure: async () => {

@@ -28,6 +28,8 @@ interface Flags {
   codec?: string
   control: boolean
   kill?: string
+  port?: string
+  memory?: string
   set: string[]
   format: string
 }
@@ -57,6 +59,8 @@ export function registerTestnet (program: Command): void {
     .option('--unit <unit>', 'whose gradients are kept apart: client or task')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8')
     .option('--no-control', 'leave out the second local model, the control for the ensemble')
+    .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
+    .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
     .option('--set <key=value>', 'a model or training setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--format <format>', 'text or json (one object a line)', 'text')
@@ -86,7 +90,7 @@ async function up (flags: Flags): Promise<void> {
 
 /** @throws {InvalidParametersError} a flag that is no number, or names nothing known */
 function readOptions (flags: Flags): TestnetOptions {
-  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, kill } = flags
+  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const backend = flags.backend ?? process.env.FMTL_BACKEND
   if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
@@ -106,6 +110,8 @@ function readOptions (flags: Flags): TestnetOptions {
     ...backend === undefined ? {} : { backend: backend as RungName },
     control,
     ...kill === undefined ? {} : { kill },
+    ...port === undefined ? {} : { port: portOf(port) },
+    ...memory === undefined ? {} : { memoryBytes: whole('--memory', memory) * 2 ** 20 },
     // createCharter names what a value may be
     charter: {
       model,
@@ -135,6 +141,12 @@ function parseValue (value: string): unknown {
   } catch {
     return value
   }
+}
+
+function portOf (value: string): number {
+  const port = whole('--port', value)
+  if (port < 1 || port > 65535) throw new InvalidParametersError(`--port must be a whole number from 1 to 65535, got '${value}'`)
+  return port
 }
 
 function whole (flag: string, value: string): number {

@@ -3,6 +3,8 @@ import { resolve } from 'node:path'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
+import { createEmbedder } from '../src/models/embedder.ts'
+import { createHead } from '../src/models/head.ts'
 import { findStrategy } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
 import { seededIdentity } from '../node/store/identity.ts'
@@ -24,6 +26,10 @@ export interface TestnetOptions {
   readonly seed: number
   readonly runner: 'process' | 'in-process'
   readonly backend?: RungName
+  /** TCP port of the first host, the bootstrap address; default: any free one. */
+  readonly port?: number
+  /** Memory that each node's trainer may use; default: what its rung has. */
+  readonly memoryBytes?: number
   readonly control: boolean
   /** Over the strategy's and the recipe's settings. */
   readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'clock' | 'cutCodec'>>
@@ -94,6 +100,9 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })
+  // what does not fit is said here, before a process starts
+  const embedder = createEmbedder(charter.model.embedder, dataset.input, charter.model.backbone.width)
+  for (const task of dataset.tasks) createHead(task, embedder, charter.model.backbone.width, charter.model.adapter)
   const node = async (label: string): Promise<PlannedNode> => {
     const key = await seededIdentity(seed, label)
     return { name: label, label, peer: peerIdFromPrivateKey(key).toString() }

@@ -21,7 +21,9 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     emit(event)
   }
   if (options.runner === 'in-process') {
-    if (options.kill !== undefined) throw new InvalidParametersError('--kill needs processes to kill', { next: 'take --runner process' })
+    for (const [flag, value] of Object.entries({ '--kill': options.kill, '--port': options.port, '--memory': options.memoryBytes })) {
+      if (value !== undefined) throw new InvalidParametersError(`${flag} needs nodes that are processes`, { next: 'take --runner process' })
+    }
     await runInProcess(plan, tell)
   } else {
     const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)

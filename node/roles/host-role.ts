@@ -22,6 +22,8 @@ export interface HostRoleInit {
   /** Time between two cards, ms. */
   readonly announceMs: number
   readonly backend?: RungName
+  /** What the trainer may use; default: what the rung has. */
+  readonly memoryBytes?: number
   readonly store?: CheckpointStore
   readonly emit: (event: NodeEvent) => void
 }
@@ -50,8 +52,8 @@ export class HostRole {
 
   /** Brings up the compute worker and measures what this machine can do; nothing is announced yet. */
   static async create (init: HostRoleInit): Promise<HostRole> {
-    const { charter, backend } = init
-    const compute = await spawnTrainer({ kind: 'host', charter, ...backend === undefined ? {} : { backend } })
+    const { charter, slots, backend, memoryBytes } = init
+    const compute = await spawnTrainer({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } })
     const { tokens } = createEmbedder(charter.model.embedder, charter.input, charter.model.backbone.width)
     return new HostRole(compute, await compute.trainer.measure(tokens, charter.training.batch), init)
   }

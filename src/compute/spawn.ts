@@ -14,12 +14,17 @@ export interface HostTrainerInit {
   readonly kind: 'host'
   readonly charter: Charter
   readonly backend?: RungName
+  /** Clients that may be attached at once; with `memoryBytes`, what the room is worked out for. Default 1. */
+  readonly slots?: number
+  readonly memoryBytes?: number
 }
 
 export interface ClientTrainerInit {
   readonly kind: 'client'
   readonly charter: Charter
   readonly backend?: RungName
+  /** What the trainer may use; default: what the rung has. */
+  readonly memoryBytes?: number
   /** Read inside the worker: rows never visit the network thread. */
   readonly data: { readonly path: string, readonly client: string, readonly options: DatasetOptions }
   readonly control: boolean
@@ -57,6 +62,7 @@ export function spawnTrainer (init: HostTrainerInit): Promise<Compute<HostTraine
 export function spawnTrainer (init: ClientTrainerInit): Promise<Compute<ClientTrainer>>
 /**
  * Starts a compute worker with one trainer in it.
+ * @throws {ResourceError} it would not fit into memory
  * @throws {DataError | BackendError | InvalidParametersError} whatever kept the trainer from being built
  */
 export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {

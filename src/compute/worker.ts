@@ -7,6 +7,7 @@ import { createEagerBackend } from '../backend/eager.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
 import { toWire } from './wire-error.ts'
@@ -26,9 +27,14 @@ async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: obj
   })
   const backend = createEagerBackend(rung)
   const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
-  if (init.kind === 'host') return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts }
+  const memoryBytes = init.memoryBytes ?? rung.memoryBytes
+  if (init.kind === 'host') {
+    expectRoom('a host', estimateHost(init.charter, init.slots ?? 1), memoryBytes)
+    return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts }
+  }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
+  expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.control), memoryBytes)
   const options = { control: init.control, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
   return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts }
 }

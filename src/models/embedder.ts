@@ -95,7 +95,8 @@ function patches (spec: EmbedderSpec, input: InputSpec, axes: 1 | 2): Layout {
   const count = (size: number): number => Math.floor((size + 2 * padding - patch) / stride) + 1
   const [gridRows, gridColumns] = [axes === 2 ? count(height) : 1, count(width)]
   if (patch < 1 || stride < 1 || gridRows < 1 || gridColumns < 1) {
-    throw new InvalidParametersError(`patches of ${patch} with stride ${stride} and padding ${padding} do not fit an input of [${input.shape.join(', ')}]`)
+    throw new InvalidParametersError(`patches of ${patch} with stride ${stride} and padding ${padding} do not fit an input of [${input.shape.join(', ')}]`,
+      { next: `set model.embedder.patch to ${Math.min(height, width)} or less` })
   }
   const patchRows = axes === 2 ? patch : 1
   const pieceSize = patchRows * patch * channels

@@ -57,7 +57,7 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
     attention: flag('model.attention', raw.attention ?? input.modality !== 'table')
   }
   const { width, heads, attention } = backbone
-  if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`)
+  if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
   const { norm = 'layer', dropout = 0, sharedHeads = [] } = raw
   if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)

@@ -55,9 +55,9 @@ export class ProcessRunner {
     this.#home = await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     const charterPath = join(this.#home, 'charter.json')
     await writeFile(charterPath, JSON.stringify(charter))
-    const port = await freePort()
+    const port = options.port ?? await freePort()
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
-    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend } }
+    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach((host, i) => this.#start({
       ...common,
       name: host.name,

@@ -1,0 +1,123 @@
+/**
+ * How much memory a trainer will need, worked out before it is built: a node refuses work that it cannot hold instead of
+ * dying of it half-way. Counted are 32-bit numbers:
+ *
+ *     host     16 sets of the trunk and the shared units: weights here and at the backend, a second executor for candidates,
+ *              two moments, anchor, velocity, update, history, and what a round's end holds of candidates and deltas
+ *            + per client: what forward keeps for backward, and two gradients (as it came, and balanced)
+ *            + one pass: the most that backward, or an evaluation of 128 rows, has alive at once
+ *     client   the rows
+ *            + 5 sets of embedder and heads, and of the whole model for each local model: weights here and at the backend,
+ *              two moments, gradient
+ *            + one step left open, and the largest pass of a local step or an evaluation
+ *            + predictions of 6 candidates on hold-out and test rows
+ *
+ * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
+ */
+import { ResourceError } from '../errors.ts'
+import { EVALUATION_ROWS } from './local-trainer.ts'
+import { buildTrunk } from '../models/trunk.ts'
+import { createEmbedder } from '../models/embedder.ts'
+import { createHead } from '../models/head.ts'
+import { differentiate } from '../graph/gradients.ts'
+import { elements } from '../tensor/tensor.ts'
+import { resolveShape } from '../graph/graph.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Program } from '../graph/gradients.ts'
+
+export interface MemoryEstimate {
+  readonly bytes: number
+  /** Where it goes, in words. */
+  readonly parts: string
+}
+
+const FLOAT_BYTES = 4
+const HOST_SETS = 16
+const CLIENT_SETS = 5
+const CANDIDATES = 6
+const MIB = 2 ** 20
+
+/** @param slots - clients that may be attached at once */
+export function estimateHost (charter: Charter, slots: number): MemoryEstimate {
+  const { model, input, tasks, training, shared } = charter
+  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  const trunk = buildTrunk(model.backbone)
+  const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
+  if (shared.some(name => name.startsWith('embed/'))) units.push(embedder.graph)
+  const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
+  const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
+  const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
+  const weights = HOST_SETS * parameters
+  const clients = slots * (step.kept + 2 * parameters)
+  const working = Math.max(step.peak - step.kept, evaluation.forward)
+  return sum({ weights, [`${slots} clients`]: clients, 'one pass': working })
+}
+
+export function estimateClient (charter: Charter, data: ClientData, control: boolean): MemoryEstimate {
+  const { model, training } = charter
+  const embedder = createEmbedder(model.embedder, data.input, model.backbone.width)
+  const heads = data.tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
+  const trunk = buildTrunk(model.backbone)
+  const parameters = (graphs: readonly Graph[]): number => graphs.reduce((total, graph) => total + graph.parameterCount, 0)
+  const parts = parameters([embedder.graph, ...heads])
+  const locals = (control ? 2 : 1) * (parts + trunk.parameterCount)
+  const at = sizes(Math.min(training.batch, data.train.count), embedder.tokens)
+  const embed = pass(differentiate(embedder.graph, []), at)
+  const body = pass(differentiate(trunk, ['activations']), at)
+  const head = Math.max(...heads.map(graph => pass(differentiate(graph, ['features']), at).peak))
+  const large = sizes(EVALUATION_ROWS, embedder.tokens)
+  const evaluation = Math.max(...[embedder.graph, trunk, ...heads].map(graph => pass(differentiate(graph, []), large).forward))
+  const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
+  return sum({
+    rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
+    weights: CLIENT_SETS * (parts + locals),
+    'one step': embed.kept + Math.max(embed.kept + Math.max(body.peak, body.kept + head), evaluation),
+    predictions: CANDIDATES * predictions
+  })
+}
+
+/** @throws {ResourceError} more is needed than there is; nothing has been allocated */
+export function expectRoom (what: string, { bytes, parts }: MemoryEstimate, limitBytes: number): void {
+  if (bytes <= limitBytes) return
+  const needed = Math.ceil(bytes / MIB)
+  throw new ResourceError(`${what} of this model needs about ${needed} MiB (${parts}), ${Math.floor(limitBytes / MIB)} MiB may be used`,
+    { next: `allow ${needed} MiB with --memory, or make model.width, model.layers, training.batch or the number of rows smaller` })
+}
+
+function sum (floats: Readonly<Record<string, number>>): MemoryEstimate {
+  const entries = Object.entries(floats)
+  return {
+    bytes: FLOAT_BYTES * entries.reduce((total, [, count]) => total + count, 0),
+    parts: entries.map(([name, count]) => `${name} ${(FLOAT_BYTES * count / MIB).toFixed(1)}`).join(', ')
+  }
+}
+
+function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }
+
+function rowFloats ({ x, y }: Rows): number { return x.length + Object.values(y).reduce((total, values) => total + values.length, 0) }
+
+/** Numbers alive in the passes of a program: what forward keeps, the most that forward alone and both together have. */
+function pass (program: Program, at: ReadonlyMap<string, number>): { kept: number, forward: number, peak: number } {
+  const { nodes, forwardCount } = program
+  const size = nodes.map(node => node.op.kind === 'parameter' ? 0 : elements(resolveShape(node.shape, at)))
+  const saved = new Set(program.saved)
+  const most = (from: number, to: number, keep: ReadonlySet<number>): number => {
+    const last = new Map<number, number>()
+    for (let id = from; id < to; id++) for (const input of nodes[id]?.inputs ?? []) last.set(input, id)
+    let [alive, peak] = [0, 0]
+    for (let id = from; id < to; id++) {
+      alive += size[id] as number
+      peak = Math.max(peak, alive)
+      for (const input of new Set(nodes[id]?.inputs)) if (input >= from && last.get(input) === id && !keep.has(input)) alive -= size[input] as number
+    }
+    return peak
+  }
+  const kept = [...saved].reduce((total, id) => total + (size[id] as number), 0)
+  return {
+    kept,
+    forward: most(0, forwardCount, new Set()),
+    peak: Math.max(most(0, forwardCount, saved), kept + most(forwardCount, nodes.length, new Set()))
+  }
+}

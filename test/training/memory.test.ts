@@ -1,0 +1,75 @@
+/** The estimate against what the engine really holds. */
+import test from 'ava'
+import { HostTrainer } from '../../src/training/host-trainer.ts'
+import { ClientTrainer } from '../../src/training/client-trainer.ts'
+import { ResourceError } from '../../src/errors.ts'
+import { clientData, LEVEL, MASK, PICTURES, SIDE } from '../helpers/synthetic.ts'
+import { createCharter } from '../../src/federation/charter.ts'
+import { createEagerBackend } from '../../src/backend/eager.ts'
+import { estimateClient, estimateHost, expectRoom } from '../../src/training/memory.ts'
+import { loadRung } from '../../src/backend/ladder.ts'
+import { Random } from '../../src/random.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { TensorData } from '../../src/tensor/tensor.ts'
+
+function charter (width: number, batch: number): Charter {
+  return createCharter({
+    name: 'room',
+    seed: 1,
+    input: PICTURES,
+    tasks: [SIDE, LEVEL, MASK],
+    model: { width, layers: 2, heads: 4, hidden: 2 * width, embedder: { kind: 'patches', patch: 2 } },
+    training: { rounds: 2, stepsPerRound: 2, batch, warmup: 1 }
+  })
+}
+
+function activations (rows: number, width: number): TensorData {
+  const random = new Random(1)
+  return { shape: [rows, 16, width], data: Float32Array.from({ length: rows * 16 * width }, () => random.normal()) }
+}
+
+test.serial('what a host keeps for its clients is within a third of the estimate', async t => {
+  const agreed = charter(64, 24)
+  const rung = await loadRung('cpu')
+  const trainer = new HostTrainer(createEagerBackend(rung), agreed)
+  const before = rung.tf.memory().numBytes
+  for (const client of ['a', 'b', 'c', 'd']) await trainer.forward(client, 0, activations(24, 64))
+  const held = (rung.tf.memory().numBytes - before) / 4
+  const [one, two] = [estimateHost(agreed, 1), estimateHost(agreed, 2)]
+  const gradients = 2 * 4 * (trainer.unitSizes().trunk as number)
+  const estimated = two.bytes - one.bytes - gradients
+  t.log(`${held} bytes a client, ${estimated} estimated`)
+  t.true(held / estimated > 0.67 && held / estimated < 1.5)
+  trainer.dispose()
+})
+
+test.serial('a client holds no more than its estimate, and not a small part of it', async t => {
+  const agreed = charter(32, 24)
+  const data = clientData({ id: 'ada', tasks: [SIDE, LEVEL, MASK] }, { rows: [48, 16, 16] })
+  const rung = await loadRung('cpu')
+  const before = rung.tf.memory().numBytes
+  const trainer = new ClientTrainer(createEagerBackend(rung), agreed, data, { control: true })
+  const activations = await trainer.forward(0)
+  await trainer.backward(0, activations)
+  const held = rung.tf.memory().numBytes - before
+  const { bytes } = estimateClient(agreed, data, true)
+  t.log(`${held} bytes of tensors between two calls, ${bytes} estimated for everything`)
+  t.true(held < bytes && held > bytes / 20)
+  trainer.dispose()
+})
+
+test('the estimate grows with rows, width and clients', t => {
+  const bytes = (width: number, batch: number, slots: number): number => estimateHost(charter(width, batch), slots).bytes
+  const least = bytes(32, 8, 1)
+  t.true(bytes(64, 8, 1) > 1.9 * least)
+  t.true(bytes(32, 512, 1) > 2 * least)
+  t.true(bytes(32, 8, 20) > 2 * least)
+})
+
+test('what does not fit is refused with what it needs, what there is and what to do', t => {
+  const estimate = estimateHost(charter(64, 24), 3)
+  t.notThrows(() => { expectRoom('a host', estimate, estimate.bytes) })
+  const error = t.throws(() => { expectRoom('a host', estimate, 2 ** 20) }, { instanceOf: ResourceError, code: 'ERR_RESOURCE' })
+  t.regex(error?.message ?? '', /^a host of this model needs about \d+ MiB \(.*3 clients.*\), 1 MiB may be used$/)
+  t.regex(error?.next ?? '', /--memory/)
+})
