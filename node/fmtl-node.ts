@@ -57,6 +57,7 @@ export class FmtlNode {
   #protocols: Protocols | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
+  #training = false
   #gaugeTimer: NodeJS.Timeout | undefined
   #report: Promise<ClientReport | undefined> = Promise.resolve(undefined)
   #stopping: Promise<void> | undefined
@@ -70,7 +71,8 @@ export class FmtlNode {
   get finished (): Promise<void> { return this.#host?.host.finished ?? Promise.resolve() }
 
   async start (): Promise<void> {
-    const { name, privateKey, charter, bootstrap, profile, emit, prefer, control, stores } = this.#init
+    const { name, privateKey, charter, bootstrap, profile, prefer, control, stores } = this.#init
+    const emit = (event: NodeEvent): void => { this.#tell(event) }
     const startedAt = performance.now()
     this.#gauges.start()
     const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
@@ -131,6 +133,7 @@ export class FmtlNode {
     }).catch(() => undefined) // ends by abort only
     this.#report = this.#client?.run(protocols, this.#host?.host, this.#abort.signal) ?? Promise.resolve(undefined)
     this.#report.then(async report => {
+      this.#gauges.keep()
       await this.#emitGauges()
       if (report !== undefined) emit({ type: 'report', node: name, report })
     }, () => undefined) // whoever awaits `report` hears of it
@@ -143,8 +146,8 @@ export class FmtlNode {
 
   async #end (reason: string): Promise<void> {
     clearInterval(this.#gaugeTimer)
-    await this.#emitGauges()
     this.#abort.abort(new Error(reason))
+    await this.#emitGauges()
     await this.#report.catch(() => undefined)
     await this.#host?.stop()
     await this.#client?.stop()
@@ -153,8 +156,18 @@ export class FmtlNode {
     this.#gauges.stop()
   }
 
+  /** The loop's figures are to be those of the training: modules that load, and the farewell, would hide them. */
+  #tell (event: NodeEvent): void {
+    if (!this.#training && (event.type === 'step' || event.type === 'client:attached')) {
+      this.#training = true
+      this.#gauges.reset()
+    }
+    if (event.type === 'round' && event.report.final && this.#client === undefined) this.#gauges.keep()
+    this.#init.emit(event)
+  }
+
   async #emitGauges (): Promise<void> {
-    const { peakRssBytes, loopLagP99Ms, loopLagMaxMs } = this.#gauges.sample()
+    const { peakRssBytes, loopLagP99Ms, loopLagMaxMs, loopBusyP99Ms } = this.#gauges.sample()
     const tensors = await Promise.all([this.#host, this.#client].map(async role => await role?.compute.trainer.liveTensors() ?? 0)).catch(() => undefined)
     if (tensors === undefined) return // a worker has ended under way
     const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? { sent: 0, received: 0 }
@@ -165,6 +178,7 @@ export class FmtlNode {
       liveTensors: tensors.reduce((sum, count) => sum + count, 0),
       loopLagP99Ms,
       loopLagMaxMs,
+      loopBusyP99Ms,
       bytesSent: sent,
       bytesReceived: received
     })

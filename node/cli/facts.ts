@@ -11,7 +11,7 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
   const node = clean(event.node)
   switch (event.type) {
     case 'node:started':
-      return `${node} started as ${list(event.roles)} on ${clean(event.backend)} in ${duration(event.seconds)}: ${name(event.roleReason)}${event.falls.map(fall => `; ${name(fall)}`).join('')}`
+      return `${node} started as ${list(event.roles)} on ${clean(event.backend)} in ${duration(event.seconds)}: ${name(event.roleReason)}${event.falls.map(fall => `; ${name(fall)}`).join('')}${event.addresses.length === 0 ? '' : `; listens on ${event.addresses.map(clean).join(', ')}`}`
     case 'host:ready': return `${node} computes ${count(event.samplesPerSecond)} rows/s, ${count(event.parameters)} parameters`
     case 'client:ready': {
       const { train, holdout, test } = event.samples

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
-import { DataError } from '../../src/errors.ts'
+import { DataError, InvalidParametersError } from '../../src/errors.ts'
 import { charterFromData } from './charter.ts'
 import { charterHash, readCharter } from '../../src/federation/charter.ts'
-import { clock } from './format.ts'
+import { clean, clock } from './format.ts'
 import { factOf } from './facts.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity } from '../store/identity.ts'
@@ -77,6 +77,9 @@ async function up (flags: Flags): Promise<void> {
     },
     sets: flags.set
   })
+  if (flags.charter === undefined && config.data.path === undefined) {
+    throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
+  }
   const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
   const { node: { name, home, role, backend, slots }, network: { listen, bootstrap, profile } } = config
   const data = await siteData(config, charter)
@@ -145,6 +148,10 @@ function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.strin
 function factPrinter (): (event: NodeEvent) => void {
   const startedAt = Date.now()
   return event => {
+    if (event.type === 'error') {
+      process.stderr.write(`fmtl-node: ${clean(event.message)}${event.next === undefined ? '' : `; next: ${clean(event.next)}`}\n`)
+      return
+    }
     const fact = factOf(event, text => text)
     if (fact !== undefined) process.stdout.write(`${clock((Date.now() - startedAt) / 1000)} ${fact}\n`)
   }

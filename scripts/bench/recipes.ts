@@ -117,13 +117,14 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
   return row
 }
 
-/** Mean over clients and tasks, higher is better (errors are negated), as text with three places. */
+/** Mean over clients and tasks of metrics on one scale: those where higher is better. An error alone keeps its own unit. */
 function summary (of: readonly Row[], pick: (client: ClientReport, task: string) => boolean = () => true): Record<string, string> {
   const totals: Record<string, number[]> = {}
+  const mixed = of.some(row => row.clients.some(client => client.tasks.some(task => task.higherIsBetter && pick(client, task.id))))
   for (const row of of) {
     for (const client of row.clients) {
       for (const task of client.tasks) {
-        if (!pick(client, task.id)) continue
+        if (!pick(client, task.id) || (mixed && !task.higherIsBetter)) continue
         for (const [candidate, score] of Object.entries(task.scores)) (totals[candidate] ??= []).push(score.value)
       }
     }

@@ -9,7 +9,7 @@
 import { TypedEventEmitter } from 'main-event'
 import { Ballot } from './ballot.ts'
 import { MAX_BATCH, refuse } from './admission.ts'
-import { RoundLog } from './round-log.ts'
+import { RoundLog, meanByTask } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
@@ -356,7 +356,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const { signal } = this.#abort
     const { units, norm } = await this.#trainer.delta()
     const clients = Math.max(1, this.#log.contributors.length)
-    const losses = [...this.#sessions.values()].flatMap(session => session.losses)
+    // One mean per task: what a single site's batch lost is nobody else's business.
+    const losses = Object.entries(meanByTask([...this.#sessions.values()].flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
     const samples = [...this.#sessions.values()].reduce((sum, session) => sum + session.request.samples, 0)
     await this.#exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
     const { deltas, missing } = await this.#exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
