@@ -57,7 +57,9 @@ export interface NodeFigures {
   readonly peer: string
   readonly backend: string
   readonly rssBytes: number | null
+  /** While training: how late the network thread ran, and how much of that its own work can have caused. */
   readonly loopLagP99Ms: number | null
+  readonly loopBusyP99Ms: number | null
   /** `first` is measured after the first closed round: what is built once is no leak. */
   readonly liveTensors: { readonly first: number, readonly last: number, readonly max: number } | null
   readonly bytesSent: number
@@ -148,6 +150,7 @@ interface NodeRecord {
   detached: Array<{ host: string, reason: string }>
   rss: number
   lag: number | undefined
+  busy: number | undefined
   tensors: { first: number, last: number, max: number, warm: boolean } | undefined
   /** Byte counters start anew with each process. */
   traffic: Map<number, { sent: number, received: number }>
@@ -197,7 +200,7 @@ export class SummaryBuilder {
     const rounds = records.flatMap(record => record.rounds.map(report => roundOf(record.node, report, name)))
     const missing = [
       ...nodes.filter(node => !this.#nodes.has(node)).map(node => `${node}: never started`),
-      ...records.flatMap(absence).map(name),
+      ...records.flatMap(record => absence(record, rounds.length > 0)).map(name),
       ...rounds.length === 0 ? ['no round was closed'] : []
     ]
     const backends = [...new Set(records.flatMap(({ started }) => started === undefined ? [] : [started.backend]))]
@@ -242,7 +245,7 @@ export class SummaryBuilder {
   #record (node: string): NodeRecord {
     let record = this.#nodes.get(node)
     if (record === undefined) {
-      record = { node, wait: '', rounds: [], attached: [], detached: [], rss: 0, lag: undefined, tensors: undefined, traffic: new Map() }
+      record = { node, wait: '', rounds: [], attached: [], detached: [], rss: 0, lag: undefined, busy: undefined, tensors: undefined, traffic: new Map() }
       this.#nodes.set(node, record)
     }
     return record
@@ -252,6 +255,7 @@ export class SummaryBuilder {
     const process = record.started?.pid ?? 0
     record.rss = Math.max(record.rss, event.rssBytes)
     record.lag = event.loopLagP99Ms
+    record.busy = event.loopBusyP99Ms
     this.#rssByProcess.set(process, Math.max(this.#rssByProcess.get(process) ?? 0, event.rssBytes))
     record.traffic.set(process, { sent: event.bytesSent, received: event.bytesReceived })
     const warm = this.#firstRoundAt !== undefined
@@ -281,7 +285,8 @@ function isClient (record: NodeRecord): boolean {
   return record.report !== undefined || record.client !== undefined || record.started?.roles.includes('client') === true
 }
 
-function absence (record: NodeRecord): string[] {
+/** @param trained - rounds were closed at all: where none were, one line says so for everybody */
+function absence (record: NodeRecord, trained: boolean): string[] {
   const { node, stopped } = record
   const failed = stopped !== undefined && stopped.exitCode !== 0
   const end = failed ? `stopped with exit status ${stopped.exitCode}: ${stopped.reason}` : ''
@@ -291,7 +296,7 @@ function absence (record: NodeRecord): string[] {
   }
   if (failed) return [`${node}: ${end}`]
   const last = record.rounds.at(-1)
-  if (record.started?.roles.includes('host') === true && last?.final !== true) return [`${node}: ${last === undefined ? 'closed no round' : `round ${last.round} was its last, not the final one`}`]
+  if (trained && record.started?.roles.includes('host') === true && last?.final !== true) return [`${node}: ${last === undefined ? 'closed no round' : `round ${last.round} was its last, not the final one`}`]
   return []
 }
 
@@ -303,6 +308,7 @@ function figures (record: NodeRecord): NodeFigures {
     backend: record.started?.backend ?? '',
     rssBytes: record.rss === 0 ? null : record.rss,
     loopLagP99Ms: finite(record.lag),
+    loopBusyP99Ms: finite(record.busy),
     liveTensors: record.tensors === undefined ? null : { first: record.tensors.first, last: record.tensors.last, max: record.tensors.max },
     bytesSent: sent,
     bytesReceived: received

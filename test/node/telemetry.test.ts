@@ -19,12 +19,26 @@ test('the peak outlives what caused it', t => {
   t.true(gauges.sample().peakRssBytes >= before + 32 * MIB)
 })
 
+test.serial('a loop that only waits has caused no delay', async t => {
+  const gauges = new Gauges()
+  gauges.start()
+  t.teardown(() => { gauges.stop() })
+  await sleep(300)
+  t.true(gauges.sample().loopBusyP99Ms < 10)
+  gauges.keep()
+  const kept = gauges.sample().loopLagMaxMs
+  const end = performance.now() + kept + 50
+  while (performance.now() < end);
+  await sleep(30)
+  t.is(gauges.sample().loopLagMaxMs, kept)
+})
+
 test('gauges that were not started say 0', t => {
   const { loopLagP99Ms, loopLagMaxMs } = new Gauges().sample()
   t.deepEqual([loopLagP99Ms, loopLagMaxMs], [0, 0])
 })
 
-test('a blocked loop shows, until the window begins anew', async t => {
+test.serial('a blocked loop shows, until the window begins anew', async t => {
   const gauges = new Gauges()
   gauges.start()
   t.teardown(() => { gauges.stop() })
@@ -35,6 +49,7 @@ test('a blocked loop shows, until the window begins anew', async t => {
   const blocked = gauges.sample()
   t.true(blocked.loopLagMaxMs >= 85, String(blocked.loopLagMaxMs)) // a wake-up was due at most 10 ms into it
   t.is(blocked.loopLagP99Ms, blocked.loopLagMaxMs) // one of about ten
+  t.true(blocked.loopBusyP99Ms > 20 && blocked.loopBusyP99Ms <= blocked.loopLagMaxMs + 10, String(blocked.loopBusyP99Ms)) // how much of it was given to us is the machine's affair
   gauges.reset()
   t.is(gauges.sample().loopLagMaxMs, 0)
 })

@@ -19,7 +19,7 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
   for (const client of clients) started(client, 'client')
   const hostName = (peer: string): string => hosts.find(host => host.peer === peer)?.name ?? peer
   const gauges = (node: string): void => emit({
-    type: 'gauges', node, rssBytes: process.resourceUsage().maxRSS * 1024, liveTensors: backend.liveTensors(), loopLagP99Ms: 0, loopLagMaxMs: 0, bytesSent: 0, bytesReceived: 0
+    type: 'gauges', node, rssBytes: process.resourceUsage().maxRSS * 1024, liveTensors: backend.liveTensors(), loopLagP99Ms: 0, loopLagMaxMs: 0, loopBusyP99Ms: 0, bytesSent: 0, bytesReceived: 0
   })
   const tasksOf = new Map(clients.map(client => [client.data, client.tasks]))
   const result = await simulate({

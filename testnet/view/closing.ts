@@ -27,6 +27,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
     '',
     ...section('traffic', cutTraffic(summary)),
     ...section('memory', `${bytes(summary.peakRssBytes)} at the peak of all processes, ${bytes(summary.largestRssBytes)} the largest one`),
+    ...lag(summary, section),
     ...section('time', `first round after ${duration(summary.firstRoundSeconds)}, whole run ${duration(summary.seconds)}`),
     ...moves(summary).flatMap(text => section('moved', text)),
     ...summary.errors.slice(-5).flatMap(({ node, code, message, next }) => section('problem', `${node}: ${message} (${code})${next === undefined ? '' : `; next: ${next}`}`)),
@@ -127,10 +128,9 @@ function nodes (summary: Summary, width: number, paint: Paint): string[] {
     { title: 'backend', shrink: true },
     ...['rounds', 'merges', 'rows/s', 'sent', 'received', 'memory', 'lag p99'].map(title => ({ title, align: 'right' as const }))
   ]
-  const lag = (ms: number | null): string => duration(ms === null ? null : ms / 1000)
   const rows = summary.hosts.map(host => [
     clean(host.node), clean(host.backend), String(host.rounds), String(host.merges), count(host.samplesPerSecond),
-    bytes(host.bytesSent), bytes(host.bytesReceived), bytes(host.rssBytes), lag(host.loopLagP99Ms)
+    bytes(host.bytesSent), bytes(host.bytesReceived), bytes(host.rssBytes), milliseconds(host.loopLagP99Ms)
   ])
   const { clients } = summary
   if (clients.length > 0) {
@@ -142,11 +142,20 @@ function nodes (summary: Summary, width: number, paint: Paint): string[] {
     rows.push([
       clients.length === 1 ? clean(clients[0]?.node ?? '') : 'clients (max)', backends.size === 1 ? clean([...backends].join()) : 'mixed', '', '', '',
       bytes(worst(client => client.bytesSent)), bytes(worst(client => client.bytesReceived)),
-      bytes(worst(client => client.rssBytes)), lag(worst(client => client.loopLagP99Ms))
+      bytes(worst(client => client.rssBytes)), milliseconds(worst(client => client.loopLagP99Ms))
     ])
   }
   return table(columns, rows, { width, gap: tableWidth(columns, rows) <= width ? 2 : 1, paint })
 }
+
+/** Of the node that was worst: how late its network thread ran, and whose doing that was. */
+function lag ({ hosts, clients }: Summary, section: Section): string[] {
+  const [worst] = [...hosts, ...clients].filter(node => node.loopLagP99Ms !== null).sort((a, b) => (b.loopLagP99Ms as number) - (a.loopLagP99Ms as number))
+  if (worst?.loopBusyP99Ms == null) return []
+  return section('lag', `${milliseconds(worst.loopLagP99Ms)} p99 at ${clean(worst.node)} while training, ${milliseconds(worst.loopBusyP99Ms)} by its own work, the rest by a busy machine`)
+}
+
+function milliseconds (ms: number | null): string { return duration(ms === null ? null : ms / 1000) }
 
 function cutTraffic ({ rounds }: Summary): string {
   const total = (of: (round: Summary['rounds'][number]) => number): number => rounds.reduce((sum, round) => sum + of(round), 0)

@@ -47,7 +47,7 @@ export function recordedRun (): Recorded[] {
     }
     if (step % 15 === 0) {
       ;[...hosts, ...clients].forEach((node, i) => say(3050 + 100 * step, {
-        type: 'gauges', node, rssBytes: (300 + 10 * i + step) * 2 ** 20, liveTensors: step < 20 ? 90 : 120, loopLagP99Ms: 12.5 + i, loopLagMaxMs: 80, bytesSent: step * 40_000, bytesReceived: step * 50_000
+        type: 'gauges', node, rssBytes: (300 + 10 * i + step) * 2 ** 20, liveTensors: step < 20 ? 90 : 120, loopLagP99Ms: 12.5 + i, loopLagMaxMs: 80, loopBusyP99Ms: 2.5, bytesSent: step * 40_000, bytesReceived: step * 50_000
       }))
     }
   }
