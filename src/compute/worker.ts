@@ -17,8 +17,8 @@ import type { Call, TrainerInit } from './spawn.ts'
 
 /**
  * Computing yields to the threads that answer peers. On Linux a priority belongs to a thread, and threads that this one
- * starts inherit it; elsewhere it would slow the whole process down. Half the lag at the network thread, measured with
- * four busy workers on two cores.
+ * starts inherit it; elsewhere it would slow the whole process down. One run each of ten processes on two busy cores: p99
+ * lag of the hosts' network threads 130 and 145 ms without, 47 and 56 ms with it.
  */
 const NICENESS = 10
 if (process.platform === 'linux') setPriority(NICENESS)
