@@ -4,7 +4,7 @@
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
-import { resolveShape } from '../graph/graph.ts'
+import { GELU_SLOPE, resolveShape } from '../graph/graph.ts'
 import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
 import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
@@ -241,7 +241,6 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
     case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
-    // x * sigmoid(1.702 x): the sigmoid form of GELU (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form.
     case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, GELU_SLOPE))))
     case 'geluGrad': return tf.tidy(() => {
       const gate = tf.sigmoid(tf.mul(a, GELU_SLOPE))
@@ -254,8 +253,6 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
 }
-
-const GELU_SLOPE = 1.702
 
 async function download (value: tfjs.Tensor): Promise<TensorData> {
   const data = await value.data() as Float32Array

@@ -16,9 +16,9 @@ export interface BackendOptions {
 
 /** @throws {InvalidParametersError} FMTL_EXECUTOR names no executor */
 export function createBackend (rung: Rung, options: BackendOptions = {}): Backend {
-  const { onFall } = options
+  const { executor = chosen(), onFall } = options
   const eager = createEagerBackend(rung)
-  if (rung.name !== 'tensorflow' || (options.executor ?? chosen()) === 'eager') return eager
+  if (rung.name !== 'tensorflow' || executor === 'eager') return eager
   const compiled = createCompiledBackend(rung)
   const falls = new Set<string>()
   return {

@@ -40,6 +40,7 @@ const parts: Array<{ id: string, graph: Graph, input: string, shapes: number[][]
   { id: 'dense head', graph: createHead(dense, embedder, 8, 0).graph, input: 'features', shapes: [[3, 4, 8], [6, 4, 8]], output: 'prediction' },
   { id: 'embedder', graph: embedder.graph, input: 'pieces', shapes: [[3, 4, 16], [2, 4, 16]], output: 'activations' },
   { id: 'one tanh layer', graph: layer(g => g.tanh(g.matMul(g.input('in', ['B', 8]), g.parameter('weight', [8, 3], { deviation: 1 })))), input: 'in', shapes: [[4, 8], [2, 8]], output: 'out' },
+  { id: 'no parameters', graph: layer(g => g.tanh(g.input('in', ['B', 2]))), input: 'in', shapes: [[4, 2], [1, 2]], output: 'out' },
   { id: 'an output that is the input', graph: layer(g => { g.parameter('unused', [2], { value: 0 }); return g.input('in', ['B', 2]) }), input: 'in', shapes: [[4, 2], [1, 2]], output: 'out' }
 ]
 

@@ -5,8 +5,9 @@
  *
  * Parameters enter as one flat vector and leave as one flat gradient: one transfer each way instead of one per weight.
  * The slices cost nothing where they start on 64 bytes. Shapes with symbolic sizes are fed as well: one graph then serves
- * every batch size and token count, within a few per cent of the speed of a graph written for one size.
+ * every batch size and token count. Graphs written for one size each were no faster, measured on trunks 48 to 192 wide.
  */
+import { GELU_SLOPE } from '../../graph/graph.ts'
 import { FLOAT, INT32 } from './graph-def.ts'
 import type { Attribute, DataType, NodeDef } from './graph-def.ts'
 import type { Node, Op, Shape } from '../../graph/graph.ts'
@@ -29,8 +30,6 @@ export const GRADIENTS = 'gradients'
 
 /** The tensor that a node of the program computes, or that is fed in its place. */
 export function tensorOf (id: number): string { return `n${id}` }
-
-const GELU_SLOPE = 1.702
 
 export function lower (program: Program): Lowered { return new Lowering().run(program) }
 
@@ -56,16 +55,12 @@ class Lowering {
         this.#lower(name, node, op)
       }
     }
-    if (graph.parameterCount > 0) {
-      const parts = graph.parameters.map(({ name, size }, i) => {
-        const id = parameterGradients.get(name)
-        return id === undefined
-          ? this.#add(`gradient${i}`, 'Fill', [this.#ints([size]), this.#number(0)], { T: { type: FLOAT }, index_type: { type: INT32 } })
-          : this.#add(`gradient${i}`, 'Reshape', [tensorOf(id), this.#ints([size])], { T: { type: FLOAT }, Tshape: { type: INT32 } })
-      })
-      if (parts.length === 1) this.#identity(GRADIENTS, parts[0] as string)
-      else this.#add(GRADIENTS, 'ConcatV2', [...parts, this.#int(0)], { T: { type: FLOAT }, Tidx: { type: INT32 }, N: { count: parts.length } })
-    }
+    const parts = graph.parameters.map(({ name, size }) => {
+      const id = parameterGradients.get(name)
+      return id === undefined ? this.#zeros(size) : this.#add(undefined, 'Reshape', [tensorOf(id), this.#ints([size])], { T: { type: FLOAT }, Tshape: { type: INT32 } })
+    })
+    if (parts.length > 1) this.#add(GRADIENTS, 'ConcatV2', [...parts, this.#int(0)], { T: { type: FLOAT }, Tidx: { type: INT32 }, N: { count: parts.length } })
+    else this.#identity(GRADIENTS, parts[0] ?? this.#zeros(0)) // ConcatV2 wants two at least
     // Names of their own: TensorFlow refuses to fetch what is fed, and a part may hand an input or a seed straight through.
     const named = (prefix: string, ids: ReadonlyMap<string, number>): Map<string, string> =>
       new Map([...ids].map(([name, id], i) => [name, this.#identity(`${prefix}${i}`, tensorOf(id))]))
@@ -140,6 +135,8 @@ class Lowering {
   }
 
   #float (op: string, inputs: readonly string[], name?: string): string { return this.#add(name, op, inputs, { T: { type: FLOAT } }) }
+
+  #zeros (size: number): string { return this.#add(undefined, 'Fill', [this.#ints([size]), this.#number(0)], { T: { type: FLOAT }, index_type: { type: INT32 } }) }
 
   #identity (name: string, input: string): string { return this.#float('Identity', [input], name) }
 
