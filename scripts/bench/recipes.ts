@@ -8,7 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createCharter } from '../../src/federation/charter.ts'
-import { createEagerBackend } from '../../src/backend/eager.ts'
+import { createBackend } from '../../src/backend/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { simulate } from '../../src/federation/simulator.ts'
@@ -63,7 +63,7 @@ const { values } = parseArgs({
 if (values.data === undefined) throw new Error('--data PATH|NAME is missing')
 
 const rung = await loadBestRung()
-const backend = createEagerBackend(rung)
+const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
 const rows: Row[] = []
 for (const name of values.variants.split(',')) {
   const variant = VARIANTS[name]

@@ -3,15 +3,16 @@
  * executor. Tensors are freed at their last use (computed once per program), never by the garbage collector.
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
-import { bindShape, resolveShape } from '../graph/graph.ts'
+import { bindInputs, seedFor } from './arguments.ts'
+import { GELU_SLOPE, resolveShape } from '../graph/graph.ts'
 import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
+import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 import type * as tfjs from '@tensorflow/tfjs-core'
 
 type Tf = typeof tfjs
-type Sizes = ReadonlyMap<string, number>
 
 export interface EagerRung {
   readonly name: string
@@ -91,7 +92,7 @@ class EagerModel implements Model {
     if (flat.length !== graph.parameterCount) throw new InvalidParametersError(`model has ${graph.parameterCount} parameters, got ${flat.length}`)
     const tensors = new Map<number, tfjs.Tensor>()
     for (const { name, shape, offset, size } of graph.parameters) {
-      tensors.set(this.#parameterIds.get(name) as number, this.#upload(flat.slice(offset, offset + size), shape))
+      tensors.set(this.#parameterIds.get(name) as number, this.#upload({ data: flat.slice(offset, offset + size), shape }))
     }
     this.#parameters?.drop()
     this.#parameters = new ParameterSet(tensors)
@@ -137,7 +138,7 @@ class EagerModel implements Model {
       for (let id = forwardCount; id < nodes.length; id++) {
         const node = nodes[id] as Node
         const value = node.op.kind === 'seed'
-          ? this.#seed(node.op.name, seeds, node, kept.sizes)
+          ? this.#upload(seedFor(node.op.name, seeds, node, kept.sizes))
           : this.#apply(node, values, kept.sizes)
         values.set(id, value)
         owned.set(id, value)
@@ -162,15 +163,10 @@ class EagerModel implements Model {
   }
 
   #runForward (inputs: Readonly<Record<string, TensorData>>, keep: ReadonlySet<number>) {
-    const { graph, nodes, forwardCount } = this.#program
+    const { nodes, forwardCount } = this.#program
     const parameters = this.#parameters
     if (parameters === undefined) throw new BackendError('forward before setParameters')
-    const sizes = new Map<string, number>()
-    for (const [name, id] of graph.inputs) {
-      const given = inputs[name]
-      if (given === undefined) throw new InvalidParametersError(`model input ${name} is missing`)
-      bindShape(name, (nodes[id] as Node).shape, given.shape, sizes)
-    }
+    const sizes = bindInputs(this.#program, inputs)
     const values = new Map<number, tfjs.Tensor>(parameters.tensors)
     const owned = new Map<number, tfjs.Tensor>()
     const wanted = new Set([...keep, ...this.#outputs])
@@ -179,7 +175,7 @@ class EagerModel implements Model {
         const node = nodes[id] as Node
         if (node.op.kind === 'parameter') continue
         const value = node.op.kind === 'input'
-          ? this.#upload((inputs[node.op.name] as TensorData).data, (inputs[node.op.name] as TensorData).shape)
+          ? this.#upload(inputs[node.op.name] as TensorData)
           : this.#apply(node, values, sizes)
         values.set(id, value)
         owned.set(id, value)
@@ -207,16 +203,7 @@ class EagerModel implements Model {
     return outputs
   }
 
-  #seed (name: string, seeds: Readonly<Record<string, TensorData>>, node: Node, sizes: Sizes): tfjs.Tensor {
-    const given = seeds[name]
-    const shape = resolveShape(node.shape, sizes)
-    if (given === undefined || given.shape.join() !== shape.join()) {
-      throw new InvalidParametersError(`backward: gradient of ${name} must be [${shape.join(', ')}], got [${given?.shape.join(', ') ?? 'none'}]`)
-    }
-    return this.#upload(given.data, shape)
-  }
-
-  #upload (data: Float32Array, shape: readonly number[]): tfjs.Tensor {
+  #upload ({ data, shape }: TensorData): tfjs.Tensor {
     return this.#tf.tensor(data, [...shape], 'float32')
   }
 
@@ -254,7 +241,6 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
     case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
-    // x * sigmoid(1.702 x): the sigmoid form of GELU (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form.
     case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, GELU_SLOPE))))
     case 'geluGrad': return tf.tidy(() => {
       const gate = tf.sigmoid(tf.mul(a, GELU_SLOPE))
@@ -267,8 +253,6 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
 }
-
-const GELU_SLOPE = 1.702
 
 async function download (value: tfjs.Tensor): Promise<TensorData> {
   const data = await value.data() as Float32Array

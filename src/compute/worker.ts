@@ -4,7 +4,7 @@
  */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
-import { createEagerBackend } from '../backend/eager.ts'
+import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
@@ -30,11 +30,9 @@ type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>
 
 async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object }> {
   const falls: string[] = []
-  const rung = await loadBestRung({
-    ...init.backend === undefined ? {} : { prefer: init.backend },
-    onFall: line => falls.push(line)
-  })
-  const backend = createEagerBackend(rung)
+  const onFall = (line: string): void => { falls.push(line) }
+  const rung = await loadBestRung({ ...init.backend === undefined ? {} : { prefer: init.backend }, onFall })
+  const backend = createBackend(rung, { onFall }) // models are loaded while the trainer is built, before the facts are posted
   const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
   const memoryBytes = init.memoryBytes ?? rung.memoryBytes
   if (init.kind === 'host') {

@@ -26,6 +26,9 @@ export type Op =
   | { readonly kind: 'sumLeading', readonly axes: number } // sum over the first `axes` axes
   | { readonly kind: 'softmax' | 'softmaxGrad' | 'gelu' | 'geluGrad' | 'tanh' | 'tanhGrad' }
 
+/** gelu is x * sigmoid(1.702 x): the sigmoid form (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form. */
+export const GELU_SLOPE = 1.702
+
 export interface Node {
   readonly id: number
   readonly op: Op

@@ -1,5 +1,5 @@
 /** Runs a plan without network: the simulator, telling the same story in the same events. */
-import { createEagerBackend } from '../../src/backend/eager.ts'
+import { createBackend } from '../../src/backend/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { totalSteps } from '../../src/training/spec.ts'
@@ -10,7 +10,8 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
   const { charter, dataset, hosts, clients, options } = plan
   const startedAt = performance.now()
   const falls: string[] = []
-  const backend = createEagerBackend(await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, onFall: line => falls.push(line) }))
+  const rung = await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, onFall: line => falls.push(line) })
+  const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) }) // models load after the nodes have said what they run on
   const seconds = (performance.now() - startedAt) / 1000
   const started = (node: { name: string, peer: string }, role: 'host' | 'client'): void => emit({
     type: 'node:started', node: node.name, peer: node.peer, pid: process.pid, roles: [role], roleReason: 'as planned, simulated', addresses: [], backend: backend.name, falls, seconds
