@@ -24,6 +24,7 @@ interface Flags {
   role?: string
   backend?: string
   slots?: string
+  memory?: string
   data?: string
   client?: string
   tasks?: string
@@ -49,6 +50,7 @@ export function registerUp (program: Command): void {
     .option('--listen <multiaddr>', 'addresses to listen on, separated by commas')
     .option('--bootstrap <multiaddr>', 'members to dial first, separated by commas')
     .option('--slots <n>', 'clients served at once, if this node hosts')
+    .option('--memory <MiB>', 'memory that training may plan with (default: what the machine has)')
     .option('--backend <rung>', 'first compute rung to try')
     .option('--profile <profile>', 'production, or testnet for many nodes on one address')
     .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
@@ -68,6 +70,7 @@ async function up (flags: Flags): Promise<void> {
       'node.home': flags.home,
       'node.backend': flags.backend,
       'node.slots': flags.slots,
+      'node.memory': flags.memory,
       'data.path': flags.data,
       'data.client': flags.client,
       'data.tasks': flags.tasks,
@@ -81,7 +84,7 @@ async function up (flags: Flags): Promise<void> {
     throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
   }
   const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
-  const { node: { name, home, role, backend, slots }, network: { listen, bootstrap, profile } } = config
+  const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile } } = config
   const data = await siteData(config, charter)
   const emit = flags.format === 'json' ? printJson : factPrinter()
   const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
@@ -104,6 +107,7 @@ async function up (flags: Flags): Promise<void> {
       control: false,
       prefer: [],
       ...backend === undefined ? {} : { backend },
+      ...memory === undefined ? {} : { memoryBytes: memory * 2 ** 20 },
       listen,
       bootstrap,
       profile,

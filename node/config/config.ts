@@ -16,7 +16,7 @@ import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
 
 export interface Config {
-  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number }
+  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number }
   readonly network: { readonly listen: readonly string[], readonly bootstrap: readonly string[], readonly profile: 'production' | 'testnet' }
   readonly data: { readonly path?: string, readonly client?: string, readonly tasks?: readonly string[], readonly rows?: number }
   /** All but what comes from the data; a file that it was named by is read already. */
