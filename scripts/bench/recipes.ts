@@ -33,7 +33,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'different-init': { differentInit: true },
   mean: { charter: { projection: { rule: 'mean', strict: 'off' } } },
   unbalanced: { charter: { projection: { balance: 'none' } } },
-  'strict-update': { charter: { projection: { strict: 'update' } } },
+  'strict-gradient': { charter: { projection: { strict: 'gradient' } } },
   'per-task': { charter: { projection: { unit: 'task' } } },
   canary: { tasks: ['pose', 'eyes', 'expression'] },
   'one-task-each': { spread: true }

@@ -9,6 +9,6 @@ export const fedbone: Strategy = {
   name: 'fedbone',
   source: 'Chen et al., arXiv 2306.17465',
   kind: 'split',
-  projection: { rule: 'gp', strict: 'gradient', attention: 'softmax-cos' },
+  projection: { rule: 'gp', strict: 'update', attention: 'softmax-cos' },
   merge: { mode: 'select' }
 }
