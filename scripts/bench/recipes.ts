@@ -74,7 +74,7 @@ const table = summarise(rows)
 process.stdout.write(table)
 if (values.out !== undefined) {
   mkdirSync(dirname(values.out), { recursive: true })
-  writeFileSync(`${values.out}.json`, `[\n${rows.map(row => JSON.stringify(row)).join(',\n')}\n]\n`)
+  writeFileSync(`${values.out}.json`, `[\n${rows.map(row => JSON.stringify(kept(row))).join(',\n')}\n]\n`)
   writeFileSync(`${values.out}.md`, table)
 }
 
@@ -115,6 +115,18 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
   const conflicts = result.rounds.reduce((sum, round) => sum + round.conflictPairs, 0) / Math.max(1, result.rounds.reduce((sum, round) => sum + round.pairs, 0))
   process.stderr.write(`${row.data} ${name} seed ${seed}: local ${means.local} federated ${means.federated} ensemble ${means.ensemble} served ${means.served} two locals ${means.twoLocals}; conflicts ${conflicts.toFixed(2)}, ${row.seconds.toFixed(1)} s\n`)
   return row
+}
+
+/** What a result file keeps of a run: one number per client, task and candidate. */
+function kept ({ clients, ...row }: Row): object {
+  return {
+    ...row,
+    clients: clients.map(({ client, served, tasks }) => ({
+      client,
+      served,
+      tasks: tasks.map(({ scores, ...task }) => ({ ...task, scores: Object.fromEntries(Object.entries(scores).map(([candidate, { value }]) => [candidate, value])) }))
+    }))
+  }
 }
 
 /** Mean over clients and tasks of metrics on one scale: those where higher is better. An error alone keeps its own unit. */
