@@ -48,7 +48,7 @@ for (const change of WRONG_CHARTERS) {
 
 test('a charter of defaults, and one that reads what it wrote', t => {
   const charter = createCharter(base)
-  t.like(charter, { projection: { rule: 'gp', strict: 'gradient', unit: 'client' }, merge: { mode: 'select' }, shared: [] })
+  t.like(charter, { projection: { rule: 'gp', strict: 'update', unit: 'client' }, merge: { mode: 'select' }, shared: [] })
   const { model, training, projection, merge, clock } = charter
   const { backbone, ...rest } = model
   const again = createCharter({ ...base, model: { ...backbone, ...rest }, training: { ...training }, projection, merge, clock })
