@@ -11,6 +11,7 @@ export function registerStrategies (program: Command): void {
     .action(({ format }: { format: string }) => {
       if (format === 'json') {
         for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
+        process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames })}\n`)
         return
       }
       const rows = strategies.map(({ name, source, projection, merge }) => [name, `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
