@@ -10,7 +10,8 @@ export type NodeEvent =
   | { readonly type: 'node:started', readonly node: string, readonly peer: string, readonly pid: number, readonly roles: ReadonlyArray<'host' | 'client'>, readonly roleReason: string, readonly addresses: readonly string[], readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
   | { readonly type: 'host:ready', readonly node: string, readonly samplesPerSecond: number, readonly memoryBytes: number, readonly parameters: number }
   | { readonly type: 'client:ready', readonly node: string, readonly tasks: readonly string[], readonly samples: { readonly train: number, readonly holdout: number, readonly test: number } }
-  | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly step: number }
+  /** `hostName` as the host's card gives it; peers are known by their id. */
+  | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly hostName?: string, readonly step: number }
   | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }
   /** Why nothing moves right now; sent when the reason changes. */
   | { readonly type: 'waiting', readonly node: string, readonly reason: string }

@@ -151,12 +151,16 @@ function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.strin
 /** One line per fact, with the time since the start. */
 function factPrinter (): (event: NodeEvent) => void {
   const startedAt = Date.now()
+  const names = new Map<string, string>()
+  const rename = (text: string): string => [...names].reduce((line, [peer, name]) => line.replaceAll(peer, name), text)
   return event => {
+    if (event.type === 'node:started') names.set(event.peer, event.node)
+    if (event.type === 'client:attached' && event.hostName !== undefined) names.set(event.host, event.hostName)
     if (event.type === 'error') {
-      process.stderr.write(`fmtl-node: ${clean(event.message)}${event.next === undefined ? '' : `; next: ${clean(event.next)}`}\n`)
+      process.stderr.write(`fmtl-node: ${clean(rename(event.message))}${event.next === undefined ? '' : `; next: ${clean(event.next)}`}\n`)
       return
     }
-    const fact = factOf(event, text => text)
+    const fact = factOf(event, rename)
     if (fact !== undefined) process.stdout.write(`${clock((Date.now() - startedAt) / 1000)} ${fact}\n`)
   }
 }

@@ -101,7 +101,8 @@ export class ClientRole {
         const { admission, channel } = await this.#attach(protocols, local, host, signal)
         this.#attachedOnce = true
         this.#channels.push(channel)
-        emit({ type: 'client:attached', node, host, step: admission.step })
+        const hostName = protocols.announce.hosts.find(card => card.host === host)?.name
+        emit({ type: 'client:attached', node, host, ...hostName === undefined ? {} : { hostName }, step: admission.step })
         await client.run(channel, admission.step, { signal })
         return await client.report()
       } catch (error) {
