@@ -9,7 +9,6 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { createNode, dialBootstrap } from './libp2p.ts'
 import { createProtocols } from '../protocols/index.ts'
-import { decode, encode, encodedBytes } from '../src/compression/index.ts'
 import { chooseRoles } from './roles/choose.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
@@ -106,8 +105,7 @@ export class FmtlNode {
     const model = charterHash(charter)
     const protocols = this.#protocols = createProtocols(components(node), {
       consortium: `${slug(charter.name)}-${model}`,
-      model,
-      tensors: { encode, decode, encodedBytes }
+      model
     })
     await protocols.start()
     const facts = (this.#host ?? this.#client)?.compute.facts

@@ -41,6 +41,8 @@ export class ClientRole {
   readonly compute: Compute<ClientTrainer>
   readonly #init: ClientRoleInit
   readonly #description: ClientDescription
+  /** Hash of the charter: which hosts to ask for, and what to tell them. */
+  readonly #model: string
   readonly #banned = new Map<string, number>()
   readonly #channels: FrameChannel[] = []
   #attachedOnce = false
@@ -49,6 +51,7 @@ export class ClientRole {
   constructor (compute: Compute<ClientTrainer>, description: ClientDescription, init: ClientRoleInit) {
     this.compute = compute
     this.#description = description
+    this.#model = charterHash(init.charter)
     this.#init = init
   }
 
@@ -64,10 +67,9 @@ export class ClientRole {
     const { trainer } = this.compute
     const { tasks, samples, sharedUnits } = this.#description
     emit({ type: 'client:ready', node, tasks, samples })
-    const model = charterHash(charter)
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
       if (store === undefined) return
-      const { bytes } = await store.save(step, await trainer.save(), { model, localSteps: String(localSteps) })
+      const { bytes } = await store.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
       emit({ type: 'checkpoint', node, step, bytes })
     }
     const client = new SplitClient(trainer, {
@@ -126,7 +128,7 @@ export class ClientRole {
   async #attach (protocols: Protocols, local: BackboneHost | undefined, host: string, signal: AbortSignal): Promise<{ admission: Admission, channel: FrameChannel }> {
     const { node, peer, charter } = this.#init
     const { tasks, cut, batch, samples } = this.#description
-    const request: AttachRequest = { client: peer, name: node, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
+    const request: AttachRequest = { client: peer, name: node, model: this.#model, tasks, cut, samples: samples.train, batch }
     const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
     if (host === peer) {
       if (local === undefined) throw new ProtocolError('this node does not host')
@@ -160,9 +162,8 @@ export class ClientRole {
   }
 
   #candidates (cards: readonly HostCard[]): HostCard[] {
-    const model = charterHash(this.#init.charter)
     return cards
-      .filter(card => card.model === model && card.attached < card.slots && !this.#isBanned(card.host))
+      .filter(card => card.model === this.#model && card.attached < card.slots && !this.#isBanned(card.host))
       .sort((a, b) => load(a) - load(b) || (a.host < b.host ? -1 : 1))
   }
 

@@ -21,6 +21,7 @@ import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Refusal } from './admission.ts'
 import type { Remote } from '../compute/remote.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Session } from './session.ts'
 
 export interface BackboneHostComponents {
@@ -63,7 +64,6 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #log: RoundLog
   readonly #abort = new AbortController()
   readonly #bytes = { up: 0, down: 0 }
-  #merged: Record<string, number> = {}
   #step = 0
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
@@ -152,7 +152,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = unitsOf(session, await this.#trainer.clientUnits())
+      const units = unitsOf(session, await this.#clientUnits())
       if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
       this.#tryStart()
       for await (const frame of channel.frames) {
@@ -229,7 +229,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #late (session: Session): void {
     session.expected = this.#step >= session.waitFrom
-    this.#trainer.clientUnits().then(
+    this.#clientUnits().then(
       units => this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units), code: 'late', reason: `the clock stands at step ${this.#step}` }),
       (error: Error) => { void session.channel.close(error) })
   }
@@ -291,7 +291,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
-    const units = await this.#trainer.clientUnits()
+    const units = await this.#clientUnits()
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
       if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
@@ -372,7 +372,6 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       random: new Random(deriveSeed(charter.seed, 'merge', id, round)),
       evaluate: async candidates => await this.#ballotOn(round, candidates)
     })
-    for (const delta of deltas) if (decision.merged.includes(delta.host)) this.#merged[delta.host] = delta.round
     return { ...decision, missing }
   }
 
@@ -388,7 +387,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const voters = [...this.#sessions.values()]
     const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
-      const units = await this.#trainer.clientUnits(candidate)
+      const units = await this.#clientUnits(candidate)
       for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
     }
     await ballot.closed(roundDeadlineMs)
@@ -414,6 +413,11 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#ballot?.drop(session.client)
     this.safeDispatchEvent('client:detached', { detail: { client: session.client, reason } })
     this.#check()
+  }
+
+  /** Where the charter shares none, the worker need not be asked every step. */
+  async #clientUnits (candidate?: string): Promise<readonly NamedTensor[]> {
+    return this.#init.charter.shared.length === 0 ? [] : await this.#trainer.clientUnits(candidate)
   }
 
   #sharesUnits (session: Session): boolean { return this.#init.charter.shared.some(unit => hasUnit(session, unit)) }

@@ -9,12 +9,12 @@ import { channelPair } from '../backbone/memory-channel.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { charterHash } from './charter.ts'
+import { meanByTask } from './round-log.ts'
 import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
 import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
-import { meanByTask } from './round-log.ts'
 import type { Charter } from './charter.ts'
 import type { ClientDescription } from '../training/client-trainer.ts'
 import type { ClientReport } from '../training/committee.ts'
@@ -80,17 +80,17 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const partsSeed = init.partsSeed?.(id)
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
-    const { host } = hosts[c % hosts.length] as typeof hosts[number]
+    const { id: hostId, host } = hosts[c % hosts.length] as typeof hosts[number]
     const { tasks, cut, batch, samples, sharedUnits } = raw.describe()
     const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
-    init.onAttached?.(id, hosts[c % hosts.length]?.id ?? '', samples)
+    init.onAttached?.(id, hostId, samples)
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
     const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
     const channels = channelPair({
       client: name,
-      host: hosts[c % hosts.length]?.id ?? '',
+      host: hostId,
       codec: charter.cutCodec,
       guard: frame => {
         guard(frame)

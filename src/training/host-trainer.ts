@@ -32,8 +32,6 @@ export interface StepReport {
   readonly stats: ConflictStats
   /** min over tasks of u . g / (|u||g|) for the step that the optimiser applied, weight decay apart. */
   readonly minUpdateCosine: number
-  /** New values of the shared client units. */
-  readonly units: readonly NamedTensor[]
 }
 
 /** One host's round delta as the merge sees it. */
@@ -164,13 +162,13 @@ export class HostTrainer {
       if (shared.length > 0) unit.learn(average(shared), step)
     }
     for (const client of [...this.#open.keys()]) this.drop(client)
-    return { stats, minUpdateCosine: minDirectionCosine(direction, gradients), units: this.clientUnits() }
+    return { stats, minUpdateCosine: minDirectionCosine(direction, gradients) }
   }
 
-  /** Current values of the shared client units. */
+  /** Values of the shared client units, the current ones or a candidate's. The trunk, which may be large, is not touched. */
   clientUnits (candidate?: string): readonly NamedTensor[] {
-    const state = candidate === undefined ? this.#state() : this.#candidate(candidate).units
-    return Object.entries(state).flatMap(([name, data]) => name === TRUNK ? [] : [{ name, tensor: { shape: [data.length], data: data.slice() } }])
+    const units = candidate === undefined ? undefined : this.#candidate(candidate).units
+    return [...this.#units].flatMap(([name, unit]) => name === TRUNK ? [] : [vector(name, units?.[name] ?? unit.parameters)])
   }
 
   /**
