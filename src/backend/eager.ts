@@ -4,8 +4,8 @@
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
-import { GELU_SLOPE, resolveShape } from '../graph/graph.ts'
-import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
+import { GELU_SLOPE, axesOf, resolveShape } from '../graph/graph.ts'
+import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from './backend.ts'
 import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
@@ -30,19 +30,23 @@ export function createEagerBackend (rung: EagerRung): Backend {
   }
 }
 
-/** Forward values that backward reads, plus the parameter tensors of that pass (shared, counted). */
+/** Forward values that backward reads, or the inputs to compute them from, plus the parameter tensors of that pass (shared, counted). */
 class Held implements Kept {
   readonly values: Map<number, tfjs.Tensor>
   readonly sizes: Sizes
   readonly parameters: ParameterSet
+  readonly inputs: Readonly<Record<string, TensorData>> | undefined
   open = true
 
-  constructor (values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet) {
+  constructor (values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet, inputs: Readonly<Record<string, TensorData>> | undefined) {
     this.values = values
     this.sizes = sizes
     this.parameters = parameters
+    this.inputs = inputs
     parameters.users++
   }
+
+  get groups (): number { return this.sizes.get('G') ?? 1 }
 
   release (): void {
     if (!this.open) return
@@ -98,14 +102,16 @@ class EagerModel implements Model {
     this.#parameters = new ParameterSet(tensors)
   }
 
-  async forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed> {
-    const { values, sizes, parameters } = this.#runForward(inputs, this.#saved)
-    const kept = new Held(values, sizes, parameters)
+  async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
+    const { groups = 1, keep = 'values' } = options
+    const sizes = bindInputs(this.#program, inputs, groups)
+    const values = this.#runForward(inputs, sizes, this.#current(), keep === 'values' ? this.#saved : new Set())
+    const kept = new Held(values, sizes, this.#current(), keep === 'values' ? undefined : inputs)
     try {
       return { outputs: await this.#read(values), kept }
     } finally {
       for (const id of this.#outputs) {
-        if (this.#saved.has(id)) continue
+        if (keep === 'values' && this.#saved.has(id)) continue
         values.get(id)?.dispose()
         values.delete(id)
       }
@@ -113,7 +119,7 @@ class EagerModel implements Model {
   }
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
-    const { values } = this.#runForward(inputs, new Set())
+    const values = this.#runForward(inputs, bindInputs(this.#program, inputs, 1), this.#current(), new Set())
     try {
       return await this.#read(values)
     } finally {
@@ -132,8 +138,8 @@ class EagerModel implements Model {
   async backwardKeep (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
     if (!(kept instanceof Held) || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
     const { nodes, forwardCount, inputGradients, parameterGradients, graph } = this.#program
-    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors])
-    const owned = new Map<number, tfjs.Tensor>()
+    const owned = kept.inputs === undefined ? new Map<number, tfjs.Tensor>() : this.#runForward(kept.inputs, kept.sizes, kept.parameters, this.#saved)
+    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors, ...owned])
     try {
       for (let id = forwardCount; id < nodes.length; id++) {
         const node = nodes[id] as Node
@@ -144,11 +150,14 @@ class EagerModel implements Model {
         owned.set(id, value)
         this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
       }
-      const gradients = new Float32Array(graph.parameterCount)
+      const { groups } = kept
+      const gradients = new Float32Array(groups * graph.parameterCount)
       const inputs: Record<string, TensorData> = {}
-      for (const { name, offset } of graph.parameters) {
+      for (const { name, offset, size } of graph.parameters) {
         const id = parameterGradients.get(name)
-        if (id !== undefined) gradients.set(await (values.get(id) as tfjs.Tensor).data() as Float32Array, offset)
+        if (id === undefined) continue
+        const data = await (values.get(id) as tfjs.Tensor).data() as Float32Array
+        for (let g = 0; g < groups; g++) gradients.set(data.subarray(g * size, (g + 1) * size), g * graph.parameterCount + offset)
       }
       for (const [name, id] of inputGradients) inputs[name] = await download(values.get(id) as tfjs.Tensor)
       return { inputs, parameters: gradients }
@@ -162,11 +171,14 @@ class EagerModel implements Model {
     this.#parameters = undefined
   }
 
-  #runForward (inputs: Readonly<Record<string, TensorData>>, keep: ReadonlySet<number>) {
+  #current (): ParameterSet {
+    if (this.#parameters === undefined) throw new BackendError('forward before setParameters')
+    return this.#parameters
+  }
+
+  /** @returns the outputs and what is to be kept; the caller's to free */
+  #runForward (inputs: Readonly<Record<string, TensorData>>, sizes: Sizes, parameters: ParameterSet, keep: ReadonlySet<number>): Map<number, tfjs.Tensor> {
     const { nodes, forwardCount } = this.#program
-    const parameters = this.#parameters
-    if (parameters === undefined) throw new BackendError('forward before setParameters')
-    const sizes = bindInputs(this.#program, inputs)
     const values = new Map<number, tfjs.Tensor>(parameters.tensors)
     const owned = new Map<number, tfjs.Tensor>()
     const wanted = new Set([...keep, ...this.#outputs])
@@ -185,7 +197,7 @@ class EagerModel implements Model {
       for (const value of owned.values()) value.dispose()
       throw cause
     }
-    return { values: owned, sizes, parameters }
+    return owned
   }
 
   /** Frees what `node` was the last to read. */
@@ -222,7 +234,7 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
     case 'scale': return tf.mul(a, op.factor)
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
-    case 'sumLeading': return tf.sum(a, Array.from({ length: op.axes }, (_, axis) => axis))
+    case 'sum': return tf.sum(a, axesOf(op))
     case 'softmax': return tf.softmax(a)
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {
@@ -241,13 +253,10 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
     case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
-    case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, GELU_SLOPE))))
-    case 'geluGrad': return tf.tidy(() => {
-      const gate = tf.sigmoid(tf.mul(a, GELU_SLOPE))
-      // d/dx = s + 1.702 x s (1 - s)
-      const slope = tf.add(gate, tf.mul(tf.mul(tf.mul(a, GELU_SLOPE), gate), tf.sub(1, gate)))
-      return tf.mul(b, slope)
-    })
+    case 'geluGate': return tf.tidy(() => tf.sigmoid(tf.mul(a, GELU_SLOPE)))
+    case 'gelu': return tf.mul(a, b)
+    // a = input, b = gate s, c = gradient: d/dx = s + 1.702 x s (1 - s)
+    case 'geluGrad': return tf.tidy(() => tf.mul(c, tf.add(b, tf.mul(tf.mul(tf.mul(a, GELU_SLOPE), b), tf.sub(1, b)))))
     case 'input':
     case 'parameter':
     case 'seed': throw new Error(`${op.kind} is not computed`)

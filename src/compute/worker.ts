@@ -36,8 +36,8 @@ async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: obj
   const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
   const memoryBytes = init.memoryBytes ?? rung.memoryBytes
   if (init.kind === 'host') {
-    expectRoom('a host', estimateHost(init.charter, init.slots ?? 1), memoryBytes)
-    return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts }
+    expectRoom('a host', estimateHost(init.charter, init.slots ?? 1, memoryBytes), memoryBytes)
+    return { trainer: queued(new HostTrainer(backend, init.charter, memoryBytes)) as unknown as Trainer, facts }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)

@@ -13,8 +13,10 @@ import { RoundLog, meanByTask } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
-import { activationsOf, hasUnit, missStep, openSession, unitsOf } from './session.ts'
-import { totalSteps } from '../training/spec.ts'
+import { Traffic } from './traffic.ts'
+import { TrunkQueue } from './trunk-queue.ts'
+import { activationsOf, closeSessionStep, hasUnit, missStep, openSession, unitsOf } from './session.ts'
+import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
 import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
@@ -56,6 +58,7 @@ const CREDITS = 8
 
 export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #trainer: Remote<HostTrainer>
+  readonly #queue: TrunkQueue
   readonly #exchange: DeltaExchange
   readonly #commit: NonNullable<BackboneHostComponents['commit']>
   readonly #init: BackboneHostInit
@@ -63,7 +66,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #known = new Set<string>()
   readonly #log: RoundLog
   readonly #abort = new AbortController()
-  readonly #bytes = { up: 0, down: 0 }
+  readonly #traffic = new Traffic()
   #step = 0
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
@@ -79,6 +82,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   constructor (components: BackboneHostComponents, init: BackboneHostInit) {
     super()
     this.#trainer = components.trainer
+    this.#queue = new TrunkQueue(components.trainer)
     this.#exchange = components.exchange
     this.#commit = components.commit ?? (async () => {})
     this.#init = init
@@ -91,7 +95,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get attached (): number { return this.#sessions.size }
   /** Payload bytes of all attachments so far. */
   get bytes (): { readonly sent: number, readonly received: number } {
-    const { up, down } = this.#totalBytes()
+    const { up, down } = this.#traffic.total
     return { sent: down, received: up }
   }
 
@@ -148,6 +152,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
     const session = openSession(request, channel)
     this.#sessions.set(client, session)
+    this.#traffic.add(channel)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
     this.#known.add(client)
     let reason = 'the connection closed'
@@ -170,21 +175,20 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 
   get #training () { return this.#init.charter.training }
+  /** Steps that a client may have under way at once. */
+  get #inFlight (): number { return inFlight(this.#training) }
 
   async #handle (session: Session, frame: Frame): Promise<void> {
     switch (frame.kind) {
-      case 'forward': return await this.#forward(session, frame)
-      case 'grads': return await this.#backward(session, frame)
+      // Answered aside: the session's next frame may belong to another step, and fit into the pass that comes next.
+      case 'forward': return this.#aside(session, this.#forward(session, frame))
+      case 'grads': return this.#aside(session, this.#backward(session, frame))
       case 'share': {
         if (!this.#current(session, frame)) return
         await this.#trainer.share(session.client, frame.step, frame.tensors)
-        return this.#completed(session)
+        return this.#completed(session, frame.step)
       }
-      case 'eval-forward': {
-        // Answered aside: the live trunk may still be under way to its last step.
-        this.#answer(session, frame).catch((error: Error) => { void session.channel.close(error) })
-        return
-      }
+      case 'eval-forward': return this.#aside(session, this.#answer(session, frame)) // the live trunk may still be under way to its last step
       case 'eval-result': {
         if (frame.round === this.#ballot?.round) this.#ballot?.accept(session.client, frame.candidate ?? '', frame.scores ?? [])
         return
@@ -193,14 +197,22 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
   }
 
+  #aside (session: Session, work: Promise<void>): void {
+    work.catch((error: Error) => { void session.channel.close(error) })
+  }
+
   async #forward (session: Session, frame: Frame): Promise<void> {
+    const { client, early } = session
     if (frame.step < this.#step) return this.#late(session)
-    if (!this.#open || frame.step > this.#step) {
-      session.early = frame
+    if (!this.#started || frame.step >= this.#step + this.#inFlight || (frame.step === this.#step && !this.#open)) {
+      if (early.size > this.#inFlight) throw new ProtocolError(`${client} sent the activations of ${early.size + 1} steps ahead of the clock`)
+      early.set(frame.step, frame)
       return
     }
-    session.expected = true
-    const features = await this.#trainer.forward(session.client, frame.step, activationsOf(session, frame, session.request.batch))
+    if (frame.step === this.#step) session.expected = true
+    const activations = activationsOf(session, frame, session.request.batch)
+    session.begun.add(frame.step)
+    const features = await this.#queue.forward({ client, step: frame.step, activations })
     if (frame.step < this.#step) return this.#late(session)
     await session.channel.send({ kind: 'features', step: frame.step, tensors: [{ name: 'features', tensor: features }] })
   }
@@ -209,7 +221,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     if (!this.#current(session, frame)) return
     let activationGrad
     try {
-      activationGrad = await this.#trainer.backward(session.client, frame.step, frame.tensors)
+      activationGrad = await this.#queue.backward({ client: session.client, step: frame.step, featureGrads: frame.tensors })
     } catch (error) {
       // The step closed while this gradient was queued for the worker.
       if ((error as { code?: string }).code === 'ERR_LATE') return this.#late(session)
@@ -217,36 +229,39 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
     session.losses = frame.losses ?? []
     await session.channel.send({ kind: 'emb-grad', step: frame.step, tensors: [{ name: 'activations', tensor: activationGrad }] })
-    if (!this.#sharesUnits(session)) this.#completed(session)
+    if (!this.#sharesUnits(session)) this.#completed(session, frame.step)
   }
 
-  /** Whether the frame belongs to the open step; answers a late one with where the clock stands. */
+  /** Whether the frame belongs to a step that has begun and not closed; answers a late one with where the clock stands. */
   #current (session: Session, frame: Frame): boolean {
-    if (this.#open && frame.step === this.#step && session.expected) return true
+    if (session.begun.has(frame.step) && (this.#open || frame.step > this.#step)) return true
     this.#late(session)
     return false
   }
 
+  /** Told when the clock stands again: a step that is closing is no step to go to. */
   #late (session: Session): void {
-    session.expected = this.#step >= session.waitFrom
-    this.#clientUnits().then(
-      units => this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units), code: 'late', reason: `the clock stands at step ${this.#step}` }),
-      (error: Error) => { void session.channel.close(error) })
+    this.#aside(session, this.#advancing.then(async () => {
+      session.expected = this.#step >= session.waitFrom
+      const units = unitsOf(session, await this.#clientUnits())
+      this.#tell(session, { kind: 'step', step: this.#step, tensors: units, code: 'late', reason: `the clock stands at step ${this.#step}` })
+    }))
   }
 
   /** Not awaited by the session that completes: closing a round needs that session's own verdicts. */
-  #completed (session: Session): void {
-    session.complete = true
-    this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+  #completed (session: Session, step: number): void {
+    if (step >= this.#step) session.done.add(step)
     this.#check()
   }
 
-  /** Closes the step once everybody it waits for is done. */
+  /** Closes the step once everybody it waits for is done; the first who is sets the deadline for the others. */
   #check (): void {
     if (!this.#open) return
     const sessions = [...this.#sessions.values()]
-    const pending = sessions.filter(session => session.expected && !session.complete)
-    if (pending.length > 0 || !sessions.some(session => session.complete)) {
+    const anybody = sessions.some(session => session.done.has(this.#step))
+    if (anybody) this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+    const pending = sessions.filter(session => session.expected && !session.done.has(this.#step))
+    if (pending.length > 0 || !anybody) {
       this.#waiting = sessions.length === 0
         ? 'waiting: no client is attached'
         : `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${this.#step}, missing ${pending.map(session => session.client).join(', ')}`
@@ -263,19 +278,22 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     const sessions = [...this.#sessions.values()]
-    const contributors = sessions.filter(session => session.complete).map(session => session.client).sort()
+    const contributing = sessions.filter(session => session.done.has(this.#step))
+    const contributors = contributing.map(session => session.client).sort()
     if (contributors.length === 0) return // whoever was done has left since
+    const losses = contributing.flatMap(session => session.losses)
     this.#open = false
+    this.#queue.close(this.#step)
     for (const session of sessions) {
-      if (session.complete) session.missed = 0
-      if (session.complete || !session.expected) continue
+      closeSessionStep(session, this.#step)
+      if (session.contributed) session.missed = 0
+      if (session.contributed || !session.expected) continue
       this.#log.missed(session.client, `step ${this.#step}: no gradient within ${this.#init.charter.clock.stepDeadlineMs} ms`)
       missStep(session, this.#step)
     }
     try {
       const report = await this.#trainer.applyStep(this.#step, contributors)
       this.#log.step(report, contributors)
-      const losses = sessions.flatMap(session => session.complete ? session.losses : [])
       this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
       this.#step++
       if (this.#step % this.#training.stepsPerRound === 0) await this.#closeRound()
@@ -294,8 +312,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const units = await this.#clientUnits()
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
-      session.complete = false
+      if (session.contributed && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      session.contributed = false
     }
     if (done) {
       this.#waiting = ''
@@ -306,11 +324,11 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#open = true
     this.#waiting = ''
     for (const session of this.#sessions.values()) {
-      const { early } = session
-      session.early = undefined
-      // Not awaited: one client's forward must not hold up another's.
-      if (early !== undefined) this.#forward(session, early).catch((error: Error) => { void session.channel.close(error) })
+      const early = [...session.early.values()]
+      session.early.clear()
+      for (const frame of early) this.#aside(session, this.#forward(session, frame))
     }
+    this.#check() // with steps in flight, gradients of this one may be here already
   }
 
   #tryStart (): void {
@@ -345,7 +363,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const { mode } = this.#init.charter.merge
     const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
     await this.#commit({ step: this.#step, round })
-    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#totalBytes() })
+    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
   }
@@ -405,9 +423,10 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   async #detach (session: Session, reason: string): Promise<void> {
     await session.channel.close()
-    this.#countBytes(session.channel)
+    this.#traffic.end(session.channel)
     if (this.#sessions.get(session.client) !== session) return
     this.#sessions.delete(session.client)
+    this.#queue.drop(session.client)
     await this.#trainer.drop(session.client).catch(() => undefined)
     if (this.#step < totalSteps(this.#training)) this.#log.missed(session.client, `left at step ${this.#step}: ${reason}`)
     this.#ballot?.drop(session.client)
@@ -424,19 +443,5 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #tell (session: Session, frame: Frame): void {
     session.channel.send(frame).catch((error: Error) => { void session.channel.close(error) })
-  }
-
-  #countBytes (channel: FrameChannel): void {
-    this.#bytes.up += channel.bytes.received
-    this.#bytes.down += channel.bytes.sent
-  }
-
-  #totalBytes (): { up: number, down: number } {
-    const total = { ...this.#bytes }
-    for (const { channel } of this.#sessions.values()) {
-      total.up += channel.bytes.received
-      total.down += channel.bytes.sent
-    }
-    return total
   }
 }

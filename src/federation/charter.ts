@@ -3,7 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
-import { parseTrainingSpec } from '../training/spec.ts'
+import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
@@ -86,6 +86,10 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {
   const model = parseModelSpec(options.model ?? {}, options.input)
+  const training = parseTrainingSpec(options.training ?? {})
+  if (inFlight(training) > 1 && (model.sharedEmbedder || model.sharedHeads.length > 0)) {
+    throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
+  }
   const projection = { ...PROJECTION, ...options.projection }
   oneOf('projection.rule', projection.rule, ruleNames)
   oneOf('projection.strict', projection.strict, ['gradient', 'update', 'off'])
@@ -110,7 +114,7 @@ export function createCharter (options: CharterOptions): Charter {
     name: options.name,
     seed: options.seed,
     model,
-    training: parseTrainingSpec(options.training ?? {}),
+    training,
     projection,
     merge,
     clock,

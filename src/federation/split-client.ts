@@ -5,7 +5,7 @@
  */
 import { TypedEventEmitter } from 'main-event'
 import { DeadlineError, ProtocolError } from '../errors.ts'
-import { totalSteps } from '../training/spec.ts'
+import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Charter } from './charter.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { ClientTrainer, EvaluationSplit } from '../training/client-trainer.ts'
@@ -38,6 +38,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   readonly #trainer: Remote<ClientTrainer>
   readonly #init: SplitClientInit
   #step = 0
+  /** The step to send next; with steps in flight it runs ahead of `#step`. */
+  #next = 0
   /** Steps that the local baseline has taken. */
   #localSteps = 0
 
@@ -69,7 +71,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       onWaiting: reason => this.safeDispatchEvent('host:waiting', { detail: { reason } })
     })
     try {
-      this.#step = start
+      this.#step = this.#next = start
       if (this.#init.sharedUnits.length > 0) await this.#goTo(await conversation.reply('step', start), '')
       const total = totalSteps(this.#init.charter.training)
       while (this.#step < total) {
@@ -90,9 +92,12 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   async report (): Promise<ClientReport> { return await this.#trainer.report() }
 
   async #takeStep (host: Conversation): Promise<void> {
+    const { training } = this.#init.charter
     const step = this.#step
-    const activations = await this.#trainer.forward(step)
-    await host.send({ kind: 'forward', step, tensors: [{ name: 'activations', tensor: activations }] })
+    for (; this.#next < Math.min(step + inFlight(training), totalSteps(training)); this.#next++) {
+      const activations = await this.#trainer.forward(this.#next)
+      await host.send({ kind: 'forward', step: this.#next, tensors: [{ name: 'activations', tensor: activations }] })
+    }
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
     const features = await host.reply('features', step)
     if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
@@ -114,6 +119,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
     await this.#trainer.adopt(frame.tensors)
     this.#step = frame.step
+    this.#next = Math.max(this.#next, frame.step)
   }
 
   /** Answers an EVAL: predictions under the candidate on the private hold-out, then one paired verdict. */
@@ -174,18 +180,24 @@ class Conversation {
   }
 
   /**
-   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped.
+   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped, those
+   * to steps in flight wait for their turn.
    * @throws {ProtocolError} anything else
    */
   async reply (kind: FrameKind, step: number): Promise<Frame> {
-    let frame: Frame | undefined
-    while (frame === undefined) {
-      frame = this.#replies.shift()
-      if (frame === undefined) await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
-      else if (frame.kind !== 'step' && frame.step < step) frame = undefined
+    for (;;) {
+      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step <= step)
+      const frame = at < 0 ? undefined : this.#replies.splice(at, 1)[0]
+      if (frame === undefined) {
+        await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
+      } else if (frame.kind === 'step') {
+        if (kind === 'step' || frame.step > step) return frame // else we have gone there already
+      } else if (frame.kind === kind && frame.step === step) {
+        return frame
+      } else if (frame.step === step) {
+        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
+      }
     }
-    if (frame.kind !== kind && frame.kind !== 'step') throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
-    return frame
   }
 
   /** Features of evaluation rows under a candidate. */

@@ -15,6 +15,7 @@ import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, saveUnit, vector } from './saved-state.ts'
+import { inFlight } from './spec.ts'
 import { specHash } from '../models/spec.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
@@ -58,7 +59,8 @@ export class ClientTrainer {
   readonly #batchSeed: number
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
-  #open: OpenStep | undefined
+  /** By step. */
+  readonly #open = new Map<number, OpenStep>()
 
   /** @param init.control - trains a second local model from another seed, for the two-locals control */
   constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, partsSeed?: number }) {
@@ -87,9 +89,9 @@ export class ClientTrainer {
     }
   }
 
-  /** Cut-layer activations of this step's batch, [B, N, D]. A step left open is dropped. */
+  /** Cut-layer activations of this step's batch, [B, N, D]. Steps left open that are not in flight beside it are dropped. */
   async forward (step: number): Promise<TensorData> {
-    this.#abandon()
+    for (const open of [...this.#open.keys()]) if (open >= step || open <= step - inFlight(this.#charter.training)) this.#abandon(open)
     const { batch: size, shift } = this.#charter.training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -97,7 +99,7 @@ export class ClientTrainer {
     const embedded = await this.#parts.embed(batch)
     this.#guard.protect('the pieces of a batch', embedded.pieces.data)
     const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
-    this.#open = { step, batch, embedded, activationMask, headGradients: new Map() }
+    this.#open.set(step, { step, batch, embedded, activationMask, headGradients: new Map() })
     return this.#release('activations', masked(embedded.activations, activationMask))
   }
 
@@ -126,7 +128,7 @@ export class ClientTrainer {
   /** Closes the step: the embedder learns, or its gradient is handed out where the charter shares it. */
   async finish (step: number, activationGrad: TensorData): Promise<readonly NamedTensor[]> {
     const open = this.#expect(step)
-    this.#open = undefined
+    this.#open.delete(step)
     const gradient = await this.#parts.embedGradient(open.embedded, masked(activationGrad, open.activationMask))
     const { embedUnit } = this.#parts
     const outgoing: NamedTensor[] = []
@@ -205,7 +207,7 @@ export class ClientTrainer {
   liveTensors (): number { return this.#backend.liveTensors() }
 
   dispose (): void {
-    this.#abandon()
+    for (const step of [...this.#open.keys()]) this.#abandon(step)
     this.#parts.dispose()
     for (const local of this.#locals) local.dispose()
   }
@@ -233,13 +235,14 @@ export class ClientTrainer {
   }
 
   #expect (step: number): OpenStep {
-    if (this.#open?.step !== step) throw new ProtocolError(`step ${step} is not open here (open: ${this.#open?.step ?? 'none'})`)
-    return this.#open
+    const open = this.#open.get(step)
+    if (open === undefined) throw new ProtocolError(`step ${step} is not open here (open: ${[...this.#open.keys()].join(', ') || 'none'})`)
+    return open
   }
 
-  #abandon (): void {
-    this.#open?.embedded.kept.release()
-    this.#open = undefined
+  #abandon (step: number): void {
+    this.#open.get(step)?.embedded.kept.release()
+    this.#open.delete(step)
   }
 
   #sharedUnit (name: string, tensor: TensorData): Unit {

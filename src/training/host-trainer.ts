@@ -2,25 +2,27 @@
  * All tensor work of a backbone host: the trunk for its attached clients, one conflict-free update per step, and at a
  * round's end deltas, candidate trunks and the merge. The host never sees a row, a label or a private unit.
  *
- *     forward(client, step, activations) -> features        kept until the gradient comes back
- *     backward(client, step, dFeatures)  -> dActivations    the client's trunk gradients are kept apart
- *     applyStep(step, clients)           -> report           project, step the optimiser, once for everybody
+ *     forward([client, step, activations])  -> features       kept until the gradients come back
+ *     backward([client, step, dFeatures])   -> dActivations   every client's trunk gradients are kept apart
+ *     applyStep(step, clients)              -> report          project, step the optimiser, once for everybody
  */
 import { differentiate } from '../graph/gradients.ts'
+import { OpenPasses } from './open-passes.ts'
 import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
-import { sumTensors } from './client-parts.ts'
 import { SavedState, saveUnit, vector } from './saved-state.ts'
 import { specHash } from '../models/spec.ts'
 import { Unit } from './unit.ts'
-import type { Backend, Kept, Model } from '../backend/backend.ts'
+import type { Backend, Model } from '../backend/backend.ts'
+import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ConflictStats, GradientRule } from '../projection/index.ts'
 import type { Graph } from '../graph/graph.ts'
@@ -41,14 +43,6 @@ export interface DeltaEntry {
   readonly units: Units
 }
 
-interface OpenClient {
-  readonly step: number
-  readonly kept: Kept
-  /** Trunk gradient per projection unit ('<client>' or '<client>/<task>'); empty until GRADS came. */
-  readonly rows: Map<string, Float32Array>
-  shared: ReadonlyMap<string, Float32Array>
-}
-
 interface Candidate {
   readonly units: Units
   readonly velocity: Units | undefined
@@ -62,18 +56,20 @@ export class HostTrainer {
   readonly #units: ReadonlyMap<string, Unit>
   readonly #rule: GradientRule
   readonly #scratch: Model
-  readonly #open = new Map<string, OpenClient>()
+  readonly #passes: OpenPasses
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
   #history: Float32Array | undefined
 
-  constructor (backend: Backend, charter: Charter) {
+  /** @param memoryBytes - what this host may use; default: what the backend has */
+  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes) {
     this.#backend = backend
     this.#charter = charter
     const { model, projection } = charter
     const trunk = buildTrunk(model.backbone)
     this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
+    this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = createRule(projection.rule, {
       strict: projection.strict !== 'off',
@@ -98,36 +94,17 @@ export class HostTrainer {
     return passes * batch / ((performance.now() - startedAt) / 1000)
   }
 
-  /** Features of one client's activations, [B, N, D] both. What an unfinished earlier step left is freed. */
-  async forward (client: string, step: number, activations: TensorData): Promise<TensorData> {
-    this.drop(client)
-    const { outputs, kept } = await this.#trunk.model.forward({ activations })
-    this.#open.set(client, { step, kept, rows: new Map(), shared: new Map() })
-    return outputs.features as TensorData
-  }
+  /** Features of several clients' activations, all of one shape, in one pass. */
+  async forward (shares: readonly ForwardShare[]): Promise<readonly TensorData[]> { return await this.#passes.forward(shares) }
 
-  /**
-   * @param featureGrads - one tensor, or one per task, [B, N, D] each
-   * @returns dL/dactivations, [B, N, D], over all of the client's tasks
-   * @throws {ProtocolError} no forward of this step is open
-   */
-  async backward (client: string, step: number, featureGrads: readonly NamedTensor[]): Promise<TensorData> {
-    const open = this.#expect(client, step)
-    if (open.rows.size > 0) throw new ProtocolError(`${client} sent the gradients of step ${step} twice`)
-    this.#expectRows(client, featureGrads.map(({ name }) => name))
-    const inputs: TensorData[] = []
-    for (const { name, tensor } of featureGrads) {
-      const back = await this.#trunk.model.backwardKeep(open.kept, { features: tensor })
-      open.rows.set(featureGrads.length === 1 && name === 'client' ? client : `${client}/${name}`, back.parameters)
-      inputs.push(back.inputs.activations as TensorData)
-    }
-    open.kept.release()
-    return sumTensors(inputs)
+  /** Gradients of clients that shared a forward pass; of others that did, those may come later. */
+  async backward (shares: readonly BackwardShare[]): Promise<readonly BackwardResult[]> {
+    return await this.#passes.backward(shares, (client, names) => { this.#expectRows(client, names) })
   }
 
   /** Takes a client's gradients of shared units. @throws {ProtocolError} a unit that the charter does not share */
   share (client: string, step: number, gradients: readonly NamedTensor[]): void {
-    const open = this.#expect(client, step)
+    const open = this.#passes.expect(client, step)
     if (open.rows.size === 0) throw new ProtocolError(`${client} sent shared gradients of step ${step} before those at the cut`)
     for (const { name, tensor } of gradients) {
       if (!tensor.data.every(Number.isFinite)) throw new ProtocolError(`${client} sent a gradient of ${name} that is not finite`)
@@ -136,15 +113,12 @@ export class HostTrainer {
     open.shared = new Map(gradients.map(({ name, tensor }) => [name, tensor.data]))
   }
 
-  /** Frees whatever a client has open here: it left, is late, or starts a new step. */
-  drop (client: string): void {
-    this.#open.get(client)?.kept.release()
-    this.#open.delete(client)
-  }
+  /** Frees whatever a client has open here: it left. */
+  drop (client: string): void { this.#passes.drop(client) }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
   applyStep (step: number, clients: readonly string[]): StepReport {
-    const opens = clients.map(client => [client, this.#expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
+    const opens = clients.map(client => [client, this.#passes.expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
     const rows = opens.flatMap(([, open]) => [...open.rows])
     const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
     const gradients = rows.map(([, row]) => row)
@@ -161,7 +135,7 @@ export class HostTrainer {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])
       if (shared.length > 0) unit.learn(average(shared), step)
     }
-    for (const client of [...this.#open.keys()]) this.drop(client)
+    this.#passes.closeThrough(step)
     return { stats, minUpdateCosine: minDirectionCosine(direction, gradients) }
   }
 
@@ -263,7 +237,7 @@ export class HostTrainer {
   liveTensors (): number { return this.#backend.liveTensors() }
 
   dispose (): void {
-    for (const client of [...this.#open.keys()]) this.drop(client)
+    this.#passes.dispose()
     for (const unit of this.#units.values()) unit.dispose()
     this.#scratch.dispose()
   }
@@ -278,12 +252,6 @@ export class HostTrainer {
     const candidate = this.#candidates.get(name)
     if (candidate === undefined) throw new ProtocolError(`no candidate '${name}' is held now`)
     return candidate
-  }
-
-  #expect (client: string, step: number): OpenClient {
-    const open = this.#open.get(client)
-    if (open?.step !== step) throw new ProtocolError(`${client} has no open step ${step} (open: ${open?.step ?? 'none'})`, { code: 'ERR_LATE' })
-    return open
   }
 
   /** One row for a client, or one for each task, as the charter says: more rows would be more votes. */
@@ -301,7 +269,8 @@ export class HostTrainer {
       seed,
       training,
       rate: name === TRUNK ? training.lrTrunk : training.lrClient,
-      wanted: name === TRUNK ? ['activations'] : []
+      wanted: name === TRUNK ? ['activations'] : [],
+      grouped: name === TRUNK
     })
   }
 }

@@ -4,8 +4,8 @@
  *
  *     host     16 sets of the trunk and the shared units: weights here and at the backend, a second executor for candidates,
  *              two moments, anchor, velocity, update, history, and what a round's end holds of candidates and deltas
- *            + per client: what forward keeps for backward, and two gradients (as it came, and balanced)
- *            + one pass: the most that backward, or an evaluation of 128 rows, has alive at once
+ *            + per client: two gradients (as it came, and balanced), and what forward keeps for backward, up to a limit
+ *            + one pass: the most that the backward of clients together, or an evaluation of 128 rows, has alive at once
  *     client   the rows
  *            + 5 sets of embedder and heads, and of the whole model for each local model: weights here and at the backend,
  *              two moments, gradient
@@ -21,10 +21,11 @@ import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Graph } from '../graph/graph.ts'
+import type { Graph, Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -39,8 +40,22 @@ const CLIENT_SETS = 5
 const CANDIDATES = 6
 const MIB = 2 ** 20
 
-/** @param slots - clients that may be attached at once */
-export function estimateHost (charter: Charter, slots: number): MemoryEstimate {
+/** Clients whose rows go through the trunk together: enough to keep both cores of a small machine busy inside every operation. */
+export const MAX_SHARES = 8
+/** Numbers that a host's forward passes may keep for their backward, 1 GiB at most; beyond it passes compute once more. */
+const KEPT_FLOATS = 2 ** 28
+/** And no more than this share of its memory. */
+const KEPT_SHARE = 0.25
+
+export function keptLimit (memoryBytes: number): number {
+  return Math.min(KEPT_FLOATS, KEPT_SHARE * memoryBytes / FLOAT_BYTES)
+}
+
+/**
+ * @param slots - clients that may be attached at once
+ * @param memoryBytes - what the host may use
+ */
+export function estimateHost (charter: Charter, slots: number, memoryBytes = Infinity): MemoryEstimate {
   const { model, input, tasks, training, shared } = charter
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const trunk = buildTrunk(model.backbone)
@@ -50,8 +65,8 @@ export function estimateHost (charter: Charter, slots: number): MemoryEstimate {
   const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
   const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
   const weights = HOST_SETS * parameters
-  const clients = slots * (step.kept + 2 * parameters)
-  const working = Math.max(step.peak - step.kept, evaluation.forward)
+  const clients = slots * 2 * parameters + Math.min(slots * inFlight(training) * step.kept, keptLimit(memoryBytes))
+  const working = Math.max(Math.min(slots, MAX_SHARES) * (step.peak - step.kept), evaluation.forward)
   return sum({ weights, [`${slots} clients`]: clients, 'one pass': working })
 }
 
@@ -92,6 +107,15 @@ function sum (floats: Readonly<Record<string, number>>): MemoryEstimate {
     bytes: FLOAT_BYTES * entries.reduce((total, [, count]) => total + count, 0),
     parts: entries.map(([name, count]) => `${name} ${(FLOAT_BYTES * count / MIB).toFixed(1)}`).join(', ')
   }
+}
+
+/** Numbers that a forward pass over `rows` rows keeps for its backward. */
+export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: number): number {
+  const at = sizes(rows, tokens)
+  return saved.reduce((total, id) => {
+    const { op, shape } = nodes[id] as Node
+    return op.kind === 'parameter' ? total : total + elements(resolveShape(shape, at))
+  }, 0)
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }

@@ -18,7 +18,15 @@ export interface TrainingSpec {
   readonly smoothing: number
   /** Augmentation: random shift of pictures by up to this many pixels, edges repeated. */
   readonly shift: number
+  /**
+   * Steps that a client may have under way at once; unset: 1. With more, the way to the host and back is hidden behind the
+   * steps before, at the price of gradients taken at weights that are up to so many steps old.
+   */
+  readonly inFlight?: number
 }
+
+/** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
+const MAX_IN_FLIGHT = 4
 
 const DEFAULTS: TrainingSpec = {
   rounds: 10,
@@ -35,18 +43,26 @@ const DEFAULTS: TrainingSpec = {
   shift: 0
 }
 
+const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), 'inFlight']
+
 /** @throws {InvalidParametersError} an unknown key, or a value that is no number from 0 */
 export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): TrainingSpec {
   const spec: Record<string, number> = { ...DEFAULTS }
   for (const [key, value] of Object.entries(raw)) {
-    if (!Object.hasOwn(DEFAULTS, key)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${Object.keys(DEFAULTS).join(', ')}` })
+    if (!KNOWN.includes(key)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${KNOWN.join(', ')}` })
     if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw new InvalidParametersError(`training.${key} must be a number from 0, got ${String(value)}`)
     spec[key] = value
+  }
+  const { inFlight } = spec
+  if (inFlight !== undefined && !(Number.isInteger(inFlight) && inFlight >= 1 && inFlight <= MAX_IN_FLIGHT)) {
+    throw new InvalidParametersError(`training.inFlight must be a whole number from 1 to ${MAX_IN_FLIGHT}, got ${inFlight}`)
   }
   for (const key of ['rounds', 'stepsPerRound', 'batch']) {
     if (!Number.isInteger(spec[key]) || (spec[key] as number) < 1) throw new InvalidParametersError(`training.${key} must be a whole number from 1, got ${spec[key]}`)
   }
   return spec as unknown as TrainingSpec
 }
+
+export function inFlight (spec: TrainingSpec): number { return spec.inFlight ?? 1 }
 
 export function totalSteps (spec: TrainingSpec): number { return spec.rounds * spec.stepsPerRound }

@@ -4,12 +4,14 @@ import { initialise } from '../models/parameters.ts'
 import { differentiate } from '../graph/gradients.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Graph } from '../graph/graph.ts'
+import type { Program } from '../graph/gradients.ts'
 import type { OptimiserState } from './optimiser.ts'
 import type { TrainingSpec } from './spec.ts'
 
 /** One named part of a model with its weights, its optimiser and its compiled form: 'trunk', 'embed/image', 'head/digit'. */
 export class Unit {
   readonly name: string
+  readonly program: Program
   readonly model: Model
   readonly #training: TrainingSpec
   readonly #rate: number
@@ -19,12 +21,14 @@ export class Unit {
   /**
    * @param wanted - inputs that need a gradient of their own
    * @param rate - peak learning rate
+   * @param grouped - parameter gradients per group of rows
    */
-  constructor (backend: Backend, name: string, graph: Graph, init: { seed: number, training: TrainingSpec, rate: number, wanted: readonly string[] }) {
+  constructor (backend: Backend, name: string, graph: Graph, init: { seed: number, training: TrainingSpec, rate: number, wanted: readonly string[], grouped?: boolean }) {
     this.name = name
     this.#training = init.training
     this.#rate = init.rate
-    this.model = backend.load(differentiate(graph, init.wanted))
+    this.program = differentiate(graph, init.wanted, { grouped: init.grouped === true })
+    this.model = backend.load(this.program)
     this.#optimiser = new AdamW(graph.parameterCount, { beta1: init.training.beta1, beta2: init.training.beta2, epsilon: 1e-8, weightDecay: init.training.weightDecay })
     this.#parameters = initialise(graph, init.seed, name)
     this.model.setParameters(this.#parameters)

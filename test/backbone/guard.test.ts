@@ -4,7 +4,7 @@ import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { ContentGuard, outgoingGuard } from '../../src/backbone/guard.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { PrivacyError } from '../../src/errors.ts'
-import { attach, makeClient, makeHost, smallCharter } from '../helpers/federation.ts'
+import { attach, backwardAlone, forwardAlone, makeClient, makeHost, smallCharter } from '../helpers/federation.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName } from '../helpers/tensors.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
@@ -171,8 +171,8 @@ test.serial('an ordinary step passes the guards', async t => {
   const trainer = new ClientTrainer(backend, charter, clientData({ id: 'ada', tasks: TASKS }), { control: false })
   const host = new HostTrainer(backend, charter)
   for (let step = 0; step < 3; step++) {
-    const { featureGrads } = await trainer.backward(step, await host.forward('ada', step, await trainer.forward(step)))
-    const shared = await trainer.finish(step, await host.backward('ada', step, featureGrads))
+    const { featureGrads } = await trainer.backward(step, await forwardAlone(host, 'ada', step, await trainer.forward(step)))
+    const shared = await trainer.finish(step, await backwardAlone(host, 'ada', step, featureGrads))
     t.deepEqual(shared.map(({ name }) => name), ['embed/image', 'head/side'])
     host.share('ada', step, shared)
     host.applyStep(step, ['ada'])

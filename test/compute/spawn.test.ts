@@ -4,7 +4,7 @@ import { BackendError, DataError, InvalidParametersError, ProtocolError } from '
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName } from '../helpers/tensors.ts'
-import { smallCharter } from '../helpers/federation.ts'
+import { backwardAlone, smallCharter } from '../helpers/federation.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { LEVEL, SIDE } from '../helpers/synthetic.ts'
 import type { Remote } from '../../src/compute/remote.ts'
@@ -16,8 +16,8 @@ const gradient = (step: number) => [{ name: 'client', tensor: { shape: [3, 4, 8]
 type Steps = Pick<Remote<HostTrainer>, 'forward' | 'backward' | 'applyStep'>
 
 async function takeStep (trainer: Steps | HostTrainer, step: number): Promise<void> {
-  await trainer.forward('ada', step, activations(step))
-  await trainer.backward('ada', step, gradient(step))
+  await trainer.forward([{ client: 'ada', step, activations: activations(step) }])
+  await trainer.backward([{ client: 'ada', step, featureGrads: gradient(step) }])
   await trainer.applyStep(step, ['ada'])
 }
 
@@ -27,12 +27,14 @@ test.serial('a host trainer in a worker gives the numbers of one in this thread'
   t.true(facts.memoryBytes > 0)
   const here = new HostTrainer(await backendOn('cpu'), charter)
   const sent = activations(0)
-  t.deepEqual(await trainer.forward('ada', 0, sent), await here.forward('ada', 0, sent))
+  const shares = [{ client: 'ada', step: 0, activations: sent }]
+  t.deepEqual(await trainer.forward(shares), await here.forward(shares))
   t.is(sent.data.length, 96, 'what is sent stays usable')
-  t.deepEqual(await trainer.backward('ada', 0, gradient(0)), await here.backward('ada', 0, gradient(0)))
+  const grads = (step: number) => [{ client: 'ada', step, featureGrads: gradient(step) }]
+  t.deepEqual(await trainer.backward(grads(0)), await here.backward(grads(0)))
   t.deepEqual(await trainer.applyStep(0, ['ada']), here.applyStep(0, ['ada']))
   t.is(await trainer.fingerprint(), here.fingerprint())
-  const error = await t.throwsAsync(trainer.backward('ada', 5, gradient(5)), { instanceOf: ProtocolError, code: 'ERR_LATE' })
+  const error = await t.throwsAsync(backwardAlone(trainer, 'ada', 5, gradient(5)), { instanceOf: ProtocolError, code: 'ERR_LATE' })
   t.regex(error.message, /no open step 5/)
   here.dispose()
   await stop()
