@@ -15,8 +15,11 @@ export type NodeEvent =
   | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }
   /** Why nothing moves right now; sent when the reason changes. */
   | { readonly type: 'waiting', readonly node: string, readonly reason: string }
-  /** A host's step clock, at most a few times a second. Losses are means over the clients of a task. */
-  | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>> }
+  /**
+   * A host's step clock, at most a few times a second. Losses are means over the clients of a task; contributions are the
+   * steps that each client has taken part in since the host began (daemons only).
+   */
+  | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>>, readonly contributions?: Readonly<Record<string, number>> }
   | { readonly type: 'step:skipped', readonly node: string, readonly from: number, readonly to: number, readonly reason: string }
   | { readonly type: 'round', readonly node: string, readonly report: RoundReport }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }

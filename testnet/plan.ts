@@ -31,6 +31,10 @@ export interface TestnetOptions {
   /** Memory that each node's trainer may use; default: what its rung has. */
   readonly memoryBytes?: number
   readonly control: boolean
+  /** Train a local model at every client to compare with. Default true. */
+  readonly baseline?: boolean
+  /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
+  readonly threads?: { readonly host: number, readonly client: number }
   /** Over the strategy's and the recipe's settings. */
   readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */

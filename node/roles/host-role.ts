@@ -134,11 +134,13 @@ export class HostRole {
     const { node, charter, emit } = this.#init
     const total = totalSteps(charter.training)
     let lastEvent = 0
-    host.addEventListener('step:done', ({ detail: { step, losses } }) => {
+    const contributions: Record<string, number> = {}
+    host.addEventListener('step:done', ({ detail: { step, contributors, losses } }) => {
+      for (const client of contributors) contributions[client] = (contributions[client] ?? 0) + 1
       const now = performance.now()
       if (now - lastEvent < STEP_EVENT_MS && step + 1 < total) return
       lastEvent = now
-      emit({ type: 'step', node, step: step + 1, total, losses: meanByTask(losses) })
+      emit({ type: 'step', node, step: step + 1, total, losses: meanByTask(losses), contributions: { ...contributions } })
     })
     host.addEventListener('round:closed', ({ detail }) => { emit({ type: 'round', node, report: detail }) })
     host.addEventListener('client:attached', () => { this.#announce() })

@@ -12,6 +12,7 @@ import { MAX_BATCH, refuse } from './admission.ts'
 import { RoundLog, meanByTask } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
+import { mayShare } from '../training/open-passes.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { Traffic } from './traffic.ts'
 import { TrunkQueue } from './trunk-queue.ts'
@@ -82,7 +83,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   constructor (components: BackboneHostComponents, init: BackboneHostInit) {
     super()
     this.#trainer = components.trainer
-    this.#queue = new TrunkQueue(components.trainer)
+    this.#queue = new TrunkQueue(components.trainer, shape => mayShare(init.charter.model.backbone, shape))
     this.#exchange = components.exchange
     this.#commit = components.commit ?? (async () => {})
     this.#init = init

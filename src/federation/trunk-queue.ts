@@ -35,13 +35,18 @@ const BACKWARD_PER_FORWARD = 2
 
 export class TrunkQueue {
   readonly #trainer: Pick<Remote<HostTrainer>, 'forward' | 'backward'>
+  readonly #mayShare: (shape: readonly number[]) => boolean
   readonly #forwards: Array<Waiting<ForwardShare>> = []
   readonly #groups = new Set<Group>()
   /** Clients that let others wait in vain. */
   readonly #stragglers = new Set<string>()
   #busy = false
 
-  constructor (trainer: Pick<Remote<HostTrainer>, 'forward' | 'backward'>) { this.#trainer = trainer }
+  /** @param mayShare - whether clients with activations of this shape may go through the trunk together */
+  constructor (trainer: Pick<Remote<HostTrainer>, 'forward' | 'backward'>, mayShare: (shape: readonly number[]) => boolean) {
+    this.#trainer = trainer
+    this.#mayShare = mayShare
+  }
 
   /** @returns features, [B, N, D] */
   async forward (share: ForwardShare): Promise<TensorData> {
@@ -114,7 +119,8 @@ export class TrunkQueue {
   async #runForward (first: Waiting<ForwardShare>): Promise<void> {
     const fits = ({ share }: Waiting<ForwardShare>): boolean => share.step === first.share.step &&
       share.activations.shape.join() === first.share.activations.shape.join() && !this.#stragglers.has(share.client)
-    const together = this.#stragglers.has(first.share.client) ? [first] : this.#forwards.filter(fits).slice(0, MAX_SHARES)
+    const alone = this.#stragglers.has(first.share.client) || !this.#mayShare(first.share.activations.shape)
+    const together = alone ? [first] : this.#forwards.filter(fits).slice(0, MAX_SHARES)
     for (const waiting of together) this.#forwards.splice(this.#forwards.indexOf(waiting), 1)
     const startedAt = performance.now()
     try {

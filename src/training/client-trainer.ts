@@ -62,15 +62,18 @@ export class ClientTrainer {
   /** By step. */
   readonly #open = new Map<number, OpenStep>()
 
-  /** @param init.control - trains a second local model from another seed, for the two-locals control */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, partsSeed?: number }) {
+  /**
+   * @param init.control - trains a second local model from another seed, for the two-locals control
+   * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
+   */
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, partsSeed?: number }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
     const { model, training, seed } = charter
     this.#parts = new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
     // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
-    const seeds = [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
+    const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
     this.#committee = new Committee(this.#parts, data)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)

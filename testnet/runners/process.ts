@@ -18,6 +18,7 @@ import type { TestnetPlan } from '../plan.ts'
 const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 /** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
 const STOP_MS = 10_000
+const SLOW_PERIOD_MS = 100
 /** Errors after which a node goes on. */
 const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_DEADLINE'])
 
@@ -57,7 +58,7 @@ export class ProcessRunner {
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
-    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
+    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach((host, i) => this.#start({
       ...common,
       name: host.name,
@@ -96,6 +97,16 @@ export class ProcessRunner {
     this.#end(name, 'SIGKILL', end)
   }
 
+  /** Makes a node slow: of every 100 ms it gets only `share`, as on a machine that is busy otherwise. POSIX only. */
+  slow (name: string, share: number): void {
+    const child = this.#running.get(name)?.child
+    const timer = setInterval(() => {
+      if (child?.exitCode !== null || child.signalCode !== null || this.#stopping) return clearInterval(timer)
+      child.kill('SIGSTOP')
+      setTimeout(() => child.kill('SIGCONT'), SLOW_PERIOD_MS * (1 - share))
+    }, SLOW_PERIOD_MS)
+  }
+
   /** SIGTERM: the node saves and leaves. @returns its exit status, undefined where there is no such node */
   async terminate (name: string, end: 'returns' | 'gone' = 'gone'): Promise<number | undefined> {
     this.#end(name, 'SIGTERM', end)
@@ -117,6 +128,7 @@ export class ProcessRunner {
   /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes. */
   async stop (): Promise<void> {
     this.#stopping = true
+    for (const { child } of this.#running.values()) child.kill('SIGCONT') // or a slowed one would not hear of it
     const killer = setTimeout(() => { for (const { child } of this.#running.values()) child.kill('SIGKILL') }, STOP_MS)
     for (const { child } of this.#running.values()) child.kill('SIGTERM')
     await Promise.all([...this.#running.values()].map(async ({ exited }) => await exited))
@@ -136,8 +148,7 @@ export class ProcessRunner {
     const child = spawn(process.execPath, [DAEMON], {
       // The channel carries nothing: that it closes tells a node that this process has died.
       stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
-      // More processes than cores: a second thread in each would only make them wait for each other.
-      env: { ...process.env, ...this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {} }
+      env: { ...process.env, ...this.#threads(spec) }
     }) as ChildProcessWithoutNullStreams
     child.stdin.end(JSON.stringify(spec))
     const exited = new Promise<number>(resolve => {
@@ -162,6 +173,14 @@ export class ProcessRunner {
     })
     void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#down.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
     this.#running.set(spec.name, { spec, child, exited })
+  }
+
+  /** Where processes outnumber cores, a second thread in each would only make them wait for each other. */
+  #threads ({ role }: DaemonSpec): NodeJS.ProcessEnv {
+    const { threads } = this.#plan.options
+    if (threads === undefined && this.#nodes <= availableParallelism()) return {}
+    const count = String((role === 'host' ? threads?.host : threads?.client) ?? 1)
+    return { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: count }
   }
 
   get #nodes (): number { return this.#plan.hosts.length + this.#plan.clients.length }
