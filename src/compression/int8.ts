@@ -13,8 +13,9 @@ const SCALE_MAX = Math.fround(3.4028234663852886e38 / 127) - 2 ** 98 // the quot
 const SCALE_MIN = 2 ** -149
 /** Below it a scale has fewer than 24 bits, and largest / scale may be far above 127. */
 const SCALE_NORMAL = 2 ** -126
-/** Bits of a float32 without its sign: of infinity, and above it NaN. */
-const [SIZE_BITS, INFINITY_BITS] = [0x7fffffff, 0x7f800000]
+/** Bits of a float32 without its sign; and those of infinity, above which is NaN. */
+const SIZE_BITS = 0x7fffffff
+const INFINITY_BITS = 0x7f800000
 /**
  * Turns division by a scale into multiplication without another result. A quotient of two float32 that is no tie k + 1/2 is
  * at least 2^-25 away from one, and the product is off by 2^-45 at most: lengthened by 2^-34 (2^-27 at 127), ties go away
@@ -59,11 +60,14 @@ function scaleOf (bits: Int32Array, from: number, to: number): number {
 
 /** Without sign, floats compare as their bits do. Two maxima, which need not wait for each other. */
 function largestSize (bits: Int32Array, from: number, to: number): number {
-  let [one, two] = [0, 0]
+  let one = 0
+  let two = 0
   let i = from
   for (; i < to - 3; i += 4) {
-    const [a, b] = [(bits[i] as number) & SIZE_BITS, (bits[i + 1] as number) & SIZE_BITS]
-    const [c, d] = [(bits[i + 2] as number) & SIZE_BITS, (bits[i + 3] as number) & SIZE_BITS]
+    const a = (bits[i] as number) & SIZE_BITS
+    const b = (bits[i + 1] as number) & SIZE_BITS
+    const c = (bits[i + 2] as number) & SIZE_BITS
+    const d = (bits[i + 3] as number) & SIZE_BITS
     if (a > one) one = a
     if (b > two) two = b
     if (c > one) one = c
