@@ -31,7 +31,7 @@ test.serial('a charter is enough: blank rows of every kind of task stand in', as
 test.serial('blank rows of words and directions too', async t => {
   const tasks: TaskSpec[] = [
     { id: 'tag', kind: 'token-classes', channels: 3, targets: 1, positions: [5], metric: 'accuracy' },
-    { id: 'turn', kind: 'direction', channels: 2, targets: 3, positions: [1], metric: 'degrees' }
+    { id: 'turn', kind: 'direction', channels: 2, targets: 3, positions: [1], metric: 'angle' }
   ]
   const charter = createCharter({ name: 'words', seed: 1, input: { modality: 'tokens', shape: [5, 2], buckets: 16 }, tasks, model: { width: 8, layers: 1, heads: 2, hidden: 8 }, training: { batch: 4 } })
   const { site } = await measureDevice(backend, charter, blankSite(charter))
