@@ -407,7 +407,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
       const units = await this.#clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units) })
     }
     await ballot.closed(roundDeadlineMs)
     this.#ballot = undefined

@@ -49,6 +49,8 @@ export interface SimulationResult {
   readonly fingerprints: Readonly<Record<string, string>>
   /** Live tensors at the end of each round. */
   readonly liveTensors: readonly number[]
+  /** Payload of all attachments, from clients to hosts and back, the last evaluation included. */
+  readonly bytes: { readonly up: number, readonly down: number }
 }
 
 export async function simulate (init: SimulationInit): Promise<SimulationResult> {
@@ -114,7 +116,8 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const fingerprints: Record<string, string> = {}
     for (const { name, trainer } of clients) fingerprints[name] = await trainer.fingerprint()
     for (const { id, trainer } of hosts) fingerprints[id] = await trainer.fingerprint()
-    return { clients: await Promise.all(clients.map(async ({ client }) => await client.report())), rounds, fingerprints, liveTensors }
+    const bytes = hosts.reduce((sum, { host }) => ({ up: sum.up + host.bytes.received, down: sum.down + host.bytes.sent }), { up: 0, down: 0 })
+    return { clients: await Promise.all(clients.map(async ({ client }) => await client.report())), rounds, fingerprints, liveTensors, bytes }
   } finally {
     for (const { host } of hosts) await host.stop('the simulation is over')
     for (const { trainer } of [...clients, ...hosts]) await trainer.dispose()
