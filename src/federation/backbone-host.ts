@@ -68,6 +68,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
   #started = false
+  /** The clock runs: clients, who compute nothing before they hear 'step', are told so when they attach. */
+  #begun = false
   #resumed = false
   #advancing: Promise<void> = Promise.resolve()
   #waiting = 'waiting: no client has attached yet'
@@ -152,8 +154,10 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = unitsOf(session, await this.#clientUnits())
-      if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      if (this.#begun) {
+        const units = await this.#clientUnits()
+        await channel.send({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      }
       this.#tryStart()
       for await (const frame of channel.frames) {
         if (frame.kind === 'leave') {
@@ -287,14 +291,16 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
   }
 
-  /** Tells clients with shared units the new values, and lets in the FORWARDs that came early. */
+  /** Tells everybody that the clock runs, later those with shared units the new values; lets in the FORWARDs that came early. */
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
     const units = await this.#clientUnits()
+    const first = !this.#begun
+    this.#begun = true
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      if (first || (session.complete && this.#sharesUnits(session))) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
       session.complete = false
     }
     if (done) {
