@@ -169,7 +169,7 @@ function watch (spec: DaemonSpec): Daemon {
     wake()
   }
   const startedAt = performance.now()
-  const child = spawnDaemon(spec, 1, event => {
+  const child = spawnDaemon(spec, {}, event => {
     latest.set(event.type, event)
     if (event.type === 'error') fail(event.message)
     else wake()

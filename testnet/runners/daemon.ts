@@ -1,6 +1,5 @@
 /** Starts `node/daemon.ts` as a process of its own, the way every testnet and bench does. */
 import { spawn } from 'node:child_process'
-import { availableParallelism } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { compileCacheFolder } from '../../node/compile-cache.ts'
@@ -11,19 +10,14 @@ import type { NodeEvent } from '../../node/events.ts'
 const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 
 /**
- * @param nodes - daemons on this machine, this one included
+ * @param env - on top of this process's environment
  * @param onEvent - what the node tells; a library's own print is left out
  */
-export function spawnDaemon (spec: DaemonSpec, nodes: number, onEvent: (event: NodeEvent) => void): ChildProcessWithoutNullStreams {
+export function spawnDaemon (spec: DaemonSpec, env: Readonly<Record<string, string>>, onEvent: (event: NodeEvent) => void): ChildProcessWithoutNullStreams {
   const child = spawn(process.execPath, [DAEMON], {
     // The channel carries nothing: that it closes tells a node that this process has died.
     stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
-    env: {
-      NODE_COMPILE_CACHE: compileCacheFolder(),
-      ...process.env,
-      // More processes than cores: a second thread in each would only make them wait for each other.
-      ...nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {}
-    }
+    env: { NODE_COMPILE_CACHE: compileCacheFolder(), ...process.env, ...env }
   }) as ChildProcessWithoutNullStreams
   child.stdin.end(JSON.stringify(spec))
   createInterface({ input: child.stdout }).on('line', line => {

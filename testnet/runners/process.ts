@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
@@ -131,7 +131,9 @@ export class ProcessRunner {
   }
 
   #start (spec: DaemonSpec): void {
-    const child = spawnDaemon(spec, this.#nodes, event => {
+    // More processes than cores: a second thread in each would only make them wait for each other.
+    const threads = this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {}
+    const child = spawnDaemon(spec, threads, event => {
       this.#emit(event)
       if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
       if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
@@ -165,7 +167,7 @@ export class ProcessRunner {
 }
 
 /** A port that was free a moment ago: the bootstrap address has to be known before its node is up. */
-export async function freePort (): Promise<number> {
+async function freePort (): Promise<number> {
   return await new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
