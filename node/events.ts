@@ -6,10 +6,12 @@ import type { ClientReport } from '../src/training/committee.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 
 export type NodeEvent =
-  /** The node listens and its compute worker is up. */
+  /** The node listens and its work is checked. `backend` is 'none' for a client, which loads its rung when a host begins. */
   | { readonly type: 'node:started', readonly node: string, readonly peer: string, readonly pid: number, readonly roles: ReadonlyArray<'host' | 'client'>, readonly roleReason: string, readonly addresses: readonly string[], readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
   | { readonly type: 'host:ready', readonly node: string, readonly samplesPerSecond: number, readonly memoryBytes: number, readonly parameters: number }
   | { readonly type: 'client:ready', readonly node: string, readonly tasks: readonly string[], readonly samples: { readonly train: number, readonly holdout: number, readonly test: number } }
+  /** The client's rung is loaded and its model built: it is about to take its first step. Before, it held neither. */
+  | { readonly type: 'client:computing', readonly node: string, readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
   /** `hostName` as the host's card gives it; peers are known by their id. */
   | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly hostName?: string, readonly step: number }
   | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }

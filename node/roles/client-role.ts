@@ -3,7 +3,7 @@
  * predictor and an honest report. Its own host role, if it has one, is reached without a socket.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { FmtlError, ProtocolError, RefusedError } from '../../src/errors.ts'
+import { BackendError, FmtlError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
 import { SplitClient } from '../../src/federation/split-client.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
 import { charterHash } from '../../src/federation/charter.ts'
@@ -13,7 +13,8 @@ import type { Admission, AttachRequest, FrameChannel, HostCard } from '../../src
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
-import type { ClientDescription, ClientTrainer } from '../../src/training/client-trainer.ts'
+import type { ClientDescription } from '../../src/training/client-description.ts'
+import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
 import type { ClientTrainerInit, Compute } from '../../src/compute/spawn.ts'
 import type { NodeEvent } from '../events.ts'
@@ -46,6 +47,9 @@ export class ClientRole {
   readonly #banned = new Map<string, number>()
   readonly #channels: FrameChannel[] = []
   #attachedOnce = false
+  #up: Promise<void> | undefined
+  /** What kept this node from computing: no other host can help. */
+  #unfit: unknown
   #told = ''
 
   constructor (compute: Compute<ClientTrainer>, description: ClientDescription, init: ClientRoleInit) {
@@ -55,7 +59,7 @@ export class ClientRole {
     this.#init = init
   }
 
-  /** Reads the data and builds the parts, in the compute worker. @throws {DataError} what is wrong with the data */
+  /** Reads the data, in the compute worker, and loads nothing to compute with yet. @throws {DataError} what is wrong with the data */
   static async create (init: ClientRoleInit): Promise<ClientRole> {
     const compute = await spawnTrainer({ kind: 'client', charter: init.charter, ...init.trainer })
     return new ClientRole(compute, await compute.trainer.describe(), init)
@@ -65,7 +69,7 @@ export class ClientRole {
   async run (protocols: Protocols, local: BackboneHost | undefined, signal: AbortSignal): Promise<ClientReport> {
     const { node, charter, store, emit } = this.#init
     const { trainer } = this.compute
-    const { tasks, samples, sharedUnits } = this.#description
+    const { tasks, samples } = this.#description
     emit({ type: 'client:ready', node, tasks, samples })
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
       if (store === undefined) return
@@ -76,7 +80,7 @@ export class ClientRole {
       charter,
       holdoutRows: samples.holdout,
       testRows: samples.test,
-      sharedUnits,
+      onBegin: async () => { await this.#bringUp() },
       onBoundary: save
     })
     const restored = await store?.latest()
@@ -89,7 +93,7 @@ export class ClientRole {
     try {
       return await this.#train(client, protocols, local, signal)
     } finally {
-      if (signal.aborted && client.step > 0) await save(client) // not a whole round is lost by a restart
+      if (signal.aborted && client.step > 0 && this.#up !== undefined) await save(client) // not a whole round is lost by a restart
     }
   }
 
@@ -98,18 +102,19 @@ export class ClientRole {
     const { node, emit } = this.#init
     for (let failures = 0; ;) {
       const host = await this.#chooseHost(protocols, local, signal)
+      const card = protocols.announce.hosts.find(card => card.host === host)
       const stepBefore = client.step
       try {
+        if (card !== undefined && card.step > 0) await this.#bringUp() // it trains already: its other clients are not to wait
         const { admission, channel } = await this.#attach(protocols, local, host, signal)
         this.#attachedOnce = true
         this.#channels.push(channel)
-        const hostName = protocols.announce.hosts.find(card => card.host === host)?.name
-        emit({ type: 'client:attached', node, host, ...hostName === undefined ? {} : { hostName }, step: admission.step })
+        emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
         await client.run(channel, admission.step, { signal })
         return await client.report()
       } catch (error) {
         signal.throwIfAborted()
-        if (!(error instanceof FmtlError) || error.code === 'ERR_PRIVACY') throw error
+        if (!(error instanceof FmtlError) || error instanceof PrivacyError || error instanceof BackendError || error === this.#unfit) throw error
         emit({ type: 'client:detached', node, host, reason: error.message })
         this.#banned.set(host, performance.now() + BAN_MS)
         failures = client.step > stepBefore ? 0 : failures + 1
@@ -124,6 +129,21 @@ export class ClientRole {
   }
 
   async stop (): Promise<void> { await this.compute.stop() }
+
+  /** Loads the rung and builds the trainer, when it is first needed: until then an idle client is 200 MB smaller. */
+  async #bringUp (): Promise<void> {
+    this.#up ??= (async () => {
+      const startedAt = performance.now()
+      const { backend, falls } = await this.compute.bringUp()
+      this.#init.emit({ type: 'client:computing', node: this.#init.node, backend, falls, seconds: (performance.now() - startedAt) / 1000 })
+    })()
+    try {
+      await this.#up
+    } catch (error) {
+      this.#unfit = error
+      throw error
+    }
+  }
 
   async #attach (protocols: Protocols, local: BackboneHost | undefined, host: string, signal: AbortSignal): Promise<{ admission: Admission, channel: FrameChannel }> {
     const { node, peer, charter } = this.#init

@@ -8,7 +8,7 @@ import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { totalSteps } from '../../src/training/spec.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
-import type { Compute } from '../../src/compute/spawn.ts'
+import type { Compute, ComputeFacts } from '../../src/compute/spawn.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -35,6 +35,7 @@ const WAITING_POLL_MS = 2_000
 
 export class HostRole {
   readonly compute: Compute<HostTrainer>
+  readonly facts: ComputeFacts
   readonly samplesPerSecond: number
   readonly #init: HostRoleInit
   #host: BackboneHost | undefined
@@ -44,8 +45,9 @@ export class HostRole {
   #commit: (at: { step: number }) => Promise<void> = async () => {}
   #stopServing: (() => Promise<void>) | undefined
 
-  constructor (compute: Compute<HostTrainer>, samplesPerSecond: number, init: HostRoleInit) {
+  constructor (compute: Compute<HostTrainer>, facts: ComputeFacts, samplesPerSecond: number, init: HostRoleInit) {
     this.compute = compute
+    this.facts = facts
     this.samplesPerSecond = samplesPerSecond
     this.#init = init
   }
@@ -55,7 +57,8 @@ export class HostRole {
     const { charter, slots, backend, memoryBytes } = init
     const compute = await spawnTrainer({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } })
     const { tokens } = createEmbedder(charter.model.embedder, charter.input, charter.model.backbone.width)
-    return new HostRole(compute, await compute.trainer.measure(tokens, charter.training.batch), init)
+    const facts = await compute.bringUp()
+    return new HostRole(compute, facts, await compute.trainer.measure(tokens, charter.training.batch), init)
   }
 
   get host (): BackboneHost {
@@ -65,7 +68,7 @@ export class HostRole {
 
   async start (protocols: Protocols, addresses: () => readonly string[]): Promise<void> {
     const { node, peer, charter, slots, announceMs, emit, store } = this.#init
-    const { trainer, facts } = this.compute
+    const { compute: { trainer }, facts } = this
     const model = charterHash(charter)
     const restored = await store?.latest()
     if (restored !== undefined) await trainer.load([...restored.tensors])

@@ -3,6 +3,7 @@
  * queue, the network encodes them (protocols/split-step); the roles cannot tell which.
  *
  *     client                              host
+ *                                   <-    step     {step, unit values}    once the host's clock runs
  *     forward  {step, activations}  ->
  *                                   <-    features {step, features}
  *     grads    {step, dFeatures}    ->          one tensor, or one per task ('task/<id>')

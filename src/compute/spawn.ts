@@ -43,7 +43,7 @@ export interface Call {
 }
 
 type Message =
-  | { readonly ready: ComputeFacts }
+  | { readonly ready: true }
   | { readonly failed: WireError }
   | { readonly id: number, readonly value?: unknown, readonly error?: WireError }
 
@@ -56,16 +56,24 @@ export interface ComputeFacts {
 
 export interface Compute<T> {
   readonly trainer: Remote<T>
-  readonly facts: ComputeFacts
+  /**
+   * Loads the rung and builds the trainer; once, however often it is called. A call on the trainer does it too, unless it
+   * can be answered without: `describe`, `liveTensors`, and `load`, which then holds the state ready.
+   * @throws {BackendError} no rung loads
+   * @throws {ResourceError} it would not fit into the memory of the rung
+   * @throws {InvalidParametersError} the state given to `load` is of another model
+   */
+  bringUp (): Promise<ComputeFacts>
   stop (): Promise<void>
 }
 
 export function spawnTrainer (init: HostTrainerInit): Promise<Compute<HostTrainer>>
 export function spawnTrainer (init: ClientTrainerInit): Promise<Compute<ClientTrainer>>
 /**
- * Starts a compute worker with one trainer in it.
+ * Starts a compute worker for one trainer. Its rows have been read and its work checked when this returns; nothing is
+ * computed yet.
  * @throws {ResourceError} it would not fit into memory
- * @throws {DataError | BackendError | InvalidParametersError} whatever kept the trainer from being built
+ * @throws {DataError | InvalidParametersError} what is wrong with the rows or the model
  */
 export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {
   prepareForTensorFlow() // a worker's environment is a copy: what the native library reads must be set in this thread
@@ -78,7 +86,7 @@ export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrai
     for (const { reject } of waiting.values()) reject(error)
     waiting.clear()
   }
-  const facts = await new Promise<ComputeFacts>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     worker.on('error', error => {
       const wrapped = new BackendError(`the compute worker died: ${error.message}`, { cause: error, next: 'run `fmtl-node doctor`' })
       reject(wrapped)
@@ -90,7 +98,7 @@ export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrai
       fail(reason)
     })
     worker.on('message', (message: Message) => {
-      if ('ready' in message) return resolve(message.ready)
+      if ('ready' in message) return resolve()
       if ('failed' in message) return reject(fromWire(message.failed))
       const call = waiting.get(message.id)
       waiting.delete(message.id)
@@ -112,7 +120,7 @@ export async function spawnTrainer (init: TrainerInit): Promise<Compute<HostTrai
   })
   return {
     trainer,
-    facts,
+    bringUp: async () => await call('bringUp', []),
     stop: async () => {
       stopped = new BackendError('the compute worker was stopped')
       await worker.terminate()

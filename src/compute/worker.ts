@@ -1,6 +1,8 @@
 /**
- * The compute worker: the only thread of a daemon that touches tensors. It brings up a backend rung, builds one trainer
- * and answers calls in order. Tensor buffers are transferred, not copied.
+ * The compute worker: the only thread of a daemon that touches tensors. It checks its work at once (rows, model, room) and
+ * says that it is ready; the backend rung is loaded and the trainer built when somebody first needs them, because TensorFlow
+ * takes 200 MB that a node which only waits can do without. Calls are answered in order; tensor buffers are transferred,
+ * not copied.
  */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -8,12 +10,18 @@ import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { describeClient } from '../training/client-description.ts'
 import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
 import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
-import type { Call, TrainerInit } from './spawn.ts'
+import { usableMemoryBytes } from '../backend/compat.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Call, ComputeFacts, TrainerInit } from './spawn.ts'
+import type { ClientDescription } from '../training/client-description.ts'
+import type { MemoryEstimate } from '../training/memory.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 
 /**
  * Computing yields to the threads that answer peers. On Linux a priority belongs to a thread, and threads that this one
@@ -28,34 +36,90 @@ if (port === null) throw new Error('the compute worker is started by src/compute
 
 type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>
 
-async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object }> {
-  const falls: string[] = []
-  const onFall = (line: string): void => { falls.push(line) }
-  const rung = await loadBestRung({ ...init.backend === undefined ? {} : { prefer: init.backend }, onFall })
-  const backend = createBackend(rung, { onFall }) // models are loaded while the trainer is built, before the facts are posted
-  const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
-  const memoryBytes = init.memoryBytes ?? rung.memoryBytes
+/** Work that has been checked and costs no more than its rows yet. */
+interface Prepared {
+  readonly what: string
+  /** For a trainer that may use so many bytes. */
+  readonly estimate: (memoryBytes: number) => MemoryEstimate
+  readonly description?: ClientDescription
+  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer
+}
+
+async function prepare (init: TrainerInit): Promise<Prepared> {
+  const { charter } = init
   if (init.kind === 'host') {
-    expectRoom('a host', estimateHost(init.charter, init.slots ?? 1, memoryBytes), memoryBytes)
-    return { trainer: queued(new HostTrainer(backend, init.charter, memoryBytes)) as unknown as Trainer, facts }
+    return {
+      what: 'a host',
+      estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
+      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes)
+    }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.control), memoryBytes)
-  const options = { control: init.control, baseline: init.baseline ?? true, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
-  return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts }
+  const { control, baseline = true, partsSeed } = init
+  return {
+    what: `client ${data.id}`,
+    estimate: () => estimateClient(charter, data, control),
+    description: describeClient(charter, data),
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...partsSeed === undefined ? {} : { partsSeed } })
+  }
+}
+
+/** A trainer that is built when it is first needed. What can be said without it is said without it. */
+class Lazy {
+  readonly #init: TrainerInit
+  readonly #work: Prepared
+  #state: readonly NamedTensor[] | undefined
+  #built: Promise<{ trainer: Trainer, facts: ComputeFacts }> | undefined
+
+  constructor (init: TrainerInit, work: Prepared) {
+    this.#init = init
+    this.#work = work
+    const memoryBytes = init.memoryBytes ?? usableMemoryBytes()
+    expectRoom(work.what, work.estimate(memoryBytes), memoryBytes)
+  }
+
+  async answer (method: string, args: unknown[]): Promise<unknown> {
+    if (this.#built === undefined) {
+      switch (method) {
+        case 'describe': return this.#work.description
+        case 'liveTensors': return 0
+        case 'load':
+          this.#state = args[0] as readonly NamedTensor[]
+          return
+      }
+    }
+    const { trainer, facts } = await (this.#built ??= this.#build())
+    if (method === 'bringUp') return facts
+    const call = trainer[method]
+    if (call === undefined) throw new Error(`no method ${method}`)
+    return await call(...args)
+  }
+
+  async #build (): Promise<{ trainer: Trainer, facts: ComputeFacts }> {
+    const { backend: prefer } = this.#init
+    const { what, estimate, build } = this.#work
+    const falls: string[] = []
+    const onFall = (line: string): void => { falls.push(line) }
+    const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, onFall })
+    const memoryBytes = this.#init.memoryBytes ?? rung.memoryBytes
+    expectRoom(what, estimate(memoryBytes), memoryBytes)
+    const trainer = build(createBackend(rung, { onFall }), memoryBytes)
+    if (this.#state !== undefined) trainer.load(this.#state)
+    this.#state = undefined
+    return { trainer: queued(trainer) as unknown as Trainer, facts: { backend: rung.name, memoryBytes: rung.memoryBytes, falls } }
+  }
 }
 
 try {
-  const { trainer, facts } = await build(workerData as TrainerInit)
+  const init = workerData as TrainerInit
+  const trainer = new Lazy(init, await prepare(init))
   port.on('message', ({ id, method, args }: Call) => {
-    const answer = trainer[method]
-    const result = answer === undefined ? Promise.reject(new Error(`no method ${method}`)) : answer(...args)
-    result.then(
+    trainer.answer(method, args).then(
       value => { port.postMessage({ id, value }, transferables(value)) },
       (error: unknown) => { port.postMessage({ id, error: toWire(error) }) })
   })
-  port.postMessage({ ready: facts })
+  port.postMessage({ ready: true })
 } catch (error) {
   port.postMessage({ failed: toWire(error) })
 }

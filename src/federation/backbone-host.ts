@@ -12,6 +12,7 @@ import { MAX_BATCH, refuse } from './admission.ts'
 import { RoundLog, meanByTask } from './round-log.ts'
 import { chooseMerge } from './merge-decision.ts'
 import { ProtocolError } from '../errors.ts'
+import { heartbeat } from './heartbeat.ts'
 import { mayShare } from '../training/open-passes.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { Traffic } from './traffic.ts'
@@ -72,6 +73,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
   #started = false
+  /** The clock runs: clients, who compute nothing before they hear 'step', are told so when they attach. */
+  #begun = false
   #resumed = false
   #advancing: Promise<void> = Promise.resolve()
   #waiting = 'waiting: no client has attached yet'
@@ -123,16 +126,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /** Begins: opens the step clock as soon as quorum and peers are there. */
   start (): void {
-    const heartbeatMs = this.#init.heartbeatMs ?? HEARTBEAT_MS
-    if (Number.isFinite(heartbeatMs)) {
-      let lastStep = -1
-      this.#heartbeat = setInterval(() => {
-        // A reason only while the clock stands still; between two beats it usually ticks.
-        const reason = this.#step === lastStep ? this.#waiting : ''
-        lastStep = this.#step
-        for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', step: this.#step, tensors: [], reason })
-      }, heartbeatMs)
-    }
+    this.#heartbeat = heartbeat(this.#init.heartbeatMs ?? HEARTBEAT_MS, () => ({ step: this.#step, reason: this.#waiting }), beat => {
+      for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', tensors: [], ...beat })
+    })
     this.#tryStart()
   }
 
@@ -158,8 +154,10 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = unitsOf(session, await this.#clientUnits())
-      if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      if (this.#begun) {
+        const units = await this.#clientUnits()
+        await channel.send({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      }
       this.#tryStart()
       for await (const frame of channel.frames) {
         if (frame.kind === 'leave') {
@@ -205,7 +203,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async #forward (session: Session, frame: Frame): Promise<void> {
     const { client, early } = session
     if (frame.step < this.#step) return this.#late(session)
-    if (!this.#started || frame.step >= this.#step + this.#inFlight || (frame.step === this.#step && !this.#open)) {
+    if (!this.#begun || frame.step >= this.#step + this.#inFlight || (frame.step === this.#step && !this.#open)) {
       if (early.size > this.#inFlight) throw new ProtocolError(`${client} sent the activations of ${early.size + 1} steps ahead of the clock`)
       early.set(frame.step, frame)
       return
@@ -306,14 +304,16 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
   }
 
-  /** Tells clients with shared units the new values, and lets in the FORWARDs that came early. */
+  /** Tells everybody that the clock runs, later those with shared units the new values; lets in the FORWARDs that came early. */
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
     const units = await this.#clientUnits()
+    const first = !this.#begun
+    this.#begun = true
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (session.contributed && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      if (first || (session.contributed && this.#sharesUnits(session))) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
       session.contributed = false
     }
     if (done) {

@@ -16,7 +16,7 @@ import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from './charter.ts'
-import type { ClientDescription } from '../training/client-trainer.ts'
+import type { ClientDescription } from '../training/client-description.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Dataset } from '../data/dataset.ts'
 
@@ -83,8 +83,8 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts[c % hosts.length] as typeof hosts[number]
-    const { tasks, cut, batch, samples, sharedUnits } = raw.describe()
-    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
+    const { tasks, cut, batch, samples } = raw.describe()
+    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
     init.onAttached?.(id, hostId, samples)
     const admission = host.admit(request)

@@ -19,8 +19,8 @@ export interface SplitClientInit {
   readonly silenceMs?: number
   readonly holdoutRows: number
   readonly testRows: number
-  /** Units that the charter averages; their values come from the host before the first step. */
-  readonly sharedUnits: readonly string[]
+  /** Called when the host's clock runs, before this client's first step there: the place to load what computing takes. */
+  readonly onBegin?: () => Promise<void>
   /** Called between two steps at every round's end, before the next step begins: the place to save. */
   readonly onBoundary?: (at: { step: number, localSteps: number }) => Promise<void>
 }
@@ -72,7 +72,9 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     })
     try {
       this.#step = this.#next = start
-      if (this.#init.sharedUnits.length > 0) await this.#goTo(await conversation.reply('step', start), '')
+      const begin = await conversation.reply('step', start)
+      await this.#init.onBegin?.()
+      await this.#goTo(begin, '')
       const total = totalSteps(this.#init.charter.training)
       while (this.#step < total) {
         await this.#takeStep(conversation)

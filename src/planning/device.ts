@@ -9,9 +9,9 @@ import { elements } from '../tensor/tensor.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { ClientDescription } from '../training/client-trainer.ts'
+import type { ClientDescription } from '../training/client-description.ts'
 import type { CodecName } from '../compression/index.ts'
-import type { NamedTensor } from '../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 /** Milliseconds per step, each the median of the measured steps. */
 export interface StepMs {
@@ -63,10 +63,11 @@ export async function measureDevice (backend: Backend, charter: Charter, data: C
       const sent = await timed('embed', step, async () => await client.forward(step))
       activations = sent.data
       await timed('local', step, async () => { await client.localStep(step) })
-      const features = await timed('trunkForward', step, async () => await host.forward(SITE, step, sent))
+      const features = await timed('trunkForward', step, async () => (await host.forward([{ client: SITE, step, activations: sent }]))[0] as TensorData)
       const { featureGrads } = await timed('heads', step, async () => await client.backward(step, features))
-      const back = await timed('trunkBackward', step, async () => await host.backward(SITE, step, featureGrads))
-      const shared: readonly NamedTensor[] = await timed('finish', step, async () => await client.finish(step, back))
+      const [back] = await timed('trunkBackward', step, async () => await host.backward([{ client: SITE, step, featureGrads }]))
+      if (back === undefined || !('tensor' in back)) throw new Error(back?.message)
+      const shared: readonly NamedTensor[] = await timed('finish', step, async () => await client.finish(step, back.tensor))
       if (shared.length > 0) host.share(SITE, step, shared)
       await timed('apply', step, () => host.applyStep(step, [SITE]))
     }

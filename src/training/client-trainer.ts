@@ -13,6 +13,7 @@ import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, LocalTrainer, joinRows } from './local-trainer.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
+import { describeClient } from './client-description.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, saveUnit, vector } from './saved-state.ts'
 import { inFlight } from './spec.ts'
@@ -22,21 +23,11 @@ import type { Batch } from './batches.ts'
 import type { CandidateScore, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData } from '../data/dataset.ts'
+import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { Unit } from './unit.ts'
-
-export interface ClientDescription {
-  readonly client: string
-  readonly tasks: readonly string[]
-  /** [tokens, width] of the activations. */
-  readonly cut: readonly number[]
-  readonly batch: number
-  readonly samples: { readonly train: number, readonly holdout: number, readonly test: number }
-  /** Units of this client that the charter averages every step. */
-  readonly sharedUnits: readonly string[]
-}
 
 interface OpenStep {
   readonly step: number
@@ -80,17 +71,7 @@ export class ClientTrainer {
     this.#shared = new Set(this.#parts.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
   }
 
-  describe (): ClientDescription {
-    const { train, holdout, test } = this.#data
-    return {
-      client: this.#data.id,
-      tasks: this.#data.tasks.map(task => task.id),
-      cut: [this.#parts.embedder.tokens, this.#charter.model.backbone.width],
-      batch: Math.min(this.#charter.training.batch, train.count),
-      samples: { train: train.count, holdout: holdout.count, test: test.count },
-      sharedUnits: [...this.#shared]
-    }
-  }
+  describe (): ClientDescription { return describeClient(this.#charter, this.#data) }
 
   /** Cut-layer activations of this step's batch, [B, N, D]. Steps left open that are not in flight beside it are dropped. */
   async forward (step: number): Promise<TensorData> {

@@ -40,6 +40,22 @@ async function nextOf (frames: AsyncIterator<Frame>, kind: Frame['kind']): Promi
   }
 }
 
+test.serial('a client computes nothing before the host\'s clock runs', async t => {
+  const charter = charterFor(2)
+  const home = makeHost(backend, charter)
+  const asked: string[] = []
+  const waiting = (name: string) => makeClient(backend, charter, data(name), { forward: async () => { asked.push(name) } })
+  home.host.start()
+  const first = attach(home, waiting('ada'), charter)
+  await new Promise(resolve => setImmediate(resolve)) // it would ask its trainer before that
+  t.is(home.host.attached, 1)
+  t.deepEqual(asked, [])
+  const second = attach(home, waiting('ben'), charter)
+  await Promise.all([first.ran, second.ran])
+  t.deepEqual([...new Set(asked)].sort(), ['ada', 'ben'])
+  await home.host.stop()
+})
+
 test.serial('a client whose channel is cut is named with the reason, and the others finish', async t => {
   const charter = charterFor(3)
   const home = makeHost(backend, charter)
@@ -181,7 +197,7 @@ test.serial('a client that is aborted stops and says why; a silent host is a dea
   await served
   const { SplitClient } = await import('../../src/federation/split-client.ts')
   const { queued } = await import('../../src/compute/remote.ts')
-  const impatient = new SplitClient(queued(ada.trainer), { charter, silenceMs: 30, holdoutRows: 0, testRows: 0, sharedUnits: [] })
+  const impatient = new SplitClient(queued(ada.trainer), { charter, silenceMs: 30, holdoutRows: 0, testRows: 0 })
   await t.throwsAsync(impatient.run(channelPair({ client: 'ada', host: 'mute' }).client, 0), { instanceOf: DeadlineError, message: /mute/ })
   await home.host.stop()
 })

@@ -60,8 +60,8 @@ export interface TestClient {
 
 export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}): TestClient {
   const trainer = new ClientTrainer(backend, charter, data, { control: false })
-  const { tasks, cut, batch, samples, sharedUnits } = trainer.describe()
-  const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
+  const { tasks, cut, batch, samples } = trainer.describe()
+  const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
   const request: AttachRequest = { client: data.id, name: data.id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
   return { name: data.id, client, trainer, request, cut }
 }

@@ -1,10 +1,12 @@
 /** `fmtl-node bench …`: how fast this machine and this network are, one file per bench. */
 import { registerCodecBench } from './codec.ts'
 import { registerSplit } from './split.ts'
+import { registerStart } from './start.ts'
 import type { Command } from 'commander'
 
 export function registerBench (program: Command): void {
   const bench = program.command('bench').description('measure this machine: figures with their spread, as a table, NDJSON or files')
   registerCodecBench(bench)
   registerSplit(bench)
+  registerStart(bench)
 }

@@ -2,20 +2,18 @@
  * Runs a plan as real daemons: one process a node, real TCP on loopback, one bootstrap address. Kills and restarts what a
  * scenario asks for; ends every process it started.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
-import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process'
+import { spawnDaemon } from './daemon.ts'
+import type { ChildProcess } from 'node:child_process'
 import type { DaemonSpec } from '../../node/daemon.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { TestnetPlan } from '../plan.ts'
 
-const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 /** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
 const STOP_MS = 10_000
 const SLOW_PERIOD_MS = 100
@@ -145,12 +143,12 @@ export class ProcessRunner {
   }
 
   #start (spec: DaemonSpec): void {
-    const child = spawn(process.execPath, [DAEMON], {
-      // The channel carries nothing: that it closes tells a node that this process has died.
-      stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, ...this.#threads(spec) }
-    }) as ChildProcessWithoutNullStreams
-    child.stdin.end(JSON.stringify(spec))
+    const child = spawnDaemon(spec, this.#threads(spec), event => {
+      this.#emit(event)
+      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
+      if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
+      if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
+    })
     const exited = new Promise<number>(resolve => {
       child.once('close', (code, signal) => {
         const exitCode = code ?? 128
@@ -163,20 +161,12 @@ export class ProcessRunner {
     })
     let lastError = ''
     createInterface({ input: child.stderr }).on('line', line => { lastError = line })
-    createInterface({ input: child.stdout }).on('line', line => {
-      const event = parseEvent(line)
-      if (event === undefined) return
-      this.#emit(event)
-      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
-      if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
-      if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
-    })
     void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#down.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
     this.#running.set(spec.name, { spec, child, exited })
   }
 
   /** Where processes outnumber cores, a second thread in each would only make them wait for each other. */
-  #threads ({ role }: DaemonSpec): NodeJS.ProcessEnv {
+  #threads ({ role }: DaemonSpec): Record<string, string> {
     const { threads } = this.#plan.options
     if (threads === undefined && this.#nodes <= availableParallelism()) return {}
     const count = String((role === 'host' ? threads?.host : threads?.client) ?? 1)
@@ -192,14 +182,6 @@ export class ProcessRunner {
   }
 
   #failAll (error: Error): void { for (const { reject } of this.#reports.values()) reject(error) }
-}
-
-function parseEvent (line: string): NodeEvent | undefined {
-  try {
-    return JSON.parse(line) as NodeEvent
-  } catch {
-    return undefined // a library's own print; daemons write nothing else to stdout
-  }
 }
 
 /** A port that was free a moment ago: the bootstrap address has to be known before its node is up. */
