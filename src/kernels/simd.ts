@@ -1,0 +1,95 @@
+/**
+ * The kernels as WebAssembly SIMD, two float64 lanes. What each computes, and in which order, is said in ./plain.ts: both
+ * give the same bits, because IEEE float64 sums and products have one answer and nothing here is fused.
+ */
+import { add, addF64, addI32, assemble, get, lane, load, loadHalf, loop, multiply, narrow, set, splat, store, storeF64, storeHalf, widen } from './assembler.ts'
+import { SLOT_BYTES } from './layout.ts'
+import type { Code, FunctionSource } from './assembler.ts'
+import type { Kernels } from './layout.ts'
+
+/** What this file uses of the global, which TypeScript declares for browsers only. Absent in a process without a compiler. */
+declare const WebAssembly: {
+  validate: (bytes: Uint8Array<ArrayBuffer>) => boolean
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => object
+  Instance: new (module: object) => { exports: unknown }
+} | undefined
+
+interface Exports extends Omit<Kernels, 'name' | 'buffer'> {
+  readonly memory: { readonly buffer: ArrayBuffer, grow: (pages: number) => number }
+}
+
+const PAGE = 65_536
+const FOUR = [0, 1, 2, 3] as const
+
+/** products(a, b, out, bytes): four sums at once, so that a load of `a` serves four products. */
+function products (): FunctionSource {
+  const [a, b, out, bytes, x, first] = [0, 1, 2, 3, 4, 5]
+  const at = (element: number): Code => [
+    get(a), load(8 * element), set(x),
+    FOUR.map((row) => [get(first + row), get(x), get(b), load(row * SLOT_BYTES + 8 * element), multiply, add, set(first + row)])
+  ]
+  return {
+    name: 'products',
+    params: 'iiii',
+    vectors: 5,
+    body: [
+      get(a), get(bytes), addI32, set(bytes), // from here on the end of `a`
+      loop([at(0), at(2)], [[a, 32], [b, 32]], bytes),
+      FOUR.map((row) => [get(out), get(first + row), lane(0), get(first + row), lane(1), addF64, storeF64(8 * row)])
+    ]
+  }
+}
+
+/** addCombination(out, rows, c0, c1, c2, c3, bytes) */
+function addCombination (): FunctionSource {
+  const [out, rows, c, bytes, x, first] = [0, 1, 2, 6, 7, 8]
+  const at = (element: number): Code => [
+    get(out), load(8 * element), set(x),
+    FOUR.map((row) => [get(x), get(first + row), get(rows), load(row * SLOT_BYTES + 8 * element), multiply, add, set(x)]),
+    get(out), get(x), store(8 * element)
+  ]
+  return {
+    name: 'addCombination',
+    params: 'iiddddi',
+    vectors: 5,
+    body: [
+      FOUR.map((row) => [get(c + row), splat, set(first + row)]),
+      get(out), get(bytes), addI32, set(bytes),
+      loop([at(0), at(2)], [[out, 32], [rows, 32]], bytes)
+    ]
+  }
+}
+
+/** widen(from, to, bytes) and narrow(from, to, bytes): bytes of the float64 side. */
+function convert (name: 'widen' | 'narrow'): FunctionSource {
+  const [from, to, bytes] = [0, 1, 2]
+  const [wide, thin] = name === 'widen' ? [to, from] : [from, to]
+  const at = (element: number): Code => name === 'widen'
+    ? [get(to), get(from), loadHalf(4 * element), widen, store(8 * element)]
+    : [get(to), get(from), load(8 * element), narrow, storeHalf(4 * element)]
+  return {
+    name,
+    params: 'iii',
+    vectors: 0,
+    body: [
+      get(wide), get(bytes), addI32, set(bytes),
+      loop([at(0), at(2)], [[wide, 32], [thin, 16]], bytes)
+    ]
+  }
+}
+
+/** @returns undefined where the process has no WebAssembly, or one without SIMD */
+export function simdKernels (): Kernels | undefined {
+  const bytes = assemble([products(), addCombination(), convert('widen'), convert('narrow')], 1)
+  if (typeof WebAssembly === 'undefined' || !WebAssembly.validate(bytes)) return undefined
+  const { memory, ...kernels } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as Exports
+  return {
+    ...kernels,
+    name: 'simd',
+    get buffer () { return memory.buffer },
+    grow (size) {
+      const missing = size - memory.buffer.byteLength
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE))
+    }
+  }
+}
