@@ -39,8 +39,10 @@ for (const name of ruleNames) {
     const history = past ? Float32Array.from({ length }, () => random.normal()) : undefined
     const ctx = () => ({ ids: rows.map((_, i) => `${9 - i}`), random: new Random(1), balance, ...history === undefined ? {} : { history } })
     const rule = createRule(name)
-    t.deepEqual(await rule.aggregateStream(sourceOf(rows), ctx()), rule.aggregate(rows, ctx()))
-  }, { numRuns: 15 })
+    const [{ update, ...facts }, want] = [await rule.aggregateStream(sourceOf(rows), ctx()), rule.aggregate(rows, ctx())]
+    t.true(Buffer.from(update.buffer).equals(Buffer.from(want.update.buffer)))
+    t.deepEqual(facts, { stats: want.stats, gram: want.gram })
+  }, { numRuns: 8 })
 }
 
 test('two streams that take turns do not disturb each other', async (t) => {
