@@ -1,7 +1,7 @@
 /**
  * What the kernels work on: one buffer of slots, each a block of one row in float64, in which every sum runs.
  *
- *     staging [BLOCK] float32 | sums [4] float64 | slot 0 | slot 1 | ...
+ *     staging [BLOCK] float32 | sums [8] float64 | slot 0 | slot 1 | ...
  *
  * Rows pass through it block by block, so that they stay in the processor's cache and the rows themselves where they are.
  */
@@ -26,8 +26,10 @@ export interface Kernels {
   widen: (from: number, to: number, bytes: number) => void
   /** float64 at `from` to the nearest float32 at `to`. */
   narrow: (from: number, to: number, bytes: number) => void
-  /** Four float64 at `out`: products of the slot `a` with the slot `b` and the three after it. */
-  products: (a: number, b: number, out: number, bytes: number) => void
+  /** [2, 4] float64 at `out`: products of the slot `a` and the one after it with the slot `b` and the three after it. */
+  products2x4: (a: number, b: number, out: number, bytes: number) => void
+  products2x2: (a: number, b: number, out: number, bytes: number) => void
+  products1x4: (a: number, b: number, out: number, bytes: number) => void
   /** The slot `out` += c0 .. c3 times the slot `rows` and the three after it. */
   addCombination: (out: number, rows: number, c0: number, c1: number, c2: number, c3: number, bytes: number) => void
 }

@@ -61,7 +61,7 @@ export function * products (given: number, length: number, leading: number, extr
   yield * eachBlock(length, n, (rows, at, from) => {
     for (let i = 0; i < given; i++) workspace.load(i, rows[i] as Row, at)
     if (extra !== undefined) workspace.load(given, extra, from)
-    for (let i = 0; i < leading; i++) workspace.addProducts(sums, i * n + i, i, i, n - i)
+    workspace.addProducts(sums, leading, n)
   })
   for (let i = 0; i < leading; i++) {
     for (let j = 0; j < i; j++) sums[i * n + j] = sums[j * n + i] as number
@@ -80,7 +80,7 @@ export function * combination (which: readonly number[], coefficients: Float64Ar
     which.forEach((row, i) => { workspace.load(i + 1, rows[row] as Row, at) })
     workspace.combine(0, 1, coefficients)
     workspace.save(0, into, from)
-    workspace.addProducts(sums, 0, 0, 0, n + 1)
+    workspace.addProducts(sums, 1, n + 1)
   })
   return { square: sums[0] as number, dots: sums.subarray(1) }
 }

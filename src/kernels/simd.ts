@@ -21,21 +21,28 @@ interface Exports extends Omit<Kernels, 'name' | 'buffer'> {
 const PAGE = 65_536
 const FOUR = [0, 1, 2, 3] as const
 
-/** products(a, b, out, bytes): four sums at once, so that a load of `a` serves four products. */
-function products (): FunctionSource {
-  const [a, b, out, bytes, x, first] = [0, 1, 2, 3, 4, 5]
+/** products<rows>x<columns>(a, b, out, bytes): a tile of sums at once, so that a load serves several products. */
+function products (rows: number, columns: number): FunctionSource {
+  const [a, b, out, bytes, y, x] = [0, 1, 2, 3, 4, 5]
+  const sum = (row: number, column: number): number => x + rows + row * columns + column
+  const [down, across] = [FOUR.slice(0, rows), FOUR.slice(0, columns)]
   const at = (element: number): Code => [
-    get(a), load(8 * element), set(x),
-    FOUR.map((row) => [get(first + row), get(x), get(b), load(row * SLOT_BYTES + 8 * element), multiply, add, set(first + row)])
+    down.map((row) => [get(a), load(row * SLOT_BYTES + 8 * element), set(x + row)]),
+    across.map((column) => [
+      get(b), load(column * SLOT_BYTES + 8 * element), set(y),
+      down.map((row) => [get(sum(row, column)), get(x + row), get(y), multiply, add, set(sum(row, column))])
+    ])
   ]
   return {
-    name: 'products',
+    name: `products${rows}x${columns}`,
     params: 'iiii',
-    vectors: 5,
+    vectors: 1 + rows + rows * columns,
     body: [
       get(a), get(bytes), addI32, set(bytes), // from here on the end of `a`
       loop([at(0), at(2)], [[a, 32], [b, 32]], bytes),
-      FOUR.map((row) => [get(out), get(first + row), lane(0), get(first + row), lane(1), addF64, storeF64(8 * row)])
+      down.map((row) => across.map((column) => [
+        get(out), get(sum(row, column)), lane(0), get(sum(row, column)), lane(1), addF64, storeF64(8 * (row * columns + column))
+      ]))
     ]
   }
 }
@@ -80,7 +87,7 @@ function convert (name: 'widen' | 'narrow'): FunctionSource {
 
 /** @returns undefined where the process has no WebAssembly, or one without SIMD */
 export function simdKernels (): Kernels | undefined {
-  const bytes = assemble([products(), addCombination(), convert('widen'), convert('narrow')], 1)
+  const bytes = assemble([products(2, 4), products(2, 2), products(1, 4), addCombination(), convert('widen'), convert('narrow')], 1)
   if (typeof WebAssembly === 'undefined' || !WebAssembly.validate(bytes)) return undefined
   const { memory, ...kernels } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as Exports
   return {

@@ -33,7 +33,7 @@ export class Workspace {
     this.#slots = slots
     this.#kernels.grow(SLOTS_AT + (slots + 3) * SLOT_BYTES)
     this.#staging = new Float32Array(this.#kernels.buffer, 0, BLOCK)
-    this.#sums = new Float64Array(this.#kernels.buffer, SUMS_AT, 4)
+    this.#sums = new Float64Array(this.#kernels.buffer, SUMS_AT, 8)
     this.#wide = new Float64Array(this.#kernels.buffer)
   }
 
@@ -42,7 +42,7 @@ export class Workspace {
     const part = row.subarray(from, from + this.#count)
     if (part instanceof Float32Array) {
       this.#staging.set(part)
-      this.#staging.fill(0, this.#count, this.#bytes / 8)
+      if (this.#count < this.#bytes / 8) this.#staging.fill(0, this.#count, this.#bytes / 8)
       this.#kernels.widen(0, address(slot), this.#bytes)
     } else {
       const at = address(slot) / 8
@@ -62,11 +62,26 @@ export class Workspace {
     return this.#wide.subarray(at, at + this.#count)
   }
 
-  /** sums[at + j] += slot . slots[from + j] for the `count` slots from `from` on. */
-  addProducts (sums: Float64Array, at: number, slot: number, from: number, count: number): void {
-    for (let j = 0; j < count; j += 4) {
-      this.#kernels.products(address(slot), address(from + j), SUMS_AT, this.#bytes)
-      for (let k = 0; k < Math.min(4, count - j); k++) sums[at + j + k] = (sums[at + j + k] as number) + (this.#sums[k] as number)
+  /**
+   * sums [leading, n] += products of the first `leading` slots with the first n, of those (i, j) with i <= j; some below
+   * are added too.
+   */
+  addProducts (sums: Float64Array, leading: number, n: number): void {
+    const { products2x4, products2x2, products1x4 } = this.#kernels
+    for (let i = 0; i < leading; i += 2) {
+      const rows = Math.min(2, leading - i)
+      let columns = 4
+      for (let j = i; j < n; j += columns) {
+        columns = rows === 2 && n - j <= 2 ? 2 : 4
+        const tile = rows === 1 ? products1x4 : columns === 2 ? products2x2 : products2x4
+        tile(address(i), address(j), SUMS_AT, this.#bytes)
+        for (let row = 0; row < rows; row++) {
+          for (let column = 0; column < Math.min(columns, n - j); column++) {
+            const at = (i + row) * n + j + column
+            sums[at] = (sums[at] as number) + (this.#sums[row * columns + column] as number)
+          }
+        }
+      }
     }
   }
 

@@ -28,9 +28,10 @@ function useAll (kernels: Kernels, rows: readonly Row[], coefficients: Float64Ar
   const n = rows.length
   const space = new Workspace(kernels)
   space.begin(length, n + 1)
+  rows.forEach((row, i) => { space.load(i, row, 0) })
+  const sums = new Float64Array(n * n)
+  space.addProducts(sums, n, n)
   rows.forEach((row, i) => { space.load(i + 1, row, 0) })
-  const sums = new Float64Array(n)
-  space.addProducts(sums, 0, 1, 1, n)
   space.combine(0, 1, coefficients)
   const sum = space.values(0).slice()
   const around = (rows[0] as Row) instanceof Float32Array ? new Float32Array(length + 2).fill(7) : new Float64Array(length + 2).fill(7)
@@ -53,15 +54,14 @@ testProp('kernels give the sums and combinations that a plain loop gives', [draw
   const random = new Random(seed)
   const rows = Array.from({ length: n }, () => rowOf(random, length, type, false))
   const coefficients = Float64Array.from(rows, () => random.normal())
-  const first = rows[0] as Row
   for (const kernels of both) {
     const { sums, sum, stored, kept, around } = useAll(kernels, rows, coefficients)
-    rows.forEach((row, i) => {
+    rows.forEach((row, i) => rows.slice(0, i + 1).forEach((left, j) => {
       let product = 0
       let size = 0
-      row.forEach((x, k) => { product += x * (first[k] as number); size += Math.abs(x * (first[k] as number)) })
-      t.true(Math.abs((sums[i] as number) - product) <= 1e-13 * size, `${kernels.name}: product with row ${i}`)
-    })
+      row.forEach((x, k) => { product += x * (left[k] as number); size += Math.abs(x * (left[k] as number)) })
+      t.true(Math.abs((sums[j * n + i] as number) - product) <= 1e-13 * size, `${kernels.name}: product of rows ${j} and ${i}`)
+    }))
     sum.forEach((value, k) => {
       const terms = rows.map((row, i) => (coefficients[i] as number) * (row[k] as number))
       const size = terms.reduce((all, term) => all + Math.abs(term), 0)
