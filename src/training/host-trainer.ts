@@ -14,6 +14,7 @@ import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
+import { combined, over } from '../kernels/index.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
@@ -122,21 +123,25 @@ export class HostTrainer {
     const rows = opens.flatMap(([, open]) => [...open.rows])
     const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
     const gradients = rows.map(([, row]) => row)
-    const { update, stats } = this.#rule.aggregate(this.#charter.projection.balance === 'norm' ? balanced(gradients) : gradients, {
+    const { balance, strict } = this.#charter.projection
+    const { update, stats, gram } = this.#rule.aggregate(gradients, {
       ids: rows.map(([id]) => id),
       random,
+      balance: balance === 'norm',
       ...this.#history === undefined ? {} : { history: this.#history }
     })
     this.#history = update
-    let direction = this.#trunk.direction(update)
-    if (this.#charter.projection.strict === 'update') direction = coneProject(direction, gradients).update
+    const free = this.#trunk.direction(update)
+    const { update: direction, minCosine } = strict === 'update'
+      ? coneProject(free, gradients, gram)
+      : { update: free, minCosine: minDirectionCosine(free, gradients, gram) }
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])
       if (shared.length > 0) unit.learn(average(shared), step)
     }
     this.#passes.closeThrough(step)
-    return { stats, minUpdateCosine: minDirectionCosine(direction, gradients) }
+    return { stats, minUpdateCosine: minCosine }
   }
 
   /** Values of the shared client units, the current ones or a candidate's. The trunk, which may be large, is not touched. */
@@ -288,21 +293,9 @@ function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
   return graphs
 }
 
-/**
- * The same directions, all of the median length: one huge gradient must not lengthen the others. Rows that are zero or not
- * finite stay as they are, for the rule to drop.
- */
-function balanced (rows: readonly Float32Array[]): readonly Float32Array[] {
-  if (rows.length < 2) return rows
-  const norms = rows.map(row => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)))
-  const usable = norms.filter(norm => norm > 0 && Number.isFinite(norm)).sort((a, b) => a - b)
-  const median = usable[Math.floor((usable.length - 1) / 2)] ?? 0
-  return rows.map((row, i) => {
-    const norm = norms[i] as number
-    return norm > 0 && Number.isFinite(norm) ? row.map(value => value * median / norm) : row
-  })
-}
-
 function average (rows: readonly Float32Array[]): Float32Array {
-  return (rows[0] as Float32Array).map((_, i) => rows.reduce((sum, row) => sum + (row[i] as number), 0) / rows.length)
+  const mean = new Float32Array((rows[0] as Float32Array).length)
+  const share = new Float64Array(rows.length).fill(1 / rows.length)
+  over(rows, combined(share, mean.length, (values, from) => { mean.set(values, from) }))
+  return mean
 }

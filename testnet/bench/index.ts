@@ -1,4 +1,5 @@
 /** `fmtl-node bench …`: how fast this machine and this network are, one file per bench. */
+import { registerAggregate } from './aggregate.ts'
 import { registerCodecBench } from './codec.ts'
 import { registerSplit } from './split.ts'
 import { registerStart } from './start.ts'
@@ -6,6 +7,7 @@ import type { Command } from 'commander'
 
 export function registerBench (program: Command): void {
   const bench = program.command('bench').description('measure this machine: figures with their spread, as a table, NDJSON or files')
+  registerAggregate(bench)
   registerCodecBench(bench)
   registerSplit(bench)
   registerStart(bench)
