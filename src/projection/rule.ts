@@ -45,6 +45,8 @@ export interface RuleContext {
   readonly history?: Row
   /** Takes every row as if it had the median length of the rows used: one huge gradient must not lengthen the others. */
   readonly balance?: boolean
+  /** Where the update goes, of the rows' type and length; may be `history`, which is read before. Default: a new row. */
+  readonly into?: Row
 }
 
 export interface Aggregate<R extends Row> {
@@ -129,7 +131,7 @@ function * aggregation<R extends Row> (solve: GramRule['solve'], strict: boolean
   const gram = part(all, columns, [...Array(rows).keys()])
   const { which, sizes, weights } = usable(gram, rows, ctx)
   const n = which.length
-  const update = make(length)
+  const update = (ctx.into ?? make(length)) as R
   const none: ConflictStats = { ...NOTHING, rows: n, dropped: rows - n, norms: sizes }
   if (n === 0) return { update, stats: none, gram }
   if (n === 1) {

@@ -44,9 +44,10 @@ export function minDirectionCosine (d: Row, rows: readonly Row[], known?: Float6
  * @param d - the direction, [d]
  * @param rows - gradients that it must not hurt, n rows of [d]; rows that are zero or not finite bind nothing
  * @param known - their Gram matrix [n, n], if the caller has it
+ * @param into - where the answer goes; may be `d`. Default: a new row
  * @throws {InvalidParametersError} lengths differ, or d is not finite
  */
-export function coneProject<R extends Row> (d: R, rows: readonly Row[], known?: Float64Array): ConeProjection<R> {
+export function coneProject<R extends Row> (d: R, rows: readonly Row[], known?: Float64Array, into?: R): ConeProjection<R> {
   for (const row of rows) {
     if (row.length !== d.length) throw new InvalidParametersError(`a row of ${row.length} numbers beside a direction of ${d.length}`)
   }
@@ -54,8 +55,11 @@ export function coneProject<R extends Row> (d: R, rows: readonly Row[], known?: 
   const given = measure(d, kept)
   if (!Number.isFinite(given.square)) throw new InvalidParametersError('the direction to project is not finite')
   const before = least(given, norms)
-  if (before >= 0) return { update: d.slice() as R, minCosine: before, minCosineBefore: before, removedShare: 0 }
-  const update = new (d.constructor as new (length: number) => R)(d.length)
+  const update = into ?? new (d.constructor as new (length: number) => R)(d.length)
+  if (before >= 0) {
+    if (update !== d) update.set(d)
+    return { update, minCosine: before, minCosineBefore: before, removedShare: 0 }
+  }
   const pull = pullToCone(k, norms, given)
   if (pull !== undefined) {
     const which = [...kept.keys(), kept.length]

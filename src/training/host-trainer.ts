@@ -128,12 +128,12 @@ export class HostTrainer {
       ids: rows.map(([id]) => id),
       random,
       balance: balance === 'norm',
-      ...this.#history === undefined ? {} : { history: this.#history }
+      ...this.#history === undefined ? {} : { history: this.#history, into: this.#history }
     })
     this.#history = update
     const free = this.#trunk.direction(update)
     const { update: direction, minCosine } = strict === 'update'
-      ? coneProject(free, gradients, gram)
+      ? coneProject(free, gradients, gram, free)
       : { update: free, minCosine: minDirectionCosine(free, gradients, gram) }
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {

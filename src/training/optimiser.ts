@@ -21,21 +21,24 @@ export class AdamW {
   #step = 0
   #first: Float32Array
   #second: Float32Array
+  /** The last direction. One buffer for all: a fresh one per step is what the garbage collector would run for. */
+  readonly #direction: Float32Array
 
   constructor (size: number, init: AdamWInit) {
     this.#init = init
     this.#first = new Float32Array(size)
     this.#second = new Float32Array(size)
+    this.#direction = new Float32Array(size)
   }
 
-  /** Moves the moments by `gradient` and returns the descent step before learning rate and decay. */
+  /** Moves the moments by `gradient` and returns the descent step before learning rate and decay; valid until the next call. */
   direction (gradient: Float32Array): Float32Array {
     const { beta1, beta2, epsilon } = this.#init
     const [first, second] = [this.#first, this.#second]
     this.#step++
     const correction1 = 1 / (1 - beta1 ** this.#step)
     const correction2 = 1 / (1 - beta2 ** this.#step)
-    const step = new Float32Array(gradient.length)
+    const step = this.#direction
     for (let i = 0; i < gradient.length; i++) {
       const g = gradient[i] as number
       const m = first[i] = beta1 * (first[i] as number) + (1 - beta1) * g

@@ -47,7 +47,7 @@ export class Unit {
     return learningRate(this.#rate, step, { warmup: this.#training.warmup, total: totalSteps(this.#training) })
   }
 
-  /** What the optimiser would do with this gradient; moves its moments. */
+  /** What the optimiser would do with this gradient; moves its moments. Valid, and the caller's to change, until the next call. */
   direction (gradient: Float32Array): Float32Array { return this.#optimiser.direction(gradient) }
 
   apply (direction: Float32Array, step: number): void {
