@@ -32,6 +32,8 @@ export interface FmtlNodeInit {
   readonly data?: ClientTrainerInit['data']
   /** Train the second local model for the two-locals control. */
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Hosts to attach to first, by peer id. */
   readonly prefer: readonly string[]
   readonly backend?: RungName
@@ -97,7 +99,7 @@ export class FmtlNode {
         peer,
         charter,
         prefer,
-        trainer: { ...backend, data: this.#init.data, control },
+        trainer: { ...backend, data: this.#init.data, control, baseline: this.#init.baseline ?? true },
         ...stores === undefined ? {} : { store: stores.client },
         emit
       })

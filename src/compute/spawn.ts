@@ -28,6 +28,8 @@ export interface ClientTrainerInit {
   /** Read inside the worker: rows never visit the network thread. */
   readonly data: { readonly path: string, readonly client: string, readonly options: DatasetOptions }
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Start values of embedder and heads from another seed than the charter's: an experiment, not for use. */
   readonly partsSeed?: number
 }

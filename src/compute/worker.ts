@@ -41,8 +41,8 @@ async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: obj
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.control), memoryBytes)
-  const options = { control: init.control, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
+  expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.baseline === false ? 0 : init.control ? 2 : 1), memoryBytes)
+  const options = { control: init.control, baseline: init.baseline ?? true, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
   return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts }
 }
 

@@ -9,15 +9,16 @@
 import { TypedEventEmitter } from 'main-event'
 import { Ballot } from './ballot.ts'
 import { MAX_BATCH, refuse } from './admission.ts'
-import { RoundLog, meanByTask } from './round-log.ts'
-import { chooseMerge } from './merge-decision.ts'
+import { RoundLog } from './round-log.ts'
+import { meet } from './meeting.ts'
 import { ProtocolError } from '../errors.ts'
-import { Random, deriveSeed } from '../random.ts'
+import { Traffic } from './traffic.ts'
+import { WholeStep, expectWhole } from './whole-step.ts'
 import { activationsOf, hasUnit, missStep, openSession, unitsOf } from './session.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
-import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Refusal } from './admission.ts'
 import type { Remote } from '../compute/remote.ts'
@@ -63,10 +64,14 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #known = new Set<string>()
   readonly #log: RoundLog
   readonly #abort = new AbortController()
-  readonly #bytes = { up: 0, down: 0 }
+  readonly #traffic = new Traffic()
+  /** Where clients hold whole models. */
+  readonly #whole: WholeStep | undefined
   #step = 0
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
+  /** The last round is closed: there is nothing to wait for any more. */
+  #done = false
   #started = false
   #resumed = false
   #advancing: Promise<void> = Promise.resolve()
@@ -83,6 +88,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#commit = components.commit ?? (async () => {})
     this.#init = init
     this.#log = new RoundLog(init.id)
+    this.#whole = init.charter.model.trunk === 'client' ? new WholeStep(components.trainer, init.charter) : undefined
     this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
   }
 
@@ -91,7 +97,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get attached (): number { return this.#sessions.size }
   /** Payload bytes of all attachments so far. */
   get bytes (): { readonly sent: number, readonly received: number } {
-    const { up, down } = this.#totalBytes()
+    const { up, down } = this.#traffic.total()
     return { sent: down, received: up }
   }
 
@@ -107,7 +113,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   resume (step: number): void {
     this.#step = step
     this.#resumed = step > 0
-    if (step >= totalSteps(this.#training)) this.#end.resolve()
+    if (this.#resumed) this.#whole?.replaced()
+    this.#done = step >= totalSteps(this.#training)
+    if (this.#done) this.#end.resolve()
   }
 
   /** Decides on an attach request; never throws for what a stranger may send. */
@@ -148,12 +156,18 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
     const session = openSession(request, channel)
     this.#sessions.set(client, session)
+    this.#traffic.open(channel)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = unitsOf(session, await this.#clientUnits())
-      if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      if (this.#whole === undefined) {
+        const units = unitsOf(session, await this.#clientUnits())
+        if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      } else {
+        await this.#advancing
+        await channel.send(await this.#whole.values(session, this.#step))
+      }
       this.#tryStart()
       for await (const frame of channel.frames) {
         if (frame.kind === 'leave') {
@@ -172,10 +186,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get #training () { return this.#init.charter.training }
 
   async #handle (session: Session, frame: Frame): Promise<void> {
+    if (this.#whole !== undefined) expectWhole(frame)
     switch (frame.kind) {
       case 'forward': return await this.#forward(session, frame)
       case 'grads': return await this.#backward(session, frame)
       case 'share': {
+        // Not awaited: while a step closes, this session's verdicts must get through.
+        if (this.#whole !== undefined) return this.#take(session, frame)
         if (!this.#current(session, frame)) return
         await this.#trainer.share(session.client, frame.step, frame.tensors)
         return this.#completed(session)
@@ -191,6 +208,23 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       }
       default: throw new ProtocolError(`a client does not send ${frame.kind} frames`)
     }
+  }
+
+  #take (session: Session, frame: Frame): void {
+    this.#contribute(this.#whole as WholeStep, session, frame).catch((error: Error) => { void session.channel.close(error) })
+  }
+
+  async #contribute (whole: WholeStep, session: Session, frame: Frame): Promise<void> {
+    const now = (): boolean => this.#open && frame.step === this.#step
+    if (now()) {
+      session.expected = true
+      session.losses = frame.losses ?? []
+      await whole.take(session, frame)
+      if (now()) return this.#completed(session)
+    }
+    // While a step closes, the values that it will leave are not known yet.
+    if (frame.step > this.#step || !(this.#open || this.#done)) session.early = frame
+    else this.#late(session)
   }
 
   async #forward (session: Session, frame: Frame): Promise<void> {
@@ -229,8 +263,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #late (session: Session): void {
     session.expected = this.#step >= session.waitFrom
-    this.#clientUnits().then(
-      units => this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units), code: 'late', reason: `the clock stands at step ${this.#step}` }),
+    const frame = this.#whole?.values(session, this.#step) ?? this.#clientUnits().then((units): Frame => ({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) }))
+    frame.then(
+      values => this.#tell(session, { ...values, code: 'late', reason: `the clock stands at step ${values.step}` }),
       (error: Error) => { void session.channel.close(error) })
   }
 
@@ -273,7 +308,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       missStep(session, this.#step)
     }
     try {
-      const report = await this.#trainer.applyStep(this.#step, contributors)
+      const report = await (this.#whole?.apply(this.#step, contributors) ?? this.#trainer.applyStep(this.#step, contributors))
       this.#log.step(report, contributors)
       const losses = sessions.flatMap(session => session.complete ? session.losses : [])
       this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
@@ -291,25 +326,26 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
-    const units = await this.#clientUnits()
+    const units = this.#whole === undefined ? await this.#clientUnits() : []
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      if (session.complete && this.#whole !== undefined) this.#tell(session, await this.#whole.next(session, this.#step))
+      else if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
       session.complete = false
     }
     if (done) {
-      this.#waiting = ''
       this.#end.resolve()
+      this.#done = true
       this.safeDispatchEvent('host:finished', { detail: { step: this.#step } })
-      return
     }
-    this.#open = true
+    this.#open = !done
     this.#waiting = ''
     for (const session of this.#sessions.values()) {
       const { early } = session
       session.early = undefined
       // Not awaited: one client's forward must not hold up another's.
-      if (early !== undefined) this.#forward(session, early).catch((error: Error) => { void session.channel.close(error) })
+      if (early !== undefined && this.#whole !== undefined) this.#take(session, early)
+      else if (early !== undefined) this.#forward(session, early).catch((error: Error) => { void session.channel.close(error) })
     }
   }
 
@@ -342,43 +378,23 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const round = this.#step / this.#training.stepsPerRound - 1
     this.#waiting = `waiting: closing round ${round}`
     const final = this.#step >= totalSteps(this.#training)
-    const { mode } = this.#init.charter.merge
-    const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
+    const { id, charter } = this.#init
+    const decision = await meet({
+      id,
+      charter,
+      trainer: this.#trainer,
+      exchange: this.#exchange,
+      round,
+      sessions: [...this.#sessions.values()],
+      contributors: this.#log.contributors,
+      evaluate: async candidates => await this.#ballotOn(round, candidates),
+      signal: this.#abort.signal
+    })
+    if (decision.merged.some(host => host !== id)) this.#whole?.replaced()
     await this.#commit({ step: this.#step, round })
-    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#totalBytes() })
+    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total() })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
-  }
-
-  /** Publishes this host's delta, gathers the others', and merges what the charter or the clients' hold-outs say. */
-  async #meet (round: number): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    const { id, charter } = this.#init
-    const { signal } = this.#abort
-    const { units, norm } = await this.#trainer.delta()
-    const clients = Math.max(1, this.#log.contributors.length)
-    // One mean per task: what a single site's batch lost is nobody else's business.
-    const losses = Object.entries(meanByTask([...this.#sessions.values()].flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
-    const samples = [...this.#sessions.values()].reduce((sum, session) => sum + session.request.samples, 0)
-    await this.#exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
-    const { deltas, missing } = await this.#exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
-    if (deltas.length === 0) return { ...await this.#keepOwn('no other host'), missing }
-    const own: DeltaEntry = { id, weight: clients, units }
-    const others = deltas.map(delta => ({ id: delta.host, weight: delta.clients, units: delta.units, staleness: Math.max(0, round - delta.round) }))
-    const decision = await chooseMerge({
-      mode: charter.merge.mode === 'all' ? 'all' : 'select',
-      own,
-      others,
-      trainer: this.#trainer,
-      random: new Random(deriveSeed(charter.seed, 'merge', id, round)),
-      evaluate: async candidates => await this.#ballotOn(round, candidates)
-    })
-    return { ...decision, missing }
-  }
-
-  async #keepOwn (reason: string): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    await this.#trainer.propose('own')
-    await this.#trainer.accept('own')
-    return { merged: [this.#init.id], reason, missing: [] }
   }
 
   /** Asks every client with a hold-out for its verdict on candidates, in order. Missing verdicts are missing, not waited for. */
@@ -388,7 +404,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
       const units = await this.#clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units), ...this.#whole === undefined ? {} : { codec: 'f32' as const } })
     }
     await ballot.closed(roundDeadlineMs)
     this.#ballot = undefined
@@ -405,7 +421,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   async #detach (session: Session, reason: string): Promise<void> {
     await session.channel.close()
-    this.#countBytes(session.channel)
+    this.#traffic.end(session.channel)
     if (this.#sessions.get(session.client) !== session) return
     this.#sessions.delete(session.client)
     await this.#trainer.drop(session.client).catch(() => undefined)
@@ -424,19 +440,5 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #tell (session: Session, frame: Frame): void {
     session.channel.send(frame).catch((error: Error) => { void session.channel.close(error) })
-  }
-
-  #countBytes (channel: FrameChannel): void {
-    this.#bytes.up += channel.bytes.received
-    this.#bytes.down += channel.bytes.sent
-  }
-
-  #totalBytes (): { up: number, down: number } {
-    const total = { ...this.#bytes }
-    for (const { channel } of this.#sessions.values()) {
-      total.up += channel.bytes.received
-      total.down += channel.bytes.sent
-    }
-    return total
   }
 }

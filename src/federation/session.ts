@@ -39,7 +39,7 @@ export function unitsOf (session: Session, units: readonly NamedTensor[]): reado
 }
 
 export function hasUnit ({ request }: Session, unit: string): boolean {
-  return unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+  return unit === 'trunk' || unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
 }
 
 /** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, or more rows */

@@ -5,6 +5,11 @@
  *     forward(client, step, activations) -> features        kept until the gradient comes back
  *     backward(client, step, dFeatures)  -> dActivations    the client's trunk gradients are kept apart
  *     applyStep(step, clients)           -> report           project, step the optimiser, once for everybody
+ *
+ * Where the charter places the trunk at the clients the host computes no pass at all, it averages:
+ *
+ *     contribute(client, step, samples, changes)            what a client's training changed in the shared units
+ *     applyMean(step, clients)           -> report, change   their mean by samples, added to the shared units
  */
 import { differentiate } from '../graph/gradients.ts'
 import { ProtocolError } from '../errors.ts'
@@ -12,6 +17,7 @@ import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { buildTrunk } from '../models/trunk.ts'
+import { Contributions } from './contributions.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
@@ -49,6 +55,12 @@ interface OpenClient {
   shared: ReadonlyMap<string, Float32Array>
 }
 
+export interface MeanReport {
+  readonly report: StepReport
+  /** What to tell the clients: through the charter's codec it becomes what was applied here. */
+  readonly change: readonly NamedTensor[]
+}
+
 interface Candidate {
   readonly units: Units
   readonly velocity: Units | undefined
@@ -63,6 +75,7 @@ export class HostTrainer {
   readonly #rule: GradientRule
   readonly #scratch: Model
   readonly #open = new Map<string, OpenClient>()
+  readonly #contributions: Contributions
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
@@ -79,6 +92,7 @@ export class HostTrainer {
       strict: projection.strict !== 'off',
       ...projection.rule === 'gp' ? { attention: projection.attention } : {}
     })
+    this.#contributions = new Contributions(this.unitSizes())
     this.#anchor = this.#state()
   }
 
@@ -140,6 +154,30 @@ export class HostTrainer {
   drop (client: string): void {
     this.#open.get(client)?.kept.release()
     this.#open.delete(client)
+    this.#contributions.drop(client)
+  }
+
+  /**
+   * @param samples - rows that the client trains on: its weight in the mean
+   * @throws {ProtocolError} a unit that the charter does not share, or numbers that are not finite
+   */
+  contribute (client: string, step: number, samples: number, changes: readonly NamedTensor[]): void {
+    this.#contributions.add(client, step, samples, changes)
+  }
+
+  /** Adds the mean of the clients' changes, rounded as the wire will round it. */
+  applyMean (step: number, clients: readonly string[]): MeanReport {
+    const { cutCodec } = this.#charter
+    const { changes, stats } = this.#contributions.mean(step, clients)
+    for (const [name, change] of changes) {
+      const unit = this.#units.get(name) as Unit
+      const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)
+      unit.set(unit.parameters.map((value, i) => value + (applied[i] as number)))
+    }
+    return {
+      report: { stats, minUpdateCosine: stats.minDirectionCosine },
+      change: [...changes].map(([name, change]) => vector(name, change))
+    }
   }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
@@ -165,10 +203,10 @@ export class HostTrainer {
     return { stats, minUpdateCosine: minDirectionCosine(direction, gradients) }
   }
 
-  /** Values of the shared client units, the current ones or a candidate's. The trunk, which may be large, is not touched. */
+  /** Values of the units that clients share, the current ones or a candidate's. A trunk that stays here, and may be large, is not touched. */
   clientUnits (candidate?: string): readonly NamedTensor[] {
     const units = candidate === undefined ? undefined : this.#candidate(candidate).units
-    return [...this.#units].flatMap(([name, unit]) => name === TRUNK ? [] : [vector(name, units?.[name] ?? unit.parameters)])
+    return [...this.#units].flatMap(([name, unit]) => name === TRUNK && !this.#charter.shared.includes(TRUNK) ? [] : [vector(name, units?.[name] ?? unit.parameters)])
   }
 
   /**
@@ -301,6 +339,8 @@ export class HostTrainer {
       seed,
       training,
       rate: name === TRUNK ? training.lrTrunk : training.lrClient,
+      // A mean of changes is added as it is: no moments to keep.
+      optimiser: this.#charter.model.trunk === 'client' ? 'sgd' : 'adamw',
       wanted: name === TRUNK ? ['activations'] : []
     })
   }

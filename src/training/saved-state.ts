@@ -2,7 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { OptimiserState } from './optimiser.ts'
-import type { Unit } from './unit.ts'
+import type { Weights } from './unit.ts'
 
 export interface UnitState {
   readonly parameters: Float32Array
@@ -15,13 +15,12 @@ export function vector (name: string, data: Float32Array): NamedTensor {
 }
 
 /** Weights and optimiser of a unit, under `name`. */
-export function saveUnit (name: string, unit: Unit): NamedTensor[] {
-  const { parameters, optimiser } = unit.save()
+export function saveUnit (name: string, unit: Weights): NamedTensor[] {
+  const { parameters, optimiser: { first, second, step } } = unit.save()
   return [
     vector(name, parameters),
-    vector(`${name}.first`, optimiser.first),
-    vector(`${name}.second`, optimiser.second),
-    vector(`${name}.step`, Float32Array.of(optimiser.step))
+    ...first === undefined || second === undefined ? [] : [vector(`${name}.first`, first), vector(`${name}.second`, second)],
+    vector(`${name}.step`, Float32Array.of(step))
   ]
 }
 
@@ -41,10 +40,13 @@ export class SavedState {
   }
 
   /** What `saveUnit` wrote. @throws {InvalidParametersError} the checkpoint is of another model */
-  unit (name: string, { parameters: { length } }: Unit): UnitState {
+  unit (name: string, { parameters: { length }, moments }: Weights): UnitState {
     return {
       parameters: this.need(name, length),
-      optimiser: { first: this.need(`${name}.first`, length), second: this.need(`${name}.second`, length), step: this.need(`${name}.step`, 1)[0] as number }
+      optimiser: {
+        ...moments ? { first: this.need(`${name}.first`, length), second: this.need(`${name}.second`, length) } : {},
+        step: this.need(`${name}.step`, 1)[0] as number
+      }
     }
   }
 }

@@ -57,7 +57,7 @@ export class ProcessRunner {
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
-    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
+    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach((host, i) => this.#start({
       ...common,
       name: host.name,
