@@ -21,10 +21,9 @@ import { LocalTrainer } from './local-trainer.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
-import { SavedState, saveUnit, vector } from './saved-state.ts'
+import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { localStepsOf } from './spec.ts'
 import { meanByTask } from '../federation/round-log.ts'
-import { specHash } from '../models/spec.ts'
 import { WholeModel } from './whole-model.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
@@ -262,7 +261,7 @@ export class ClientTrainer {
   }
 
   /** Hash over every weight at home; equal on two runs that went the same way. */
-  fingerprint (): string { return specHash(this.save().map(({ name, tensor }) => [name, [...tensor.data]])) }
+  fingerprint (): string { return fingerprintOf(this.save().map(({ name, tensor }) => [name, tensor.data])) }
 
   liveTensors (): number { return this.#backend.liveTensors() }
 

@@ -23,8 +23,7 @@ import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { sumTensors } from './client-parts.ts'
-import { SavedState, saveUnit, vector } from './saved-state.ts'
-import { specHash } from '../models/spec.ts'
+import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Kept, Model } from '../backend/backend.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -295,7 +294,7 @@ export class HostTrainer {
 
   /** Hash over the live state; equal on hosts that merged the same set. */
   fingerprint (): string {
-    return specHash(Object.entries(this.#state()).map(([name, data]) => [name, [...data]]))
+    return fingerprintOf(Object.entries(this.#state()))
   }
 
   liveTensors (): number { return this.#backend.liveTensors() }

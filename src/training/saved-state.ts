@@ -1,4 +1,5 @@
 /** Trainers as named tensors: what a checkpoint holds of a unit, and how it is read back whole or not at all. */
+import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { OptimiserState } from './optimiser.ts'
@@ -12,6 +13,13 @@ export interface UnitState {
 /** A vector under a name. Copied: what a worker hands out is moved to the other thread and gone from here. */
 export function vector (name: string, data: Float32Array): NamedTensor {
   return { name, tensor: { shape: [data.length], data: data.slice() } }
+}
+
+/** Short hash over names and bits. */
+export function fingerprintOf (tensors: Iterable<readonly [string, Float32Array]>): string {
+  const hash = createHash('sha256')
+  for (const [name, data] of tensors) hash.update(`${name} ${data.length}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  return hash.digest('hex').slice(0, 16)
 }
 
 /** Weights and optimiser of a unit, under `name`. */
