@@ -45,7 +45,7 @@ const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, att
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
-const KNOWN = ['trunk', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads']
+const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
