@@ -5,7 +5,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
 import { createEmbedder } from '../src/models/embedder.ts'
 import { createHead } from '../src/models/head.ts'
-import { findStrategy } from '../src/strategies/index.ts'
+import { findStrategy, settingsOf } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
 import { seededIdentity } from '../node/store/identity.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
@@ -97,10 +97,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    model: { ...dataset.recipe.model, ...own.model },
-    training: { ...dataset.recipe.training, ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training },
-    projection: { ...strategy.projection, ...own.projection },
-    merge: { ...strategy.merge, ...own.merge },
+    ...settingsOf(strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })

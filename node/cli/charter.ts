@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
-import { findStrategy } from '../../src/strategies/index.ts'
+import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { loadConfig } from '../config/config.ts'
 import { openDataset } from '../../src/data/open.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -51,10 +51,7 @@ export async function charterFromData ({ data, charter: own = {} }: Config, stra
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    model: { ...recipe.model, ...own.model },
-    training: { ...recipe.training, ...own.training },
-    projection: { ...strategy.projection, ...own.projection },
-    merge: { ...strategy.merge, ...own.merge }
+    ...settingsOf(strategy, recipe, own)
   })
 }
 

@@ -149,7 +149,7 @@ export class ClientRole {
     const { node, peer, charter } = this.#init
     const { tasks, cut, batch, samples } = this.#description
     const request: AttachRequest = { client: peer, name: node, model: this.#model, tasks, cut, samples: samples.train, batch }
-    const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
+    const guard = outgoingGuard({ cut, tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
     if (host === peer) {
       if (local === undefined) throw new ProtocolError('this node does not host')
       const admission = local.admit(request)

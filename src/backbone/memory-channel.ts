@@ -63,13 +63,10 @@ class Pipe implements AsyncIterable<Frame> {
 
   push (frame: Frame): void {
     if (this.#ended !== undefined) throw this.#ended.reason ?? new ProtocolError('the other end has closed')
-    for (const { tensor } of frame.tensors) this.bytes += encodedBytes(this.#codec, tensor.data.length)
-    this.#frames.push(this.#codec === 'f32' ? frame : { ...frame, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: this.#recode(tensor) })) })
+    const { codec = this.#codec, ...rest } = frame
+    for (const { tensor } of frame.tensors) this.bytes += encodedBytes(codec, tensor.data.length)
+    this.#frames.push(codec === 'f32' ? rest : { ...rest, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: recode(codec, tensor) })) })
     this.#wake?.()
-  }
-
-  #recode ({ shape, data }: TensorData): TensorData {
-    return { shape, data: decode(this.#codec, encode(this.#codec, data), data.length) }
   }
 
   end (reason: Error | undefined): void {
@@ -91,4 +88,8 @@ class Pipe implements AsyncIterable<Frame> {
       }
     }
   }
+}
+
+function recode (codec: CodecName, { shape, data }: TensorData): TensorData {
+  return { shape, data: decode(codec, encode(codec, data), data.length) }
 }

@@ -59,7 +59,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   const { control, baseline = true, partsSeed } = init
   return {
     what: `client ${data.id}`,
-    estimate: () => estimateClient(charter, data, control),
+    estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
     build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...partsSeed === undefined ? {} : { partsSeed } })
   }

@@ -9,19 +9,19 @@
 import { TypedEventEmitter } from 'main-event'
 import { Ballot } from './ballot.ts'
 import { MAX_BATCH, refuse } from './admission.ts'
-import { RoundLog, meanByTask } from './round-log.ts'
-import { chooseMerge } from './merge-decision.ts'
+import { RoundLog } from './round-log.ts'
+import { meet } from './meeting.ts'
 import { ProtocolError } from '../errors.ts'
 import { heartbeat } from './heartbeat.ts'
 import { mayShare } from '../training/open-passes.ts'
-import { Random, deriveSeed } from '../random.ts'
 import { Traffic } from './traffic.ts'
 import { TrunkQueue } from './trunk-queue.ts'
-import { activationsOf, closeSessionStep, hasUnit, missStep, openSession, unitsOf } from './session.ts'
+import { WholeStep, expectWhole } from './whole-step.ts'
+import { activationsOf, closeSessionStep, hasUnit, missStep, openSession, unitsOf, waitingFor } from './session.ts'
 import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
-import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Refusal } from './admission.ts'
 import type { Remote } from '../compute/remote.ts'
@@ -69,9 +69,13 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #log: RoundLog
   readonly #abort = new AbortController()
   readonly #traffic = new Traffic()
+  /** Where clients hold whole models. */
+  readonly #whole: WholeStep | undefined
   #step = 0
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
+  /** The last round is closed: there is nothing to wait for any more. */
+  #done = false
   #started = false
   /** The clock runs: clients, who compute nothing before they hear 'step', are told so when they attach. */
   #begun = false
@@ -91,6 +95,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#commit = components.commit ?? (async () => {})
     this.#init = init
     this.#log = new RoundLog(init.id)
+    this.#whole = init.charter.model.trunk === 'client' ? new WholeStep(components.trainer, init.charter) : undefined
     this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
   }
 
@@ -115,7 +120,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   resume (step: number): void {
     this.#step = step
     this.#resumed = step > 0
-    if (step >= totalSteps(this.#training)) this.#end.resolve()
+    if (this.#resumed) this.#whole?.replaced()
+    this.#done = step >= totalSteps(this.#training)
+    if (this.#done) this.#end.resolve()
   }
 
   /** Decides on an attach request; never throws for what a stranger may send. */
@@ -155,8 +162,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     let reason = 'the connection closed'
     try {
       if (this.#begun) {
-        const units = await this.#clientUnits()
-        await channel.send({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+        await this.#advancing
+        await channel.send(await this.#values(session))
       }
       this.#tryStart()
       for await (const frame of channel.frames) {
@@ -178,11 +185,14 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get #inFlight (): number { return inFlight(this.#training) }
 
   async #handle (session: Session, frame: Frame): Promise<void> {
+    if (this.#whole !== undefined) expectWhole(frame)
     switch (frame.kind) {
       // Answered aside: the session's next frame may belong to another step, and fit into the pass that comes next.
       case 'forward': return this.#aside(session, this.#forward(session, frame))
       case 'grads': return this.#aside(session, this.#backward(session, frame))
       case 'share': {
+        // Not awaited: while a step closes, this session's verdicts must get through.
+        if (this.#whole !== undefined) return this.#aside(session, this.#contribute(this.#whole, session, frame))
         if (!this.#current(session, frame)) return
         await this.#trainer.share(session.client, frame.step, frame.tensors)
         return this.#completed(session, frame.step)
@@ -198,6 +208,19 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #aside (session: Session, work: Promise<void>): void {
     work.catch((error: Error) => { void session.channel.close(error) })
+  }
+
+  async #contribute (whole: WholeStep, session: Session, frame: Frame): Promise<void> {
+    const now = (): boolean => this.#open && frame.step === this.#step
+    if (now()) {
+      session.expected = true
+      session.losses = frame.losses ?? []
+      await whole.take(session, frame)
+      if (now()) return this.#completed(session, frame.step)
+    }
+    // While a step closes, the values that it will leave are not known yet.
+    if (frame.step > this.#step || !(this.#open || this.#done)) session.early.set(frame.step, frame)
+    else this.#late(session)
   }
 
   async #forward (session: Session, frame: Frame): Promise<void> {
@@ -242,8 +265,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   #late (session: Session): void {
     this.#aside(session, this.#advancing.then(async () => {
       session.expected = this.#step >= session.waitFrom
-      const units = unitsOf(session, await this.#clientUnits())
-      this.#tell(session, { kind: 'step', step: this.#step, tensors: units, code: 'late', reason: `the clock stands at step ${this.#step}` })
+      const frame = await this.#values(session)
+      this.#tell(session, { ...frame, code: 'late', reason: `the clock stands at step ${frame.step}` })
     }))
   }
 
@@ -260,13 +283,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const anybody = sessions.some(session => session.done.has(this.#step))
     if (anybody) this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
     const pending = sessions.filter(session => session.expected && !session.done.has(this.#step))
-    if (pending.length > 0 || !anybody) {
-      this.#waiting = sessions.length === 0
-        ? 'waiting: no client is attached'
-        : `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${this.#step}, missing ${pending.map(session => session.client).join(', ')}`
-      return
-    }
-    this.#advance('all')
+    if (pending.length === 0 && anybody) return this.#advance('all')
+    this.#waiting = waitingFor(this.#step, sessions, pending)
   }
 
   #advance (by: 'all' | 'deadline'): void {
@@ -291,7 +309,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       missStep(session, this.#step)
     }
     try {
-      const report = await this.#trainer.applyStep(this.#step, contributors)
+      const report = await (this.#whole?.apply(this.#step, contributors) ?? this.#trainer.applyStep(this.#step, contributors))
       this.#log.step(report, contributors)
       this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
       this.#step++
@@ -308,26 +326,25 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
-    const units = await this.#clientUnits()
     const first = !this.#begun
     this.#begun = true
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (first || (session.contributed && this.#sharesUnits(session))) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
+      if (session.contributed && this.#whole !== undefined) this.#tell(session, await this.#whole.next(session, this.#step))
+      else if (first || (session.contributed && this.#sharesUnits(session))) this.#tell(session, await this.#values(session))
       session.contributed = false
     }
     if (done) {
-      this.#waiting = ''
       this.#end.resolve()
+      this.#done = true
       this.safeDispatchEvent('host:finished', { detail: { step: this.#step } })
-      return
     }
-    this.#open = true
+    this.#open = !done
     this.#waiting = ''
     for (const session of this.#sessions.values()) {
       const early = [...session.early.values()]
       session.early.clear()
-      for (const frame of early) this.#aside(session, this.#forward(session, frame))
+      for (const frame of early) this.#aside(session, this.#whole === undefined ? this.#forward(session, frame) : this.#contribute(this.#whole, session, frame))
     }
     this.#check() // with steps in flight, gradients of this one may be here already
   }
@@ -361,43 +378,23 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const round = this.#step / this.#training.stepsPerRound - 1
     this.#waiting = `waiting: closing round ${round}`
     const final = this.#step >= totalSteps(this.#training)
-    const { mode } = this.#init.charter.merge
-    const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
+    const { id, charter } = this.#init
+    const decision = await meet({
+      id,
+      charter,
+      trainer: this.#trainer,
+      exchange: this.#exchange,
+      round,
+      sessions: [...this.#sessions.values()],
+      contributors: this.#log.contributors,
+      evaluate: async candidates => await this.#ballotOn(round, candidates),
+      signal: this.#abort.signal
+    })
+    if (decision.merged.some(host => host !== id)) this.#whole?.replaced()
     await this.#commit({ step: this.#step, round })
     const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
-  }
-
-  /** Publishes this host's delta, gathers the others', and merges what the charter or the clients' hold-outs say. */
-  async #meet (round: number): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    const { id, charter } = this.#init
-    const { signal } = this.#abort
-    const { units, norm } = await this.#trainer.delta()
-    const clients = Math.max(1, this.#log.contributors.length)
-    // One mean per task: what a single site's batch lost is nobody else's business.
-    const losses = Object.entries(meanByTask([...this.#sessions.values()].flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
-    const samples = [...this.#sessions.values()].reduce((sum, session) => sum + session.request.samples, 0)
-    await this.#exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
-    const { deltas, missing } = await this.#exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
-    if (deltas.length === 0) return { ...await this.#keepOwn('no other host'), missing }
-    const own: DeltaEntry = { id, weight: clients, units }
-    const others = deltas.map(delta => ({ id: delta.host, weight: delta.clients, units: delta.units, staleness: Math.max(0, round - delta.round) }))
-    const decision = await chooseMerge({
-      mode: charter.merge.mode === 'all' ? 'all' : 'select',
-      own,
-      others,
-      trainer: this.#trainer,
-      random: new Random(deriveSeed(charter.seed, 'merge', id, round)),
-      evaluate: async candidates => await this.#ballotOn(round, candidates)
-    })
-    return { ...decision, missing }
-  }
-
-  async #keepOwn (reason: string): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    await this.#trainer.propose('own')
-    await this.#trainer.accept('own')
-    return { merged: [this.#init.id], reason, missing: [] }
   }
 
   /** Asks every client with a hold-out for its verdict on candidates, in order. Missing verdicts are missing, not waited for. */
@@ -407,7 +404,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
       const units = await this.#clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units) })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units), ...this.#whole === undefined ? {} : { codec: 'f32' as const } })
     }
     await ballot.closed(roundDeadlineMs)
     this.#ballot = undefined
@@ -433,6 +430,11 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     this.#ballot?.drop(session.client)
     this.safeDispatchEvent('client:detached', { detail: { client: session.client, reason } })
     this.#check()
+  }
+
+  /** Where the clock stands, and the values of the units that this client shares. */
+  async #values (session: Session): Promise<Frame> {
+    return await (this.#whole?.values(session, this.#step) ?? this.#clientUnits().then((units): Frame => ({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) })))
   }
 
   /** Where the charter shares none, the worker need not be asked every step. */

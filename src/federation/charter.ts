@@ -56,12 +56,12 @@ export interface Charter {
   readonly projection: ProjectionSpec
   readonly merge: MergeSpec
   readonly clock: ClockSpec
-  /** Codec of activations and gradients at the cut. */
+  /** Codec of activations and gradients at the cut; of changes of the shared units where clients hold whole models. */
   readonly cutCodec: DeltaManifest['codec']
   /** What a row of input looks like at every client of this consortium. */
   readonly input: InputSpec
   readonly tasks: readonly TaskSpec[]
-  /** Client units averaged every step: 'embed/<modality>', 'head/<task>'. Everything else never leaves its client. */
+  /** Client units averaged every step: 'embed/<modality>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
   readonly shared: readonly string[]
 }
 
@@ -85,9 +85,11 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {
-  const model = parseModelSpec(options.model ?? {}, options.input)
+  const { sharedHeads = [], ...parts } = options.model ?? {}
+  const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
   const training = parseTrainingSpec(options.training ?? {})
-  if (inFlight(training) > 1 && (model.sharedEmbedder || model.sharedHeads.length > 0)) {
+  if (model.trunk !== 'client' && training.localSteps !== undefined) throw new InvalidParametersError('training.localSteps needs the whole model at the client', { next: 'set model.trunk to client, or leave localSteps out' })
+  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
   const projection = { ...PROJECTION, ...options.projection }
@@ -122,6 +124,7 @@ export function createCharter (options: CharterOptions): Charter {
     input: options.input,
     tasks: options.tasks,
     shared: [
+      ...model.trunk === 'client' ? ['trunk'] : [],
       ...model.sharedEmbedder ? [`embed/${options.input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
     ]

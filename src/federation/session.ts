@@ -57,13 +57,19 @@ export function missStep (session: Session, step: number): void {
   session.waitFrom = session.missed === 1 ? step : step + 2 ** session.missed
 }
 
+/** Why the step does not close, in one line. */
+export function waitingFor (step: number, sessions: readonly Session[], pending: readonly Session[]): string {
+  if (sessions.length === 0) return 'waiting: no client is attached'
+  return `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${step}, missing ${pending.map(session => session.client).join(', ')}`
+}
+
 /** Of the shared units those that this client has too. */
 export function unitsOf (session: Session, units: readonly NamedTensor[]): readonly NamedTensor[] {
   return units.filter(({ name }) => hasUnit(session, name))
 }
 
 export function hasUnit ({ request }: Session, unit: string): boolean {
-  return unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+  return unit === 'trunk' || unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
 }
 
 /** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, or more rows */

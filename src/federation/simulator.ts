@@ -32,6 +32,8 @@ export interface SimulationInit {
   readonly tasksOf?: (client: string) => readonly string[]
   /** Train a second local model for the two-locals control. */
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
   readonly partsSeed?: (client: string) => number
   readonly onAttached?: (client: string, host: string, samples: ClientDescription['samples']) => void
@@ -80,7 +82,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const all = await dataset.client(id)
     const data = init.tasksOf === undefined ? all : withTasks(all, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
-    const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
+    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts[c % hosts.length] as typeof hosts[number]
     const { tasks, cut, batch, samples } = raw.describe()
@@ -89,7 +91,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     init.onAttached?.(id, hostId, samples)
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
-    const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
+    const guard = outgoingGuard({ cut, tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
     const channels = channelPair({
       client: name,
       host: hostId,

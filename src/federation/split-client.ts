@@ -84,7 +84,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
         options.signal?.throwIfAborted()
         await this.#trainer.localStep(this.#localSteps++)
       }
-      for (const split of ['holdout', 'test'] as const) await this.#evaluate(conversation, 'final', 'federated', split)
+      for (const split of ['holdout', 'test'] as const) {
+        if (this.#whole) await this.#trainer.evaluate('federated', split)
+        else await this.#evaluate(conversation, 'final', 'federated', split)
+      }
       await conversation.send({ kind: 'leave', step: this.#step, tensors: [], code: 'done', reason: 'training is complete' })
     } finally {
       await conversation.end()
@@ -93,9 +96,12 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
 
   async report (): Promise<ClientReport> { return await this.#trainer.report() }
 
+  get #whole (): boolean { return this.#init.charter.model.trunk === 'client' }
+
   async #takeStep (host: Conversation): Promise<void> {
     const { training } = this.#init.charter
     const step = this.#step
+    if (this.#whole) return await this.#contribute(host, step)
     for (; this.#next < Math.min(step + inFlight(training), totalSteps(training)); this.#next++) {
       const activations = await this.#trainer.forward(this.#next)
       await host.send({ kind: 'forward', step: this.#next, tensors: [{ name: 'activations', tensor: activations }] })
@@ -117,9 +123,20 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     this.safeDispatchEvent('step:done', { detail: { step, losses } })
   }
 
+  /** Trains the whole model alone, sends what that changed, and hears what came of all contributions. */
+  async #contribute (host: Conversation, step: number): Promise<void> {
+    const { changes, losses } = await this.#trainer.contribute(step)
+    await host.send({ kind: 'share', step, tensors: changes, losses })
+    if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
+    await this.#goTo(await host.reply('step', step), 'the contribution came too late')
+    this.safeDispatchEvent('step:done', { detail: { step, losses } })
+  }
+
   async #goTo (frame: Frame, reason: string): Promise<void> {
     if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
-    await this.#trainer.adopt(frame.tensors)
+    if (frame.code === 'change') await this.#trainer.advance(frame.tensors)
+    else if (this.#whole && frame.step === 0 && frame.tensors.length === 0) await this.#trainer.restart()
+    else await this.#trainer.adopt(frame.tensors)
     this.#step = frame.step
     this.#next = Math.max(this.#next, frame.step)
   }
@@ -127,7 +144,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   /** Answers an EVAL: predictions under the candidate on the private hold-out, then one paired verdict. */
   async #judge (host: Conversation, frame: Frame): Promise<void> {
     const candidate = frame.candidate ?? ''
-    await this.#evaluate(host, candidate, candidate, 'holdout', frame.tensors)
+    if (this.#whole) await this.#trainer.evaluate(candidate, 'holdout', frame.tensors)
+    else await this.#evaluate(host, candidate, candidate, 'holdout', frame.tensors)
     const score = await this.#trainer.score(candidate)
     await host.send({ kind: 'eval-result', step: frame.step, ...frame.round === undefined ? {} : { round: frame.round }, candidate, tensors: [], scores: [score] })
   }

@@ -3,7 +3,7 @@
  * is asked of whoever knows the wire: `payloadBytes` counts as the simulator does, `frameBytes` of protocols/split-step as
  * a stream does. Signs of life and late steps are left out.
  */
-import { EVALUATION_ROWS } from '../training/local-trainer.ts'
+import { EVALUATION_ROWS } from '../training/evaluation.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { buildTrunk } from '../models/trunk.ts'

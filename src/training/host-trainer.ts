@@ -5,6 +5,11 @@
  *     forward([client, step, activations])  -> features       kept until the gradients come back
  *     backward([client, step, dFeatures])   -> dActivations   every client's trunk gradients are kept apart
  *     applyStep(step, clients)              -> report          project, step the optimiser, once for everybody
+ *
+ * Where the charter places the trunk at the clients the host computes no pass at all, it averages:
+ *
+ *     contribute(client, step, samples, changes)              what a client's training changed in the shared units
+ *     applyMean(step, clients)              -> report, change  their mean by samples, added to the shared units
  */
 import { differentiate } from '../graph/gradients.ts'
 import { OpenPasses } from './open-passes.ts'
@@ -14,13 +19,12 @@ import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
-import { combined, over } from '../kernels/index.ts'
+import { Contributions, weightedMean } from './contributions.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
-import { SavedState, saveUnit, vector } from './saved-state.ts'
-import { specHash } from '../models/spec.ts'
+import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
@@ -44,6 +48,12 @@ export interface DeltaEntry {
   readonly units: Units
 }
 
+export interface MeanReport {
+  readonly report: StepReport
+  /** What to tell the clients: through the charter's codec it becomes what was applied here. */
+  readonly change: readonly NamedTensor[]
+}
+
 interface Candidate {
   readonly units: Units
   readonly velocity: Units | undefined
@@ -58,6 +68,7 @@ export class HostTrainer {
   readonly #rule: GradientRule
   readonly #scratch: Model
   readonly #passes: OpenPasses
+  readonly #contributions: Contributions
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
@@ -76,6 +87,7 @@ export class HostTrainer {
       strict: projection.strict !== 'off',
       ...projection.rule === 'gp' ? { attention: projection.attention } : {}
     })
+    this.#contributions = new Contributions(this.unitSizes())
     this.#anchor = this.#state()
   }
 
@@ -115,7 +127,33 @@ export class HostTrainer {
   }
 
   /** Frees whatever a client has open here: it left. */
-  drop (client: string): void { this.#passes.drop(client) }
+  drop (client: string): void {
+    this.#passes.drop(client)
+    this.#contributions.drop(client)
+  }
+
+  /**
+   * @param samples - rows that the client trains on: its weight in the mean
+   * @throws {ProtocolError} a unit that the charter does not share, or numbers that are not finite
+   */
+  contribute (client: string, step: number, samples: number, changes: readonly NamedTensor[]): void {
+    this.#contributions.add(client, step, samples, changes)
+  }
+
+  /** Adds the mean of the clients' changes, rounded as the wire will round it. */
+  applyMean (step: number, clients: readonly string[]): MeanReport {
+    const { cutCodec } = this.#charter
+    const { changes, stats } = this.#contributions.mean(step, clients)
+    for (const [name, change] of changes) {
+      const unit = this.#units.get(name) as Unit
+      const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)
+      unit.set(unit.parameters.map((value, i) => value + (applied[i] as number)))
+    }
+    return {
+      report: { stats, minUpdateCosine: stats.minDirectionCosine },
+      change: [...changes].map(([name, change]) => vector(name, change))
+    }
+  }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
   applyStep (step: number, clients: readonly string[]): StepReport {
@@ -138,16 +176,16 @@ export class HostTrainer {
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])
-      if (shared.length > 0) unit.learn(average(shared), step)
+      if (shared.length > 0) unit.learn(weightedMean(shared, shared.map(() => 1 / shared.length), new Float32Array(unit.parameters.length)), step)
     }
     this.#passes.closeThrough(step)
     return { stats, minUpdateCosine: minCosine }
   }
 
-  /** Values of the shared client units, the current ones or a candidate's. The trunk, which may be large, is not touched. */
+  /** Values of the units that clients share, the current ones or a candidate's. A trunk that stays here, and may be large, is not touched. */
   clientUnits (candidate?: string): readonly NamedTensor[] {
     const units = candidate === undefined ? undefined : this.#candidate(candidate).units
-    return [...this.#units].flatMap(([name, unit]) => name === TRUNK ? [] : [vector(name, units?.[name] ?? unit.parameters)])
+    return [...this.#units].flatMap(([name, unit]) => name === TRUNK && !this.#charter.shared.includes(TRUNK) ? [] : [vector(name, units?.[name] ?? unit.parameters)])
   }
 
   /**
@@ -236,7 +274,7 @@ export class HostTrainer {
 
   /** Hash over the live state; equal on hosts that merged the same set. */
   fingerprint (): string {
-    return specHash(Object.entries(this.#state()).map(([name, data]) => [name, [...data]]))
+    return fingerprintOf(Object.entries(this.#state()))
   }
 
   liveTensors (): number { return this.#backend.liveTensors() }
@@ -274,6 +312,8 @@ export class HostTrainer {
       seed,
       training,
       rate: name === TRUNK ? training.lrTrunk : training.lrClient,
+      // A mean of changes is added as it is: no moments to keep.
+      optimiser: this.#charter.model.trunk === 'client' ? 'sgd' : 'adamw',
       wanted: name === TRUNK ? ['activations'] : [],
       grouped: name === TRUNK
     })
@@ -291,11 +331,4 @@ function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
     else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
   }
   return graphs
-}
-
-function average (rows: readonly Float32Array[]): Float32Array {
-  const mean = new Float32Array((rows[0] as Float32Array).length)
-  const share = new Float64Array(rows.length).fill(1 / rows.length)
-  over(rows, combined(share, mean.length, (values, from) => { mean.set(values, from) }))
-  return mean
 }

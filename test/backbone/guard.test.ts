@@ -121,6 +121,23 @@ for (const { id, sent } of [
   ...CLIENT_FRAMES.map(kind => ({ id: `an empty ${kind} frame`, sent: frame(kind) }))
 ]) test(`may go: ${id}`, t => { t.notThrows(() => { guard(sent) }) })
 
+const wholeGuard = outgoingGuard({ cut: [4, 8], tasks: ['side', 'level'], shared: ['trunk', 'embed/image'], whole: true })
+
+for (const { id, sent } of [
+  { id: 'activations', sent: frame('forward', ['activations', cut]) },
+  { id: 'gradients at the cut', sent: frame('grads', ['client', cut]) },
+  { id: 'activations of an evaluation', sent: frame('eval-forward', ['activations', cut]) },
+  { id: 'a private head', sent: frame('share', ['trunk', head], ['head/side', head]) }
+]) {
+  test(`is refused where the client holds the whole model: ${id}`, t => {
+    t.throws(() => { wholeGuard(sent) }, { instanceOf: PrivacyError, code: 'ERR_PRIVACY' })
+  })
+}
+
+test('the changes of shared units may go where the client holds the whole model', t => {
+  t.notThrows(() => { wholeGuard(frame('share', ['trunk', head], ['embed/image', head])) })
+})
+
 test('a copy of the batch is refused under any name, whatever was sent in between', t => {
   const content = new ContentGuard()
   const batch = clientData({ id: 'ada', tasks: [SIDE] }).train

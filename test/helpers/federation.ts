@@ -77,7 +77,7 @@ export interface Attachment {
 export function attach (to: TestHost, { client, request, cut, name }: TestClient, charter: Charter, onFrame: (frame: Frame) => void = () => {}): Attachment {
   const admission = to.host.admit(request)
   if ('code' in admission) throw new Error(admission.reason)
-  const guard = outgoingGuard({ cut, tasks: request.tasks, shared: charter.shared })
+  const guard = outgoingGuard({ cut, tasks: request.tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
   const channels = channelPair({
     client: name,
     host: to.id,
