@@ -25,10 +25,10 @@ test('rows are read between the lines that frameworks print', t => {
 })
 
 test('a command that fails says why, one that hangs is ended with what it started', async t => {
-  const node = (script: string): Parameters<typeof measure>[0] => ({ file: process.execPath, args: ['-e', script] })
+  const node = (script: string): Parameters<typeof measure>[0] => ({ name: 'bench', file: process.execPath, args: ['-e', script] })
   const failed = await measure(node('console.error("no such thing"); process.exit(3)'), 30_000)
-  t.is(failed.reason, 'no such thing (status 3)')
-  t.regex((await measure({ file: '/nowhere/at-all', args: [] }, 30_000)).reason ?? '', /ENOENT/)
+  t.is(failed.reason, 'bench: no such thing (status 3)')
+  t.regex((await measure({ name: 'x', file: '/nowhere/at-all', args: [] }, 30_000)).reason ?? '', /ENOENT/)
   const hung = await measure(node('require("child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "inherit" }); setInterval(() => {}, 1000)'), 500)
-  t.regex(hung.reason ?? '', /^no result after 0\.5 s$/) // its output closes only when the child of the child has ended too
+  t.regex(hung.reason ?? '', /^bench: no result after 0\.5 s$/) // its output closes only when the child of the child has ended too
 })

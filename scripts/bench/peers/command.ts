@@ -12,6 +12,8 @@ const GRACE_MS = 15_000
 const REASON_CHARACTERS = 200
 
 export interface Command {
+  /** For whoever reads why it failed. */
+  readonly name: string
   readonly file: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -25,20 +27,21 @@ export interface Outcome {
 
 /** `fmtl-node bench …` of this checkout. */
 export function ours (...args: string[]): Command {
-  return { file: process.execPath, args: [FMTL_NODE, 'bench', ...args, '--format', 'json'] }
+  return { name: `fmtl-node bench ${args[0]}`, file: process.execPath, args: [FMTL_NODE, 'bench', ...args, '--format', 'json'] }
 }
 
 /** A Python file of this folder. */
 export function theirs (python: string, file: string, ...args: string[]): Command {
   return {
+    name: file,
     file: python,
     args: [join(HERE, file), ...args],
-    env: { PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1', FLWR_TELEMETRY_ENABLED: '0', RAY_USAGE_STATS_ENABLED: '0', HF_HUB_OFFLINE: '1' }
+    env: { PYTHONUNBUFFERED: '1', FLWR_TELEMETRY_ENABLED: '0', RAY_USAGE_STATS_ENABLED: '0', HF_HUB_OFFLINE: '1' }
   }
 }
 
 /** Never throws: what a contestant could not do is a row with a reason. Its process group ends with it. */
-export async function measure ({ file, args, env }: Command, timeoutMs: number): Promise<Outcome> {
+export async function measure ({ name, file, args, env }: Command, timeoutMs: number): Promise<Outcome> {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, detached: true })
   let [output, errors, late] = ['', '', false]
   child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
@@ -63,9 +66,10 @@ export async function measure ({ file, args, env }: Command, timeoutMs: number):
   clearTimeout(grace)
   kill('SIGKILL') // what its parent left behind
   const rows = rowsOf(output)
-  if (late) return { rows: [], reason: `no result after ${timeoutMs / 1000} s` }
-  if (status !== 0) return { rows: [], reason: `${lastLine(errors) || lastLine(output) || 'no output'} (status ${status})`.slice(-REASON_CHARACTERS) }
-  return { rows, reason: rows.length === 0 ? 'it printed no rows' : undefined }
+  const failed = (reason: string): Outcome => ({ rows: [], reason: `${name}: ${reason}` })
+  if (late) return failed(`no result after ${timeoutMs / 1000} s`)
+  if (status !== 0) return failed(`${(lastLine(errors) || lastLine(output) || 'no output').slice(-REASON_CHARACTERS)} (status ${status})`)
+  return rows.length === 0 ? failed('it printed no rows') : { rows, reason: undefined }
 }
 
 /** Lines that are JSON objects and no summary; frameworks print other lines between them. */

@@ -11,8 +11,9 @@ export interface Case {
 
 export interface Contestant {
   readonly impl: string
-  /** undefined: it cannot run here, and `reason` says why. */
-  readonly command: Command | undefined
+  /** Settings to choose from: the fastest in one try of each runs in all turns. None: it cannot run here. */
+  readonly commands: readonly Command[]
+  /** Why there is none. */
   readonly reason?: string
 }
 
@@ -26,6 +27,22 @@ export interface Contest {
   readonly cases: readonly Case[]
 }
 
+/** Threads of server and client, at most as many as ours has, and turns that a waiting thread spins. */
+interface Tuning { readonly server: number, readonly client: number, readonly spin: number }
+
+/** On 2 quiet cores 10 000 turns in the server were fastest (795 samples/s of 605); on busy ones they cost two thirds. */
+const SPLIT: readonly Tuning[] = [
+  { server: Infinity, client: Infinity, spin: 1000 },
+  { server: Infinity, client: 1, spin: 10_000 },
+  { server: 1, client: 1, spin: 0 }
+]
+/** libgomp's own default first: in one process, spinning doubled the speed on quiet cores. */
+const UNSPLIT: readonly Tuning[] = [
+  { server: Infinity, client: Infinity, spin: 300_000 },
+  { server: Infinity, client: Infinity, spin: 1000 },
+  { server: 1, client: 1, spin: 0 }
+]
+
 export interface SplitOptions {
   readonly shapes: readonly string[]
   readonly clients: readonly number[]
@@ -35,16 +52,18 @@ export interface SplitOptions {
 }
 
 export function splitContest (python: Environments, { shapes, clients, threads, batch, steps }: SplitOptions): Contest {
-  const common = ['--threads', String(threads), '--batch', String(batch)]
   const cases = shapes.flatMap(shape => clients.map((count): Case => {
-    const flags = ['--shape', shape, '--clients', String(count), ...common]
-    const fmtl = (impl: string): Contestant => ({ impl, command: ours('split', '--impl', impl, ...flags) })
+    const flags = ['--shape', shape, '--clients', String(count), '--batch', String(batch)]
+    const fmtl = (impl: string): Contestant => ({ impl, commands: [ours('split', '--impl', impl, '--threads', String(threads), ...flags)] })
     // One measured window a turn: the turns are the repetition.
-    const torch = (impl: string, transport: string): Contestant =>
-      ({ impl, command: theirs(python.main, 'torch_split.py', '--transport', transport, '--steps', String(steps), '--runs', '1', ...flags) })
+    const torch = (impl: string, transport: string, tunings: readonly Tuning[]): Contestant => ({
+      impl,
+      commands: tunings.map(({ server, client, spin }) => theirs(python.main, 'torch_split.py', '--transport', transport, '--steps', String(steps), '--runs', '1',
+        '--threads', String(Math.min(server, threads)), '--client-threads', String(Math.min(client, threads)), '--spin', String(spin), ...flags))
+    })
     return {
       facts: { shape, clients: count, threads, batch },
-      contestants: [fmtl('fmtl'), torch('torch-socket', 'socket'), torch('torch-grpc', 'grpc'), fmtl('unsplit'), torch('torch-unsplit', 'none')]
+      contestants: [fmtl('fmtl'), torch('torch-socket', 'socket', SPLIT), torch('torch-grpc', 'grpc', SPLIT), fmtl('unsplit'), torch('torch-unsplit', 'none', UNSPLIT)]
     }
   }))
   return {
@@ -66,16 +85,16 @@ export interface RoundsOptions {
 export function roundsContest (python: Environments, { sizes, clients, rounds, data }: RoundsOptions): Contest {
   const cases = sizes.flatMap(size => clients.map((count): Case => {
     const flags = ['--parameters', size, '--data', data, '--clients', String(count), '--rounds', String(rounds)]
-    const flower = (mode: string): Contestant => ({ impl: `flower-${mode}`, command: theirs(python.main, 'flower_rounds.py', '--mode', mode, ...flags) })
+    const flower = (mode: string): Contestant => ({ impl: `flower-${mode}`, commands: [theirs(python.main, 'flower_rounds.py', '--mode', mode, ...flags)] })
     const p2pfl: Contestant = python.p2pfl === undefined
-      ? { impl: 'p2pfl-memory', command: undefined, reason: python.p2pflReason ?? 'it is not installed' }
-      : { impl: 'p2pfl-memory', command: theirs(python.p2pfl, 'p2pfl_rounds.py', ...flags) }
+      ? { impl: 'p2pfl-memory', commands: [], reason: python.p2pflReason ?? 'it is not installed' }
+      : { impl: 'p2pfl-memory', commands: [theirs(python.p2pfl, 'p2pfl_rounds.py', ...flags)] }
     return {
       facts: { size, clients: count },
       contestants: [
-        { impl: 'none', command: theirs(python.main, 'plain_rounds.py', ...flags) },
-        { impl: 'fmtl-simulation', command: ours('rounds', '--runner', 'in-process', ...flags) }, flower('simulation'), p2pfl,
-        { impl: 'fmtl-daemons', command: ours('rounds', '--runner', 'process', ...flags) }, flower('deployment')
+        { impl: 'none', commands: [theirs(python.main, 'plain_rounds.py', ...flags)] },
+        { impl: 'fmtl-simulation', commands: [ours('rounds', '--runner', 'in-process', ...flags)] }, flower('simulation'), p2pfl,
+        { impl: 'fmtl-daemons', commands: [ours('rounds', '--runner', 'process', ...flags)] }, flower('deployment')
       ]
     }
   }))

@@ -35,6 +35,8 @@ class Job:
     steps: int
     runs: int
     seed: int
+    client_threads: int
+    spin: int
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ def row(job: Job, measured: list[Measured], trunk_parameters: int) -> dict[str, 
     seconds = [max(end for _, end in windows) - min(start for start, _ in windows)
                for windows in zip(*(client.windows for client in measured))]
     rates = [job.clients * job.batch * job.steps / each for each in seconds]
-    named = {key: value for key, value in asdict(job).items() if key not in ("transport", "steps", "runs", "seed")}
+    facts = asdict(job)
+    named = {key: facts[key] for key in ("width", "tokens", "layers", "batch", "clients", "threads", "spin")}
     return {
         "bench": "split",
         "impl": "torch-unsplit" if job.transport == "none" else f"torch-{job.transport}",
         **named,
+        "clientThreads": job.client_threads,
         "samplesPerSecond": {
             "median": statistics.median(rates), "min": min(rates), "max": max(rates), "runs": len(rates)},
         "stepMs": statistics.median(seconds) / job.steps * 1000,
@@ -99,16 +103,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--client-threads", type=int, help="default: as --threads")
+    parser.add_argument("--spin", type=int, default=1000, help="turns that a waiting OpenMP thread spins before it sleeps")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     width, tokens, layers = (int(number) for number in args.shape.split("x"))
-    # Threads that spin while the other side computes take its cores: passive waiting is what makes the peer fast here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # libgomp's threads spin while they wait, by default for 300 000 turns: right for one process, but a server's spinning
+    # threads take the cores of the client that computes meanwhile. Which number is best depends on what else runs.
+    os.environ["GOMP_SPINCOUNT"] = str(args.spin)
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     print(json.dumps(measure(Job(args.transport, width, tokens, layers, args.batch, args.clients, args.threads,
-                                 args.steps, args.runs, args.seed))), flush=True)
+                                 args.steps, args.runs, args.seed, args.client_threads or args.threads, args.spin))), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def print_row(impl: str, *, clients: int, parameters: int, seconds: list[float],
     The first round, in which everything is started, is left out of the median.
     """
     later = seconds[1:] or seconds
-    print(json.dumps({
+    # On a line of its own: progress bars of some frameworks leave theirs open.
+    print("\n" + json.dumps({
         "bench": "rounds", "impl": impl, "clients": clients, "parameters": parameters,
         "secondsPerRound": {"median": statistics.median(later), "min": min(later), "max": max(later), "runs": len(later)},
         "firstRoundSeconds": first_seconds,

@@ -84,8 +84,8 @@ def batches(job, client: int, count: int = 8) -> list[tuple[Tensor, Tensor]]:
 
 
 def prepare(job, client: int | None) -> None:
-    """Threads and start values of this process; the server's (None) are the same for every transport."""
-    torch.set_num_threads(job.threads)
+    """Threads and start values of this process. Those of a part (None: the trunk) are the same for every transport."""
+    torch.set_num_threads(job.threads if client is None or job.transport == 'none' else job.client_threads)
     torch.manual_seed(job.seed + (0 if client is None else 100 + client))
 
 
