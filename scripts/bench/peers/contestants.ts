@@ -30,13 +30,13 @@ export interface Contest {
 /** Threads of server and client, at most as many as ours has, and turns that a waiting thread spins. */
 interface Tuning { readonly server: number, readonly client: number, readonly spin: number }
 
-/** On 2 quiet cores 10 000 turns in the server were fastest (795 samples/s of 605); on busy ones they cost two thirds. */
+/** Each of these was the fastest at some time on 2 cores: 10 000 turns in the server led by 1.3, and with busier cores cost two thirds. */
 const SPLIT: readonly Tuning[] = [
   { server: Infinity, client: Infinity, spin: 1000 },
   { server: Infinity, client: 1, spin: 10_000 },
   { server: 1, client: 1, spin: 0 }
 ]
-/** libgomp's own default first: in one process, spinning doubled the speed on quiet cores. */
+/** libgomp's own default first: in one process spinning without end was twice as fast as sleeping, until others wanted the cores. */
 const UNSPLIT: readonly Tuning[] = [
   { server: Infinity, client: Infinity, spin: 300_000 },
   { server: Infinity, client: Infinity, spin: 1000 },
