@@ -72,6 +72,7 @@ class StreamFrames implements Frames {
   /** The other end will send no more. */
   #finished = false
   #partialSince: number | undefined
+  #reading = false
   /** Its prefix is read, the message itself is not yet complete or not yet taken. */
   #incoming: { readonly size: number, readonly length: number } | undefined
 
@@ -96,7 +97,16 @@ class StreamFrames implements Frames {
     if (stream.status !== 'open') this.#end()
   }
 
-  async read ({ signal }: AbortOptions = {}): Promise<Uint8Array> {
+  async read (options: AbortOptions = {}): Promise<Uint8Array> {
+    this.#reading = true
+    try {
+      return await this.#read(options)
+    } finally {
+      this.#reading = false
+    }
+  }
+
+  async #read ({ signal }: AbortOptions): Promise<Uint8Array> {
     while (true) {
       signal?.throwIfAborted()
       const next = this.#next()
@@ -140,7 +150,7 @@ class StreamFrames implements Frames {
     if (this.#failure != null) throw this.#failure
     const prefix = varint(length)
     try {
-      this.#stream.send(new Uint8ArrayList(prefix, ...parts))
+      this.#stream.send(new Uint8ArrayList(...prefixed(prefix, parts)))
     } catch (cause) {
       throw this.#failure ?? closedError(this.#init.peer, cause)
     }
@@ -178,7 +188,7 @@ class StreamFrames implements Frames {
     else for (const chunk of data) this.#queue.push(chunk)
     try {
       const need = this.#next()?.length ?? MAX_PREFIX_BYTES
-      if (this.#queue.length > need + READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
+      if (!this.#reading && this.#queue.length > need + READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
     } catch (err) {
       this.abort(err as Error)
     }
@@ -338,6 +348,16 @@ class ByteQueue {
     this.#slab = { bytes, used: chunk.byteLength }
     this.#chunks.push(bytes.subarray(0, chunk.byteLength))
   }
+}
+
+/** A small first part rides with the prefix: the library encrypts and sends every piece by itself. */
+function prefixed (prefix: Uint8Array, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  const [first, ...rest] = parts
+  if (first == null || first.byteLength > SMALL_CHUNK_BYTES) return [prefix, ...parts]
+  const joined = new Uint8Array(prefix.byteLength + first.byteLength)
+  joined.set(prefix)
+  joined.set(first, prefix.byteLength)
+  return [joined, ...rest]
 }
 
 function varint (value: number): Uint8Array {
