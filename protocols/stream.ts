@@ -21,6 +21,8 @@ export interface FramesInit {
   peer: string
   /** How long a message may stop half-way, ms. Default FRAME_STALL_MS. */
   stallMs?: number
+  /** Messages are left in the pieces in which they arrive, for `readPieces`. */
+  pieces?: boolean
 }
 
 export interface Frames {
@@ -30,6 +32,8 @@ export interface Frames {
    * @throws {ProtocolError} ERR_ENDED: the other end finished cleanly; ERR_CLOSED: it went away; ERR_STALLED
    */
   read (options?: AbortOptions): Promise<Uint8Array>
+  /** The same, in the pieces in which it arrived, not copied: for who copies it to its own place. Needs `pieces` of FramesInit. */
+  readPieces (options?: AbortOptions): Promise<Uint8Array[]>
   /** Resolves once the message is on its way. The bytes must not be changed afterwards. */
   write (bytes: Uint8Array | readonly Uint8Array[], options?: AbortOptions): Promise<void>
   /** Ends both directions at once; the other end sees a reset. */
@@ -98,15 +102,23 @@ class StreamFrames implements Frames {
   }
 
   async read (options: AbortOptions = {}): Promise<Uint8Array> {
+    return await this.#read(options, length => this.#queue.take(length))
+  }
+
+  async readPieces (options: AbortOptions = {}): Promise<Uint8Array[]> {
+    return await this.#read(options, length => this.#queue.pieces(length))
+  }
+
+  async #read<T> (options: AbortOptions, take: (length: number) => T): Promise<T> {
     this.#reading = true
     try {
-      return await this.#read(options)
+      return await this.#wait(options, take)
     } finally {
       this.#reading = false
     }
   }
 
-  async #read ({ signal }: AbortOptions): Promise<Uint8Array> {
+  async #wait<T> ({ signal }: AbortOptions, take: (length: number) => T): Promise<T> {
     while (true) {
       signal?.throwIfAborted()
       const next = this.#next()
@@ -114,7 +126,7 @@ class StreamFrames implements Frames {
         this.#incoming = undefined
         this.bytes.received += next.size + next.length
         this.#partialSince = undefined
-        const message = this.#queue.take(next.length)
+        const message = take(next.length)
         if (this.#stream.readStatus === 'paused') this.#stream.resume()
         return message
       }
@@ -203,6 +215,7 @@ class StreamFrames implements Frames {
       this.#queue.skip(this.#incoming.size)
     }
     const { length } = this.#incoming
+    if (this.#init.pieces === true) return this.#incoming
     if (length <= READ_AHEAD_BYTES || this.#queue.length >= length / MAX_CLAIM) this.#queue.reserve(length)
     return this.#incoming
   }
@@ -286,13 +299,13 @@ class ByteQueue {
     }
   }
 
-  /** Takes `count` bytes off the chunks, which must be there, into `target` where there is one. */
-  skip (count: number, target?: Uint8Array): void {
-    for (let done = 0; done < count;) {
+  /** Takes `count` bytes off the chunks, which must be there. `onPiece` gets them one after the other. */
+  skip (count: number, onPiece?: (piece: Uint8Array) => void): void {
+    for (let left = count; left > 0;) {
       const chunk = this.#chunks[this.#first] as Uint8Array
-      const part = chunk.subarray(this.#offset, this.#offset + count - done)
-      target?.set(part, done)
-      done += part.byteLength
+      const part = chunk.subarray(this.#offset, this.#offset + left)
+      onPiece?.(part)
+      left -= part.byteLength
       this.#offset += part.byteLength
       // the slab still grows at its end, so it stays while it is the last chunk
       if (this.#offset < chunk.byteLength || (this.#slab != null && this.#first === this.#chunks.length - 1)) continue
@@ -314,10 +327,18 @@ class ByteQueue {
   reserve (count: number): void {
     if (this.#message != null) return
     const message = new Uint8Array(Buffer.allocUnsafeSlow(count).buffer) // every byte is written before anybody sees it
-    const filled = Math.min(count, this.#loose)
-    this.skip(filled, message)
+    this.skip(Math.min(count, this.#loose), piece => {
+      message.set(piece, this.#filled)
+      this.#filled += piece.byteLength
+    })
     this.#message = message
-    this.#filled = filled
+  }
+
+  /** `count` bytes, which must be there and not reserved, as they came. */
+  pieces (count: number): Uint8Array[] {
+    const pieces: Uint8Array[] = []
+    this.skip(count, piece => { pieces.push(piece) })
+    return pieces
   }
 
   /** `count` bytes, which must be there, as an array of their own. */

@@ -17,6 +17,7 @@ import * as compression from '../../src/compression/index.ts'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
 import { attachRequest, clientFrames, hostFrames, joined } from './nodes.ts'
 import type { DeltaManifest, HostCard } from '../../src/backbone/frames.ts'
+import type { BlobResponse } from '../../protocols/blob/messages.ts'
 import type { Message } from '../../protocols/split-step/index.ts'
 
 const RUNS = Number(process.env['FMTL_FUZZ_RUNS'] ?? 2000)
@@ -86,12 +87,13 @@ const decoders: Decoder[] = [
   {
     id: 'blob response',
     corpus: [
-      blob.encodeResponse({ manifest: { bytes: limits.BLOB_CHUNK_BYTES + 1, chunks: ['0'.repeat(64), '1'.repeat(64)] } }),
-      blob.encodeResponse({ data: new Uint8Array(40) }),
-      blob.encodeResponse({ code: 'ERR_NOT_FOUND', reason: 'no' })
+      joined(blob.encodeResponse({ manifest: { bytes: limits.BLOB_CHUNK_BYTES + 1, chunks: ['0'.repeat(64), '1'.repeat(64)] } })),
+      joined(blob.encodeResponse({ data: [new Uint8Array(40)] })),
+      joined(blob.encodeResponse({ data: [new Uint8Array(300)] })),
+      joined(blob.encodeResponse({ code: 'ERR_NOT_FOUND', reason: 'no' }))
     ],
-    decode: blob.decodeResponse,
-    encode: blob.encodeResponse
+    decode: bytes => blob.decodeResponse([bytes]),
+    encode: (response: BlobResponse) => joined(blob.encodeResponse(response))
   }
 ]
 
