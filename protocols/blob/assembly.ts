@@ -22,11 +22,13 @@ export class Assembly {
   get empty (): boolean { return this.#chunks.every(({ there }) => !there) }
 
   /** Forgets chunks that are not what the manifest says. @returns the index of each chunk that is to be fetched */
-  async keep ({ chunks }: BlobManifest): Promise<number[]> {
+  async missing (manifest: BlobManifest | undefined): Promise<number[]> {
     const missing: number[] = []
     for (const [i, chunk] of this.#chunks.entries()) {
-      if (chunk.there) chunk.hash ??= await sha256Aside(this.#view(i))
-      if (chunk.there && chunk.hash === chunks[i]) continue
+      if (chunk.there && manifest != null) {
+        chunk.hash ??= await sha256Aside(this.#view(i))
+        if (chunk.hash === manifest.chunks[i]) continue
+      }
       this.#chunks[i] = { there: false, hash: undefined }
       missing.push(i)
     }

@@ -5,9 +5,10 @@
  * that nobody vouches for, so the manifests of all providers are compared, the most frequent is tried first, and the
  * whole is verified at the end; who gave a manifest that led to a wrong whole is not asked again.
  *
- * With several providers every chunk is verified when it comes, so that the honest ones can make up for the others. A single
- * one made the manifest as well as the chunks: comparing the two tells nothing that the whole does not, so its chunks are
- * looked at only when the whole is wrong, or before another try builds on them.
+ * Every chunk is verified when it comes, so that honest providers can make up for the others. Only where there is but one
+ * provider and nothing of the blob yet, no manifest is asked for at first: it would be by the same hand as the chunks, and
+ * say nothing that the whole does not. It is asked for, and every chunk verified, when the whole was wrong and before another
+ * try builds on what is there.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
@@ -78,17 +79,20 @@ export class BlobFetcher {
 
   /** One manifest after the other until the whole is right. False when no provider is left. */
   async #fill (assembly: Assembly, hash: string, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined): Promise<boolean> {
+    if (lines.size === 1 && assembly.empty) {
+      const whole = await this.#chunks(assembly, hash, undefined, lines, reasons, signal)
+      if (whole === undefined || whole === hash) return whole === hash
+    }
     const liars = new Set<string>()
     for await (const { manifest, from } of this.#manifests(hash, assembly.bytes.byteLength, lines, reasons, signal)) {
       const honest = new Map([...lines].filter(([peer]) => !liars.has(peer)))
       const whole = await this.#chunks(assembly, hash, manifest, honest, reasons, signal)
       if (whole === hash) return true
       if (whole === undefined) continue
-      const [wrong] = await assembly.keep(manifest)
-      // the only provider; with several, what is no chunk of the manifest was not taken
-      if (wrong !== undefined) for (const peer of honest.keys()) reasons.set(peer, `chunk ${wrong} is not what its hash says`)
-      else for (const peer of from) reasons.set(peer, 'manifest of another blob')
-      for (const peer of from) liars.add(peer)
+      for (const peer of from) {
+        liars.add(peer)
+        reasons.set(peer, 'manifest of another blob')
+      }
     }
     return false
   }
@@ -136,13 +140,13 @@ export class BlobFetcher {
 
   /**
    * Fetches the missing chunks, which are hashed while they come.
+   * @param manifest - what each chunk must be; without it, all are missing and only the whole tells
    * @returns sha-256 of the whole; undefined when the providers were used up before it was there
    */
   async #chunks (
-    assembly: Assembly, hash: string, manifest: BlobManifest, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined
+    assembly: Assembly, hash: string, manifest: BlobManifest | undefined, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined
   ): Promise<string | undefined> {
-    const todo = await assembly.keep(manifest)
-    const each = lines.size > 1 || manifest.chunks.length === 1
+    const todo = await assembly.missing(manifest)
     let missing = todo.length
     let changed = Promise.withResolvers<void>()
     const wake = (): void => {
@@ -161,7 +165,7 @@ export class BlobFetcher {
         try {
           const response = await line.ask({ hash, chunk: index }, { ...signal == null ? {} : { signal } })
           if (!('data' in response)) throw new DecodeError('no data in answer')
-          if (!await assembly.place(index, response.data, each ? manifest.chunks[index] : undefined)) throw new DecodeError(`chunk ${index} is not what its hash says`)
+          if (!await assembly.place(index, response.data, manifest?.chunks[index])) throw new DecodeError(`chunk ${index} is not what its hash says`)
           missing--
           if (missing === 0) wake()
         } catch (err) {
