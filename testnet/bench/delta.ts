@@ -44,9 +44,11 @@ async function benchDelta (flags: DeltaFlags): Promise<void> {
         const sender = mesh.members[round % nodes] as Member
         Object.assign(mesh.received, { blob: 0, gossip: 0 })
         const oursMs = await publishDelta(mesh, sender, round, randomBytes(bytes))
+        await mesh.quiet()
         const oursCopies = copies(mesh.received.blob)
         Object.assign(mesh.received, { blob: 0, gossip: 0 })
         const plainMs = await plainGossip(mesh, sender, randomBytes(bytes))
+        await mesh.quiet()
         if (round === 0) continue
         ours.ms.push(oursMs)
         ours.copies.push(oursCopies)

@@ -42,9 +42,11 @@ async function benchGossip (flags: MeshFlags): Promise<void> {
         const startedAt = performance.now()
         await Promise.all([arrived, sender.protocols.delta.publish(manifest, payload)])
         const oursMs = performance.now() - startedAt
+        await mesh.quiet()
         const message = encodeDelta({ manifest })
         bytes = message.byteLength
         const plainMs = await plainGossip(mesh, sender, message)
+        await mesh.quiet()
         if (round === 0) continue
         ours.push(oursMs)
         plain.push(plainMs)

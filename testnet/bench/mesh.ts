@@ -24,6 +24,7 @@ const MESH_PEERS = 4
 const FORM_MS = 120_000
 /** Heartbeats come every second: after two without a change nothing moves. */
 const SETTLE_MS = 2_500
+const QUIET_MS = 300
 
 export interface Member {
   readonly id: string
@@ -58,6 +59,15 @@ export class Mesh {
     await pause(SETTLE_MS)
     mesh.#countGossip()
     return mesh
+  }
+
+  /** Until nothing has arrived for a while: late copies are part of what was sent before, and in the way of what comes next. */
+  async quiet (): Promise<void> {
+    for (let before = -1, now = 0; now !== before;) {
+      before = now
+      await pause(QUIET_MS)
+      now = this.received.blob + this.received.gossip
+    }
   }
 
   async stop (): Promise<void> {
