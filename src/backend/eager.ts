@@ -1,11 +1,16 @@
 /**
- * Runs a model part operation by operation on whatever tfjs backend a rung brought up. The reference for every other
- * executor. Tensors are freed at their last use (computed once per program), never by the garbage collector.
+ * Runs a model part operation by operation on whatever tfjs backend a rung brought up. Tensors are freed at their last use
+ * (computed once per program), never by the garbage collector.
+ *
+ * A graphics device answers a read only after all that was asked of it before, so there each call uploads and reads once:
+ * parameters go up as one flat vector and are cut apart there, their gradients are joined there and come back as one. On
+ * rungs that compute in memory of their own process the extra copies would only cost time.
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
 import { GELU_SLOPE, resolveShape } from '../graph/graph.ts'
 import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
+import type { Device } from './device.ts'
 import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
@@ -18,13 +23,14 @@ export interface EagerRung {
   readonly name: string
   readonly tf: Tf
   readonly memoryBytes: number
+  readonly device?: Device
 }
 
 export function createEagerBackend (rung: EagerRung): Backend {
   return {
     name: rung.name,
     memoryBytes: rung.memoryBytes,
-    load: program => new EagerModel(rung.tf, program),
+    load: program => new EagerModel(rung, program),
     liveTensors: () => rung.tf.memory().numTensors,
     dispose: () => {}
   }
@@ -32,12 +38,14 @@ export function createEagerBackend (rung: EagerRung): Backend {
 
 /** Forward values that backward reads, plus the parameter tensors of that pass (shared, counted). */
 class Held implements Kept {
+  readonly owner: EagerModel
   readonly values: Map<number, tfjs.Tensor>
   readonly sizes: Sizes
   readonly parameters: ParameterSet
   open = true
 
-  constructor (values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet) {
+  constructor (owner: EagerModel, values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet) {
+    this.owner = owner
     this.values = values
     this.sizes = sizes
     this.parameters = parameters
@@ -61,9 +69,31 @@ class ParameterSet {
   }
 }
 
+/** Numbers that operations multiply or add, each uploaded once: an upload in between would cut a batch of GPU commands in two. */
+class Scalars {
+  readonly #tf: Tf
+  readonly #tensors = new Map<number, tfjs.Tensor>()
+  constructor (tf: Tf) { this.#tf = tf }
+
+  get (value: number): tfjs.Tensor {
+    const known = this.#tensors.get(value)
+    if (known !== undefined) return known
+    const tensor = this.#tf.keep(this.#tf.scalar(value, 'float32')) // whatever tidy is at work
+    this.#tensors.set(value, tensor)
+    return tensor
+  }
+
+  dispose (): void {
+    for (const tensor of this.#tensors.values()) tensor.dispose()
+    this.#tensors.clear()
+  }
+}
+
 class EagerModel implements Model {
   readonly parameterCount: number
   readonly #tf: Tf
+  readonly #device: Device | undefined
+  readonly #scalars: Scalars
   readonly #program: Program
   readonly #parameterIds: ReadonlyMap<string, number>
   /** Node -> the last node that reads it, within forward and within backward. */
@@ -74,8 +104,10 @@ class EagerModel implements Model {
   readonly #gradients: ReadonlySet<number>
   #parameters: ParameterSet | undefined
 
-  constructor (tf: Tf, program: Program) {
+  constructor ({ tf, device }: EagerRung, program: Program) {
     this.#tf = tf
+    this.#device = device
+    this.#scalars = new Scalars(tf)
     this.#program = program
     this.parameterCount = program.graph.parameterCount
     this.#parameterIds = new Map(program.graph.nodes.flatMap(node => node.op.kind === 'parameter' ? [[node.op.name, node.id]] : []))
@@ -90,35 +122,39 @@ class EagerModel implements Model {
   setParameters (flat: Float32Array): void {
     const { graph } = this.#program
     if (flat.length !== graph.parameterCount) throw new InvalidParametersError(`model has ${graph.parameterCount} parameters, got ${flat.length}`)
-    const tensors = new Map<number, tfjs.Tensor>()
-    for (const { name, shape, offset, size } of graph.parameters) {
-      tensors.set(this.#parameterIds.get(name) as number, this.#upload({ data: flat.slice(offset, offset + size), shape }))
-    }
+    const tensors = this.#device === undefined ? this.#uploadEach(flat) : this.#uploadWhole(flat)
     this.#parameters?.drop()
     this.#parameters = new ParameterSet(tensors)
   }
 
   async forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed> {
-    const { values, sizes, parameters } = this.#runForward(inputs, this.#saved)
-    const kept = new Held(values, sizes, parameters)
-    try {
-      return { outputs: await this.#read(values), kept }
-    } finally {
-      for (const id of this.#outputs) {
-        if (this.#saved.has(id)) continue
-        values.get(id)?.dispose()
-        values.delete(id)
+    return await this.#guard(async () => {
+      const { values, sizes, parameters } = this.#runForward(inputs, this.#saved)
+      const kept = new Held(this, values, sizes, parameters)
+      try {
+        const outputs = await download(values, this.#program.graph.outputs)
+        for (const id of this.#outputs) {
+          if (this.#saved.has(id)) continue
+          values.get(id)?.dispose()
+          values.delete(id)
+        }
+        return { outputs, kept }
+      } catch (cause) {
+        kept.release()
+        throw cause
       }
-    }
+    })
   }
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
-    const { values } = this.#runForward(inputs, new Set())
-    try {
-      return await this.#read(values)
-    } finally {
-      for (const value of values.values()) value.dispose()
-    }
+    return await this.#guard(async () => {
+      const { values } = this.#runForward(inputs, new Set())
+      try {
+        return await download(values, this.#program.graph.outputs)
+      } finally {
+        for (const value of values.values()) value.dispose()
+      }
+    })
   }
 
   async backward (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
@@ -130,36 +166,26 @@ class EagerModel implements Model {
   }
 
   async backwardKeep (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
-    if (!(kept instanceof Held) || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
-    const { nodes, forwardCount, inputGradients, parameterGradients, graph } = this.#program
-    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors])
-    const owned = new Map<number, tfjs.Tensor>()
-    try {
-      for (let id = forwardCount; id < nodes.length; id++) {
-        const node = nodes[id] as Node
-        const value = node.op.kind === 'seed'
-          ? this.#upload(seedFor(node.op.name, seeds, node, kept.sizes))
-          : this.#apply(node, values, kept.sizes)
-        values.set(id, value)
-        owned.set(id, value)
-        this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
-      }
-      const gradients = new Float32Array(graph.parameterCount)
-      const inputs: Record<string, TensorData> = {}
-      for (const { name, offset } of graph.parameters) {
-        const id = parameterGradients.get(name)
-        if (id !== undefined) gradients.set(await (values.get(id) as tfjs.Tensor).data() as Float32Array, offset)
-      }
-      for (const [name, id] of inputGradients) inputs[name] = await download(values.get(id) as tfjs.Tensor)
-      return { inputs, parameters: gradients }
-    } finally {
-      for (const value of owned.values()) value.dispose()
-    }
+    if (!(kept instanceof Held) || kept.owner !== this || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
+    return await this.#guard(async () => await this.#runBackward(kept, seeds))
   }
 
   dispose (): void {
     this.#parameters?.drop()
     this.#parameters = undefined
+    this.#scalars.dispose()
+  }
+
+  /** @throws {BackendError} the graphics device was lost under way: what was read is no result */
+  async #guard<T> (pass: () => Promise<T>): Promise<T> {
+    if (this.#device === undefined) return await pass()
+    try {
+      const result = await pass()
+      this.#device.check()
+      return result
+    } catch (cause) {
+      throw await this.#device.explain(cause)
+    }
   }
 
   #runForward (inputs: Readonly<Record<string, TensorData>>, keep: ReadonlySet<number>) {
@@ -188,6 +214,73 @@ class EagerModel implements Model {
     return { values: owned, sizes, parameters }
   }
 
+  #uploadEach (flat: Float32Array): Map<number, tfjs.Tensor> {
+    return new Map(this.#program.graph.parameters.map(({ name, shape, offset, size }) =>
+      [this.#parameterIds.get(name) as number, this.#upload({ data: flat.slice(offset, offset + size), shape })]))
+  }
+
+  #uploadWhole (flat: Float32Array): Map<number, tfjs.Tensor> {
+    const tf = this.#tf
+    const tensors = new Map<number, tfjs.Tensor>()
+    tf.tidy(() => {
+      const whole = tf.tensor1d(flat.slice(), 'float32') // tfjs may keep the array it is given
+      for (const { name, shape, offset, size } of this.#program.graph.parameters) {
+        tensors.set(this.#parameterIds.get(name) as number, tf.keep(tf.reshape(tf.slice1d(whole, offset, size), [...shape])))
+      }
+    })
+    return tensors
+  }
+
+  async #runBackward (kept: Held, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
+    const { nodes, forwardCount, inputGradients } = this.#program
+    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors])
+    const owned = new Map<number, tfjs.Tensor>()
+    try {
+      for (let id = forwardCount; id < nodes.length; id++) {
+        const node = nodes[id] as Node
+        const value = node.op.kind === 'seed'
+          ? this.#upload(seedFor(node.op.name, seeds, node, kept.sizes))
+          : this.#apply(node, values, kept.sizes)
+        values.set(id, value)
+        owned.set(id, value)
+        this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
+      }
+      const [parameters, inputs] = await Promise.all([
+        this.#device === undefined ? this.#readEach(values) : this.#readJoined(values),
+        download(values, inputGradients)
+      ])
+      return { inputs, parameters }
+    } finally {
+      for (const value of owned.values()) value.dispose()
+    }
+  }
+
+  /** Zeros for parameters that no output depends on. */
+  async #readEach (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Float32Array> {
+    const { graph, parameterGradients } = this.#program
+    const gradients = new Float32Array(graph.parameterCount)
+    for (const { name, offset } of graph.parameters) {
+      const id = parameterGradients.get(name)
+      if (id !== undefined) gradients.set(await (values.get(id) as tfjs.Tensor).data() as Float32Array, offset)
+    }
+    return gradients
+  }
+
+  async #readJoined (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Float32Array> {
+    const tf = this.#tf
+    const { graph, parameterGradients } = this.#program
+    if (graph.parameterCount === 0) return new Float32Array(0)
+    const joined = tf.tidy(() => tf.concat1d(graph.parameters.map(({ name, size }) => {
+      const id = parameterGradients.get(name)
+      return id === undefined ? tf.zeros<tfjs.Rank.R1>([size]) : tf.reshape<tfjs.Rank.R1>(values.get(id) as tfjs.Tensor, [size])
+    })))
+    try {
+      return (await joined.data() as Float32Array).slice() // of a single part it may be the caller's own seed
+    } finally {
+      joined.dispose()
+    }
+  }
+
   /** Frees what `node` was the last to read. */
   #free (node: Node, owned: Map<number, tfjs.Tensor>, at: number, lastUses: Int32Array, wanted: ReadonlySet<number>): void {
     for (const input of [...node.inputs, at]) {
@@ -197,29 +290,23 @@ class EagerModel implements Model {
     }
   }
 
-  async #read (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Record<string, TensorData>> {
-    const outputs: Record<string, TensorData> = {}
-    for (const [name, id] of this.#program.graph.outputs) outputs[name] = await download(values.get(id) as tfjs.Tensor)
-    return outputs
-  }
-
   #upload ({ data, shape }: TensorData): tfjs.Tensor {
     return this.#tf.tensor(data, [...shape], 'float32')
   }
 
   #apply (node: Node, values: ReadonlyMap<number, tfjs.Tensor>, sizes: Sizes): tfjs.Tensor {
     const [a, b, c] = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
-    return apply(this.#tf, node.op, a, b, c, () => resolveShape(node.shape, sizes))
+    return apply(this.#tf, this.#scalars, node.op, a, b, c, () => resolveShape(node.shape, sizes))
   }
 }
 
-function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, shape: () => number[]): tfjs.Tensor {
+function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, shape: () => number[]): tfjs.Tensor {
   switch (op.kind) {
     case 'matMul': return tf.matMul(a, b, op.transposeA, op.transposeB)
     case 'add': return tf.add(a, b)
     case 'sub': return tf.sub(a, b)
     case 'mul': return tf.mul(a, b)
-    case 'scale': return tf.mul(a, op.factor)
+    case 'scale': return tf.mul(a, scalars.get(op.factor))
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
     case 'sumLeading': return tf.sum(a, Array.from({ length: op.axes }, (_, axis) => axis))
@@ -227,7 +314,7 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {
       const centred = tf.sub(a, tf.mean(a, -1, true))
-      return tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), op.epsilon))
+      return tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), scalars.get(op.epsilon)))
     })
     case 'standardise': return tf.tidy(() => tf.mul(tf.sub(a, tf.mean(a, -1, true)), b))
     // a = standardised, b = inverse deviation, c = gradient
@@ -240,12 +327,12 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
       const product = tf.mul(a, b)
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
-    case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
-    case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, GELU_SLOPE))))
+    case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(scalars.get(1), tf.square(a))))
+    case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE)))))
     case 'geluGrad': return tf.tidy(() => {
-      const gate = tf.sigmoid(tf.mul(a, GELU_SLOPE))
+      const gate = tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE)))
       // d/dx = s + 1.702 x s (1 - s)
-      const slope = tf.add(gate, tf.mul(tf.mul(tf.mul(a, GELU_SLOPE), gate), tf.sub(1, gate)))
+      const slope = tf.add(gate, tf.mul(tf.mul(tf.mul(a, scalars.get(GELU_SLOPE)), gate), tf.sub(scalars.get(1), gate)))
       return tf.mul(b, slope)
     })
     case 'input':
@@ -254,10 +341,14 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
   }
 }
 
-async function download (value: tfjs.Tensor): Promise<TensorData> {
-  const data = await value.data() as Float32Array
-  // Some backends hand out a view of their own memory.
-  return { shape: [...value.shape], data: data.slice() }
+/** Reads named tensors, all at once: a graphics device then keeps us waiting once. */
+async function download (values: ReadonlyMap<number, tfjs.Tensor>, names: ReadonlyMap<string, number>): Promise<Record<string, TensorData>> {
+  return Object.fromEntries(await Promise.all([...names].map(async ([name, id]) => {
+    const value = values.get(id) as tfjs.Tensor
+    const data = await value.data() as Float32Array
+    // Some backends hand out a view of their own memory.
+    return [name, { shape: [...value.shape], data: data.slice() }]
+  })))
 }
 
 function lastUse (nodes: readonly Node[], from: number, to: number): Int32Array {
