@@ -9,8 +9,10 @@ export interface Device {
   readonly name: string
   /** Resolves once, when the device is gone or can no longer be trusted; never rejects. */
   readonly lost: Promise<BackendError>
-  /** @throws {BackendError} the device is lost: numbers read before this call may be wrong */
+  /** @throws {BackendError} the device is lost, so that numbers read before this call may be wrong; or it is asked to end */
   check (): void
+  /** From now on `check` also throws once `asked` says so: it stands between any two operations of a pass. */
+  interruptWhen (asked: () => boolean): void
   /** What to report in place of `cause`, which may be the loss as some library met it. */
   explain (cause: unknown): Promise<unknown>
   /** Gives it back; reads under way are rejected. */
@@ -32,6 +34,7 @@ const NEXT = 'look for a driver reset in the system log; FMTL_BACKEND=tensorflow
 export function watchDevice (name: string, gpu: GpuDevice): Device {
   const { promise, resolve } = Promise.withResolvers<BackendError>()
   let error: BackendError | undefined
+  let interrupted = (): boolean => false
   const lose = (reason: string): void => {
     if (error !== undefined) return
     error = new BackendError(`the graphics device was lost (${name}): ${reason}`, { next: NEXT })
@@ -46,7 +49,11 @@ export function watchDevice (name: string, gpu: GpuDevice): Device {
   return {
     name,
     lost: promise,
-    check: () => { if (error !== undefined) throw error },
+    check: () => {
+      if (error !== undefined) throw error
+      if (interrupted()) throw new BackendError('stopped under way')
+    },
+    interruptWhen: asked => { interrupted = asked },
     explain: async cause => {
       if (cause instanceof FmtlError || error !== undefined) return error ?? cause
       let timer: NodeJS.Timeout | undefined

@@ -295,6 +295,7 @@ class EagerModel implements Model {
   }
 
   #apply (node: Node, values: ReadonlyMap<number, tfjs.Tensor>, sizes: Sizes): tfjs.Tensor {
+    this.#device?.check()
     const [a, b, c] = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
     return apply(this.#tf, this.#scalars, node.op, a, b, c, () => resolveShape(node.shape, sizes))
   }

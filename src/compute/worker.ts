@@ -13,7 +13,8 @@ import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
 import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
-import type { Call, TrainerInit } from './spawn.ts'
+import type { Call, Stop, TrainerInit, WorkerInit } from './spawn.ts'
+import type { Device } from '../backend/device.ts'
 
 /**
  * Computing yields to the threads that answer peers. On Linux a priority belongs to a thread, and threads that this one
@@ -28,33 +29,50 @@ if (port === null) throw new Error('the compute worker is started by src/compute
 
 type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>
 
-async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object }> {
+async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object, device: Device | undefined }> {
   const falls: string[] = []
   const onFall = (line: string): void => { falls.push(line) }
   const rung = await loadBestRung({ ...init.backend === undefined ? {} : { prefer: init.backend }, onFall })
   const backend = createBackend(rung, { onFall }) // models are loaded while the trainer is built, before the facts are posted
-  const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls }
+  const { device } = rung
+  const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls, ...device === undefined ? {} : { device: device.name } }
   const memoryBytes = init.memoryBytes ?? rung.memoryBytes
   if (init.kind === 'host') {
     expectRoom('a host', estimateHost(init.charter, init.slots ?? 1), memoryBytes)
-    return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts }
+    return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts, device }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
   expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.control), memoryBytes)
   const options = { control: init.control, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
-  return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts }
+  return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts, device }
 }
 
 try {
-  const { trainer, facts } = await build(workerData as TrainerInit)
-  port.on('message', ({ id, method, args }: Call) => {
-    const answer = trainer[method]
-    const result = answer === undefined ? Promise.reject(new Error(`no method ${method}`)) : answer(...args)
-    result.then(
-      value => { port.postMessage({ id, value }, transferables(value)) },
-      (error: unknown) => { port.postMessage({ id, error: toWire(error) }) })
+  const { trainer: init, stopping } = workerData as WorkerInit
+  const { trainer, facts, device } = await build(init)
+  device?.interruptWhen(() => Atomics.load(stopping, 0) !== 0)
+  const running = new Set<Promise<unknown>>()
+  const answer = async ({ id, method, args }: Call): Promise<void> => {
+    try {
+      const call = trainer[method]
+      if (call === undefined) throw new Error(`no method ${method}`)
+      const value = await call(...args)
+      port.postMessage({ id, value }, transferables(value))
+    } catch (error) {
+      port.postMessage({ id, error: toWire(error) })
+    }
+  }
+  port.on('message', (message: Call | Stop) => {
+    if ('stop' in message) {
+      device?.close() // what reads under way wait for; the thread ends when the last of them has failed
+      Promise.allSettled(running).then(() => { port.close() }, () => undefined)
+      return
+    }
+    const ended = answer(message).then(() => { running.delete(ended) })
+    running.add(ended)
   })
+  device?.lost.then(error => { port.postMessage({ lost: toWire(error) }) }, () => undefined)
   port.postMessage({ ready: facts })
 } catch (error) {
   port.postMessage({ failed: toWire(error) })

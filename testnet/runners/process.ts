@@ -19,7 +19,7 @@ const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 /** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
 const STOP_MS = 10_000
 /** Errors after which a node goes on. */
-const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_DEADLINE'])
+const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE'])
 
 interface Running {
   readonly spec: DaemonSpec
