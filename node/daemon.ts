@@ -13,7 +13,7 @@ import type { Charter } from '../src/federation/charter.ts'
 import type { FmtlNodeInit } from './fmtl-node.ts'
 import type { NodeEvent } from './events.ts'
 
-export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots' | 'data' | 'control' | 'prefer' | 'backend' | 'memoryBytes' | 'listen' | 'bootstrap' | 'profile'> {
+export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots' | 'data' | 'control' | 'baseline' | 'prefer' | 'backend' | 'memoryBytes' | 'listen' | 'bootstrap' | 'profile'> {
   /** Path of the charter, JSON. */
   readonly charter: string
   /** The key is derived from these two: testnet nodes have nothing to protect. */
@@ -49,6 +49,7 @@ await runNode({
       slots,
       ...spec.data === undefined ? {} : { data: spec.data },
       control,
+      ...spec.baseline === undefined ? {} : { baseline: spec.baseline },
       prefer,
       ...spec.backend === undefined ? {} : { backend: spec.backend },
       ...spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes },

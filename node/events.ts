@@ -6,17 +6,22 @@ import type { ClientReport } from '../src/training/committee.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 
 export type NodeEvent =
-  /** The node listens and its compute worker is up. */
+  /** The node listens and its work is checked. `backend` is 'none' for a client, which loads its rung when a host begins. */
   | { readonly type: 'node:started', readonly node: string, readonly peer: string, readonly pid: number, readonly roles: ReadonlyArray<'host' | 'client'>, readonly roleReason: string, readonly addresses: readonly string[], readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
   | { readonly type: 'host:ready', readonly node: string, readonly samplesPerSecond: number, readonly memoryBytes: number, readonly parameters: number }
   | { readonly type: 'client:ready', readonly node: string, readonly tasks: readonly string[], readonly samples: { readonly train: number, readonly holdout: number, readonly test: number } }
+  /** The client's rung is loaded and its model built: it is about to take its first step. Before, it held neither. */
+  | { readonly type: 'client:computing', readonly node: string, readonly backend: string, readonly falls: readonly string[], readonly seconds: number }
   /** `hostName` as the host's card gives it; peers are known by their id. */
   | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly hostName?: string, readonly step: number }
   | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }
   /** Why nothing moves right now; sent when the reason changes. */
   | { readonly type: 'waiting', readonly node: string, readonly reason: string }
-  /** A host's step clock, at most a few times a second. Losses are means over the clients of a task. */
-  | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>> }
+  /**
+   * A host's step clock, at most a few times a second. Losses are means over the clients of a task; contributions are the
+   * steps that each client has taken part in since the host began (daemons only).
+   */
+  | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>>, readonly contributions?: Readonly<Record<string, number>> }
   | { readonly type: 'step:skipped', readonly node: string, readonly from: number, readonly to: number, readonly reason: string }
   | { readonly type: 'round', readonly node: string, readonly report: RoundReport }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }

@@ -7,9 +7,8 @@ import { Gauges } from './telemetry/gauges.ts'
 import { HostRole } from './roles/host-role.ts'
 import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
-import { createNode, dialBootstrap } from './libp2p.ts'
-import { createProtocols } from '../protocols/index.ts'
 import { chooseRoles } from './roles/choose.ts'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
@@ -18,7 +17,7 @@ import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Node } from './libp2p.ts'
 import type { NodeEvent } from './events.ts'
 import type { Protocols } from '../protocols/index.ts'
-import type { RoleWish } from './roles/choose.ts'
+import type { RoleWish, Roles } from './roles/choose.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 
 export interface FmtlNodeInit {
@@ -32,6 +31,8 @@ export interface FmtlNodeInit {
   readonly data?: ClientTrainerInit['data']
   /** Train the second local model for the two-locals control. */
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Hosts to attach to first, by peer id. */
   readonly prefer: readonly string[]
   readonly backend?: RungName
@@ -54,6 +55,7 @@ export class FmtlNode {
   readonly #gauges = new Gauges()
   #node: Node | undefined
   #protocols: Protocols | undefined
+  #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
   #training = false
@@ -70,45 +72,23 @@ export class FmtlNode {
   get finished (): Promise<void> { return this.#host?.finished ?? Promise.resolve() }
 
   async start (): Promise<void> {
-    const { name, privateKey, charter, bootstrap, profile, prefer, control, stores } = this.#init
+    const { name, privateKey, charter, bootstrap, profile } = this.#init
     const emit = (event: NodeEvent): void => { this.#tell(event) }
     const startedAt = performance.now()
     this.#gauges.start()
+    // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
+    const taking = this.#taking = this.#takeRoles(emit)
+    taking.catch(() => undefined) // awaited below, unless the network fails first
+    const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
     const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
+    const roles = await taking
     const peer = node.peerId.toString()
-    const backend = {
-      ...this.#init.backend === undefined ? {} : { backend: this.#init.backend },
-      ...this.#init.memoryBytes === undefined ? {} : { memoryBytes: this.#init.memoryBytes }
-    }
-    const roles = await chooseRoles(this.#init.role, {
-      hasData: this.#init.data !== undefined,
-      measure: async () => {
-        this.#host = await HostRole.create({ node: name, peer, charter, slots: this.#init.slots, announceMs: ANNOUNCE_MS[profile], ...backend, ...stores === undefined ? {} : { store: stores.host }, emit })
-        return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.compute.facts.backend }
-      }
-    })
-    if (!roles.host) {
-      await this.#host?.stop()
-      this.#host = undefined
-    }
-    if (roles.client && this.#init.data !== undefined) {
-      this.#client = await ClientRole.create({
-        node: name,
-        peer,
-        charter,
-        prefer,
-        trainer: { ...backend, data: this.#init.data, control },
-        ...stores === undefined ? {} : { store: stores.client },
-        emit
-      })
-    }
     const model = charterHash(charter)
     const protocols = this.#protocols = createProtocols(components(node), {
       consortium: `${slug(charter.name)}-${model}`,
       model
     })
     await protocols.start()
-    const facts = (this.#host ?? this.#client)?.compute.facts
     emit({
       type: 'node:started',
       node: name,
@@ -117,8 +97,8 @@ export class FmtlNode {
       roles: [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]],
       roleReason: roles.reason,
       addresses: node.getMultiaddrs().map(String),
-      backend: facts?.backend ?? 'none',
-      falls: facts?.falls ?? [],
+      backend: this.#host?.facts.backend ?? 'none',
+      falls: this.#host?.facts.falls ?? [],
       seconds: (performance.now() - startedAt) / 1000
     })
     node.addEventListener('peer:disconnect', ({ detail }) => { this.#host?.lost(detail.toString()) })
@@ -137,6 +117,28 @@ export class FmtlNode {
     }, () => undefined) // whoever awaits `report` hears of it
   }
 
+  /** Decides on the roles and starts their workers. */
+  async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
+    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes } = this.#init
+    const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit }
+    const limits = { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
+    const roles = await chooseRoles(role, {
+      hasData: data !== undefined,
+      measure: async () => {
+        this.#host = await HostRole.create({ ...node, ...limits, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
+        return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.facts.backend }
+      }
+    })
+    if (!roles.host) {
+      await this.#host?.stop()
+      this.#host = undefined
+    }
+    if (roles.client && data !== undefined) {
+      this.#client = await ClientRole.create({ ...node, prefer, trainer: { ...limits, data, control, baseline }, ...stores === undefined ? {} : { store: stores.client } })
+    }
+    return roles
+  }
+
   async stop (reason: string): Promise<void> {
     this.#stopping ??= this.#end(reason)
     await this.#stopping
@@ -147,6 +149,7 @@ export class FmtlNode {
     this.#abort.abort(new Error(reason))
     await this.#emitGauges()
     await this.#report.catch(() => undefined)
+    await this.#taking?.catch(() => undefined) // a start that failed half-way
     await this.#host?.stop()
     await this.#client?.stop()
     await this.#protocols?.stop()

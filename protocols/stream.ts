@@ -52,6 +52,9 @@ export function closedError (peer: string, cause?: unknown): ProtocolError {
   return new ProtocolError(`connection to ${peer} closed`, { code: 'ERR_CLOSED', cause })
 }
 
+/** Of the length before a message of this many bytes. */
+export function prefixBytes (length: number): number { return varint(length).byteLength }
+
 const MAX_PREFIX_BYTES = 4
 /** Chunks below this are copied together: a megabyte that comes byte by byte must not become a million objects. */
 const SMALL_CHUNK_BYTES = 1024

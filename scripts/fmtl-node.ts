@@ -1,8 +1,13 @@
 /** The command line, composed: the commands of a node and those of the testnet. Errors end in one line: what, why, what next. */
-import { createProgram, runProgram } from '../node/cli/program.ts'
-import { registerBench } from '../testnet/bench/index.ts'
-import { registerTestnet } from '../testnet/cli.ts'
+import { keepCompiled } from '../node/compile-cache.ts'
 
+keepCompiled() // before the imports that it is for
+
+const [{ createProgram, runProgram }, { registerBench }, { registerTestnet }] = await Promise.all([
+  import('../node/cli/program.ts'),
+  import('../testnet/bench/index.ts'),
+  import('../testnet/cli.ts')
+])
 const program = createProgram()
 registerTestnet(program)
 registerBench(program)

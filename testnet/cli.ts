@@ -27,6 +27,7 @@ interface Flags {
   unit?: string
   codec?: string
   control: boolean
+  baseline: boolean
   kill?: string
   port?: string
   memory?: string
@@ -59,6 +60,7 @@ export function registerTestnet (program: Command): void {
     .option('--unit <unit>', 'whose gradients are kept apart: client or task')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8')
     .option('--no-control', 'leave out the second local model, the control for the ensemble')
+    .option('--no-baseline', 'train no local models at all: nothing to compare with, less to compute')
     .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
@@ -90,7 +92,7 @@ async function up (flags: Flags): Promise<void> {
 
 /** @throws {InvalidParametersError} a flag that is no number, or names nothing known */
 function readOptions (flags: Flags): TestnetOptions {
-  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, kill, port, memory } = flags
+  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, baseline, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const backend = flags.backend ?? process.env.FMTL_BACKEND
   if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
@@ -109,6 +111,7 @@ function readOptions (flags: Flags): TestnetOptions {
     runner,
     ...backend === undefined ? {} : { backend: backend as RungName },
     control,
+    baseline,
     ...kill === undefined ? {} : { kill },
     ...port === undefined ? {} : { port: portOf(port) },
     ...memory === undefined ? {} : { memoryBytes: whole('--memory', memory) * 2 ** 20 },

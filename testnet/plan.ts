@@ -5,7 +5,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
 import { createEmbedder } from '../src/models/embedder.ts'
 import { createHead } from '../src/models/head.ts'
-import { findStrategy } from '../src/strategies/index.ts'
+import { findStrategy, settingsOf } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
 import { seededIdentity } from '../node/store/identity.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
@@ -31,6 +31,10 @@ export interface TestnetOptions {
   /** Memory that each node's trainer may use; default: what its rung has. */
   readonly memoryBytes?: number
   readonly control: boolean
+  /** Train a local model at every client to compare with. Default true. */
+  readonly baseline?: boolean
+  /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
+  readonly threads?: { readonly host: number, readonly client: number }
   /** Over the strategy's and the recipe's settings. */
   readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
@@ -93,10 +97,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    model: { ...dataset.recipe.model, ...own.model },
-    training: { ...dataset.recipe.training, ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training },
-    projection: { ...strategy.projection, ...own.projection },
-    merge: { ...strategy.merge, ...own.merge },
+    ...settingsOf(strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })

@@ -143,6 +143,7 @@ interface NodeRecord {
   stopped?: Event<'node:stopped'> | undefined
   host?: Event<'host:ready'>
   client?: Event<'client:ready'>
+  computing?: Event<'client:computing'>
   report?: ClientReport
   wait: string
   rounds: RoundReport[]
@@ -176,6 +177,7 @@ export class SummaryBuilder {
       case 'node:stopped': record.stopped = event; break
       case 'host:ready': record.host = event; break
       case 'client:ready': record.client = event; break
+      case 'client:computing': record.computing = event; break
       case 'client:attached': record.attached.push(event.host); record.wait = ''; break
       case 'client:detached': record.detached.push({ host: event.host, reason: event.reason }); break
       case 'waiting': record.wait = bare(event.reason); break
@@ -203,7 +205,7 @@ export class SummaryBuilder {
       ...records.flatMap(record => absence(record, rounds.length > 0)).map(name),
       ...rounds.length === 0 ? ['no round was closed'] : []
     ]
-    const backends = [...new Set(records.flatMap(({ started }) => started === undefined ? [] : [started.backend]))]
+    const backends = [...new Set(records.map(backendOf).filter(backend => backend !== ''))]
     const peaks = [...this.#rssByProcess.values()]
     return {
       type: 'summary',
@@ -305,7 +307,7 @@ function figures (record: NodeRecord): NodeFigures {
   return {
     node: record.node,
     peer: record.started?.peer ?? '',
-    backend: record.started?.backend ?? '',
+    backend: backendOf(record),
     rssBytes: record.rss === 0 ? null : record.rss,
     loopLagP99Ms: finite(record.lag),
     loopBusyP99Ms: finite(record.busy),
@@ -314,6 +316,9 @@ function figures (record: NodeRecord): NodeFigures {
     bytesReceived: received
   }
 }
+
+/** What this node computed on; empty for one that never started. */
+function backendOf ({ started, computing }: NodeRecord): string { return computing?.backend ?? started?.backend ?? '' }
 
 function traffic (record: NodeRecord): { sent: number, received: number } {
   const all = [...record.traffic.values()]

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
-import { findStrategy } from '../../src/strategies/index.ts'
+import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { loadConfig } from '../config/config.ts'
 import { openDataset } from '../../src/data/open.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -15,15 +15,16 @@ export function registerCharter (program: Command): void {
     .option('--data <path>', 'a data set with the consortium\'s inputs and tasks; its rows are not used')
     .option('--name <name>', 'name of the consortium')
     .option('--seed <n>', 'everything random follows from it')
+    .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8 (`fmtl-node plan` advises)')
     .option('--strategy <name>', 'how to train together', 'fedbone')
     .option('--config <file>', 'configuration file; its charter section comes before the recipe')
     .option('--set <key=value>', 'a setting such as charter.training.rounds=20; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--out <file>', 'write it there (default: standard output)')
-    .action(async (flags: { data?: string, name?: string, seed?: string, strategy: string, config?: string, set: string[], out?: string }) => {
+    .action(async (flags: { data?: string, name?: string, seed?: string, codec?: string, strategy: string, config?: string, set: string[], out?: string }) => {
       const config = loadConfig({
         ...flags.config === undefined ? {} : { file: flags.config },
         env: process.env,
-        flags: { 'data.path': flags.data, 'charter.name': flags.name, 'charter.seed': flags.seed },
+        flags: { 'data.path': flags.data, 'charter.name': flags.name, 'charter.seed': flags.seed, 'charter.cutCodec': flags.codec },
         sets: flags.set
       })
       const charter = await charterFromData(config, flags.strategy)
@@ -50,10 +51,7 @@ export async function charterFromData ({ data, charter: own = {} }: Config, stra
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    model: { ...recipe.model, ...own.model },
-    training: { ...recipe.training, ...own.training },
-    projection: { ...strategy.projection, ...own.projection },
-    merge: { ...strategy.merge, ...own.merge }
+    ...settingsOf(strategy, recipe, own)
   })
 }
 

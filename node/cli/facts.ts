@@ -11,12 +11,13 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
   const node = clean(event.node)
   switch (event.type) {
     case 'node:started':
-      return `${node} started as ${list(event.roles)} on ${clean(event.backend)} in ${duration(event.seconds)}: ${name(event.roleReason)}${event.falls.map(fall => `; ${name(fall)}`).join('')}${event.addresses.length === 0 ? '' : `; listens on ${event.addresses.map(clean).join(', ')}`}`
+      return `${node} started as ${list(event.roles)} ${event.backend === 'none' ? '' : `on ${clean(event.backend)} `}in ${duration(event.seconds)}: ${name(event.roleReason)}${event.falls.map(fall => `; ${name(fall)}`).join('')}${event.addresses.length === 0 ? '' : `; listens on ${event.addresses.map(clean).join(', ')}`}`
     case 'host:ready': return `${node} computes ${count(event.samplesPerSecond)} rows/s, ${count(event.parameters)} parameters`
     case 'client:ready': {
       const { train, holdout, test } = event.samples
       return `${node} has ${plural(event.tasks.length, 'task')} (${event.tasks.map(clean).join(', ')}) on ${train} training, ${holdout} hold-out, ${test} test rows`
     }
+    case 'client:computing': return `${node} computes on ${clean(event.backend)}, loaded in ${duration(event.seconds)}${event.falls.map(fall => `; ${name(fall)}`).join('')}`
     case 'client:attached': return `${node} attached to ${name(event.host)} at step ${event.step}`
     case 'client:detached': return `${node} left ${name(event.host)}: ${name(event.reason)}`
     case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(bare(event.reason))}`

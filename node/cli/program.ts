@@ -5,6 +5,7 @@ import { FmtlError } from '../../src/errors.ts'
 import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
+import { registerPlan } from './plan.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
 
@@ -16,6 +17,7 @@ export function createProgram (): Command {
     .version(version)
   registerUp(program)
   registerCharter(program)
+  registerPlan(program)
   registerDoctor(program)
   registerStrategies(program)
   registerData(program)

@@ -14,8 +14,8 @@ export function registerStrategies (program: Command): void {
         process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames })}\n`)
         return
       }
-      const rows = strategies.map(({ name, source, projection, merge }) => [name, `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
-      const lines = table([{ title: 'strategy' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width: process.stdout.columns ?? 120 })
+      const rows = strategies.map(({ name, source, kind, projection, merge }) => [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
+      const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width: process.stdout.columns ?? 120 })
       process.stdout.write(`${lines.join('\n')}\n\ngradient rules: ${ruleNames.join(', ')}\n`)
     })
 }

@@ -1,20 +1,16 @@
 /** `fmtl-node up`: runs this node in the foreground until its training is complete, or until a signal if it hosts. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
-import { DataError, InvalidParametersError } from '../../src/errors.ts'
+import { InvalidParametersError } from '../../src/errors.ts'
 import { charterFromData } from './charter.ts'
-import { charterHash, readCharter } from '../../src/federation/charter.ts'
+import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
 import { factOf } from './facts.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity } from '../store/identity.ts'
-import { openDataset } from '../../src/data/open.ts'
+import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
-import type { Charter } from '../../src/federation/charter.ts'
-import type { ClientTrainerInit } from '../../src/compute/spawn.ts'
 import type { Command } from 'commander'
-import type { Config } from '../config/config.ts'
 import type { NodeEvent } from '../events.ts'
 
 interface Flags {
@@ -31,6 +27,7 @@ interface Flags {
   listen?: string
   bootstrap?: string
   profile?: string
+  codec?: string
   strategy: string
   config?: string
   set: string[]
@@ -53,6 +50,7 @@ export function registerUp (program: Command): void {
     .option('--memory <MiB>', 'memory that training may plan with (default: what the machine has)')
     .option('--backend <rung>', 'first compute rung to try')
     .option('--profile <profile>', 'production, or testnet for many nodes on one address')
+    .option('--codec <codec>', 'how this site\'s activations and gradients travel: f32, f16, bf16 or int8 (default: as the charter says)')
     .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
@@ -83,7 +81,7 @@ async function up (flags: Flags): Promise<void> {
   if (flags.charter === undefined && config.data.path === undefined) {
     throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
   }
-  const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
+  const charter = withCodec(flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter), flags.codec)
   const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile } } = config
   const data = await siteData(config, charter)
   const emit = flags.format === 'json' ? printJson : factPrinter()
@@ -115,35 +113,6 @@ async function up (flags: Flags): Promise<void> {
       emit
     })
   })
-}
-
-async function readCharterFile (path: string): Promise<Charter> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new DataError(`${path}: the charter cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, { cause, next: 'check the path' })
-  }
-  try {
-    return readCharter(JSON.parse(text))
-  } catch (cause) {
-    if (cause instanceof SyntaxError) throw new DataError(`${path}: the charter is no JSON (${cause.message})`, { cause, next: 'fetch it again from the member who wrote it' })
-    throw cause
-  }
-}
-
-/** This site's rows, and only they. @throws {DataError} several clients in the data and none named */
-async function siteData ({ data }: Config, charter: Charter): Promise<ClientTrainerInit['data'] | undefined> {
-  if (data.path === undefined) return undefined
-  const options = {
-    seed: charter.seed,
-    tasks: data.tasks ?? charter.tasks.map(task => task.id),
-    ...data.rows === undefined ? {} : { rows: data.rows }
-  }
-  const { clientIds } = await openDataset(data.path, options)
-  const client = data.client ?? (clientIds.length === 1 ? clientIds[0] : undefined)
-  if (client === undefined) throw new DataError(`${data.path} holds ${clientIds.length} clients and none was named`, { next: `say which one this site is: --client ${clientIds.join('|')}` })
-  return { path: data.path, client, options }
 }
 
 function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.stringify(event)}\n`) }

@@ -16,7 +16,7 @@ export interface Roles {
 }
 
 /** Below this a host would slow its clients down more than it helps: four clients of 24 rows want two steps a second. */
-const HOST_SAMPLES_PER_SECOND = 200
+export const HOST_SAMPLES_PER_SECOND = 200
 
 /** @throws {InvalidParametersError} nothing to do: no data, and hosting is not wished */
 export async function chooseRoles (wish: RoleWish, facts: { hasData: boolean, measure: () => Promise<Measurement> }): Promise<Roles> {

@@ -4,7 +4,7 @@
  * lost, its graphics device with it, is replaced, and training goes on from the newest checkpoint.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { FmtlError, ProtocolError, RefusedError } from '../../src/errors.ts'
+import { BackendError, FmtlError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
 import { Losses } from './losses.ts'
 import { MemoryCheckpoints } from '../store/memory.ts'
 import { SplitClient } from '../../src/federation/split-client.ts'
@@ -14,13 +14,13 @@ import { outgoingGuard } from '../../src/backbone/guard.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import type { Admission, AttachRequest, FrameChannel, HostCard } from '../../src/backbone/frames.ts'
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
-import type { BackendError } from '../../src/errors.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
-import type { ClientDescription, ClientTrainer } from '../../src/training/client-trainer.ts'
+import type { ClientDescription } from '../../src/training/client-description.ts'
+import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
-import type { ClientTrainerInit, Compute } from '../../src/compute/spawn.ts'
+import type { ClientTrainerInit, Compute, ComputeFacts } from '../../src/compute/spawn.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
@@ -61,6 +61,11 @@ export class ClientRole {
   /** Why the worker of now is no more, once it is not. */
   #lost: BackendError | undefined
   #attachedOnce = false
+  /** Of the worker of now, once it has been brought up. */
+  #facts: ComputeFacts | undefined
+  #up: Promise<void> | undefined
+  /** What kept this node from computing: no other host can help. */
+  #unfit: unknown
   #told = ''
 
   constructor (compute: Compute<ClientTrainer>, description: ClientDescription, init: ClientRoleInit) {
@@ -72,7 +77,7 @@ export class ClientRole {
     this.#init = init
   }
 
-  /** Reads the data and builds the parts, in the compute worker. @throws {DataError} what is wrong with the data */
+  /** Reads the data, in the compute worker, and loads nothing to compute with yet. @throws {DataError} what is wrong with the data */
   static async create (init: ClientRoleInit): Promise<ClientRole> {
     const compute = await spawn(init, init.trainer.backend)
     return new ClientRole(compute, await compute.trainer.describe(), init)
@@ -103,17 +108,17 @@ export class ClientRole {
   async #recover (error: BackendError): Promise<void> {
     const { node, emit } = this.#init
     await this.#compute.stop()
-    const compute = this.#compute = await spawn(this.#init, this.#losses.next(error, this.#compute.facts.backend))
-    this.#lost = undefined
+    const compute = this.#compute = await spawn(this.#init, this.#losses.next(error, this.#facts?.backend ?? this.#init.trainer.backend))
+    this.#lost = this.#facts = this.#up = this.#unfit = undefined
     this.#watch(compute)
-    emit({ type: 'error', node, code: 'ERR_COMPUTE_LOST', message: `${error.message}; goes on on ${compute.facts.backend}`, ...error.next === undefined ? {} : { next: error.next } })
+    emit({ type: 'error', node, code: 'ERR_COMPUTE_LOST', message: `${error.message}; goes on with another compute worker`, ...error.next === undefined ? {} : { next: error.next } })
   }
 
   /** Until training is complete or the compute worker is lost, from the newest checkpoint. */
   async #runOnce (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
     const { node, charter, store, emit } = this.#init
     const { trainer } = this.compute
-    const { samples, sharedUnits } = this.#description
+    const { samples } = this.#description
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
       const { bytes } = await this.#checkpoints.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
       this.#losses.settled()
@@ -123,7 +128,7 @@ export class ClientRole {
       charter,
       holdoutRows: samples.holdout,
       testRows: samples.test,
-      sharedUnits,
+      onBegin: async () => { await this.#bringUp() },
       onBoundary: save
     })
     const restored = await this.#checkpoints.latest()
@@ -136,7 +141,7 @@ export class ClientRole {
     try {
       return await this.#train(client, protocols, local, signal)
     } finally {
-      if (signal.aborted && client.step > 0 && this.#lost === undefined) await save(client) // not a whole round is lost by a restart
+      if (signal.aborted && client.step > 0 && this.#up !== undefined && this.#lost === undefined) await save(client) // not a whole round is lost by a restart
     }
   }
 
@@ -145,18 +150,19 @@ export class ClientRole {
     const { node, emit } = this.#init
     for (let failures = 0; ;) {
       const host = await this.#chooseHost(protocols, local, signal)
+      const card = protocols.announce.hosts.find(card => card.host === host)
       const stepBefore = client.step
       try {
+        if (card !== undefined && card.step > 0) await this.#bringUp() // it trains already: its other clients are not to wait
         const { admission, channel } = await this.#attach(protocols, local, host, signal)
         this.#attachedOnce = true
         this.#channels.push(channel)
-        const hostName = protocols.announce.hosts.find(card => card.host === host)?.name
-        emit({ type: 'client:attached', node, host, ...hostName === undefined ? {} : { hostName }, step: admission.step })
+        emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
         await client.run(channel, admission.step, { signal })
         return await client.report()
       } catch (error) {
         signal.throwIfAborted()
-        if (this.#lost !== undefined || !(error instanceof FmtlError) || error.code === 'ERR_PRIVACY') throw error
+        if (!(error instanceof FmtlError) || error instanceof PrivacyError || error instanceof BackendError || error === this.#unfit) throw error
         emit({ type: 'client:detached', node, host, reason: error.message })
         this.#banned.set(host, performance.now() + BAN_MS)
         failures = client.step > stepBefore ? 0 : failures + 1
@@ -172,11 +178,26 @@ export class ClientRole {
 
   async stop (): Promise<void> { await this.compute.stop() }
 
+  /** Loads the rung and builds the trainer, when it is first needed: until then an idle client is 200 MB smaller. */
+  async #bringUp (): Promise<void> {
+    this.#up ??= (async () => {
+      const startedAt = performance.now()
+      const { backend, falls } = this.#facts = await this.compute.bringUp()
+      this.#init.emit({ type: 'client:computing', node: this.#init.node, backend, falls, seconds: (performance.now() - startedAt) / 1000 })
+    })()
+    try {
+      await this.#up
+    } catch (error) {
+      this.#unfit = error
+      throw error
+    }
+  }
+
   async #attach (protocols: Protocols, local: LocalHost | undefined, host: string, signal: AbortSignal): Promise<{ admission: Admission, channel: FrameChannel }> {
     const { node, peer, charter } = this.#init
     const { tasks, cut, batch, samples } = this.#description
     const request: AttachRequest = { client: peer, name: node, model: this.#model, tasks, cut, samples: samples.train, batch }
-    const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
+    const guard = outgoingGuard({ cut, tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
     if (host === peer) {
       if (local === undefined) throw new ProtocolError('this node does not host')
       const admission = local.admit(request)

@@ -1,6 +1,6 @@
 /** The hosts' delta exchange over gossip and blobs: manifests reach everybody, payloads are fetched, verified and kept per round. */
 import { packUnits, unpackUnits } from '../../src/compression/index.ts'
-import { sha256 } from '../../protocols/blob/index.ts'
+import { sha256InPieces } from '../../src/hashing.ts'
 import type { Collected, DeltaExchange, RoundDelta } from '../../src/federation/exchange.ts'
 import type { DeltaManifest } from '../../src/backbone/frames.ts'
 import type { FetchPayload, Protocols } from '../../protocols/index.ts'
@@ -73,7 +73,7 @@ export class GossipExchange implements DeltaExchange {
       base: { ...this.#merged },
       codec,
       bytes: payload.byteLength,
-      hash: sha256(payload),
+      hash: await sha256InPieces(payload),
       samples: delta.samples,
       clients: delta.clients,
       losses: delta.losses,

@@ -16,7 +16,7 @@ import type { BackendError } from '../../src/errors.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
-import type { Compute, HostTrainerInit } from '../../src/compute/spawn.ts'
+import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -51,6 +51,7 @@ export class HostRole {
   readonly #losses = new Losses()
   readonly #end = Promise.withResolvers<void>()
   #compute: Compute<HostTrainer>
+  #facts: ComputeFacts
   #host: BackboneHost | undefined
   #exchange: GossipExchange | undefined
   #timers: NodeJS.Timeout[] = []
@@ -61,8 +62,9 @@ export class HostRole {
   #recovered: Promise<void> = Promise.resolve()
   #stopping = false
 
-  constructor (compute: Compute<HostTrainer>, samplesPerSecond: number, init: HostRoleInit) {
+  constructor (compute: Compute<HostTrainer>, facts: ComputeFacts, samplesPerSecond: number, init: HostRoleInit) {
     this.#compute = compute
+    this.#facts = facts
     this.samplesPerSecond = samplesPerSecond
     this.#init = init
     this.#checkpoints = init.store ?? new MemoryCheckpoints()
@@ -74,10 +76,14 @@ export class HostRole {
     const { charter } = init
     const compute = await spawn(init, init.backend)
     const { tokens } = createEmbedder(charter.model.embedder, charter.input, charter.model.backbone.width)
-    return new HostRole(compute, await compute.trainer.measure(tokens, charter.training.batch), init)
+    const facts = await compute.bringUp()
+    return new HostRole(compute, facts, await compute.trainer.measure(tokens, charter.training.batch), init)
   }
 
   get compute (): Compute<HostTrainer> { return this.#compute }
+
+  /** Of the worker of now. */
+  get facts (): ComputeFacts { return this.#facts }
 
   get host (): BackboneHost {
     if (this.#host === undefined) throw new Error('the host role has not been started')
@@ -105,7 +111,7 @@ export class HostRole {
       onProblem: line => emit({ type: 'error', node, code: 'ERR_DELTA', message: line })
     })
     const host = await this.#takeUp(this.#exchange)
-    emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: this.compute.facts.memoryBytes, parameters: Object.values(unitSizes).reduce((sum, size) => sum + size, 0) })
+    emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: this.facts.memoryBytes, parameters: Object.values(unitSizes).reduce((sum, size) => sum + size, 0) })
     this.#stopServing = await protocols.serve({
       admit: async request => this.admit(request),
       onChannel: (session, channel) => { void this.serve(session.request, channel) }
@@ -114,7 +120,7 @@ export class HostRole {
     this.#watchClock()
     this.#announce = () => {
       const { attached, round, step } = this.host
-      const { backend, memoryBytes } = this.compute.facts
+      const { backend, memoryBytes } = this.facts
       protocols.announce.publish({
         host: peer,
         name: node,
@@ -187,9 +193,10 @@ export class HostRole {
       await old.stop(error.message)
       await this.#compute.stop()
       if (this.#stopping) return
-      this.#compute = await spawn(this.#init, this.#losses.next(error, this.#compute.facts.backend))
+      this.#compute = await spawn(this.#init, this.#losses.next(error, this.#facts.backend))
+      this.#facts = await this.#compute.bringUp()
       const host = await this.#takeUp(exchange)
-      const { backend } = this.#compute.facts
+      const { backend } = this.#facts
       emit({ type: 'error', node, code: 'ERR_COMPUTE_LOST', message: `${error.message}; goes on at step ${host.step} on ${backend}`, ...error.next === undefined ? {} : { next: error.next } })
       if (this.#stopping) return
       host.start()
@@ -203,11 +210,13 @@ export class HostRole {
     const { node, charter, emit } = this.#init
     const total = totalSteps(charter.training)
     let lastEvent = 0
-    host.addEventListener('step:done', ({ detail: { step, losses } }) => {
+    const contributions: Record<string, number> = {}
+    host.addEventListener('step:done', ({ detail: { step, contributors, losses } }) => {
+      for (const client of contributors) contributions[client] = (contributions[client] ?? 0) + 1
       const now = performance.now()
       if (now - lastEvent < STEP_EVENT_MS && step + 1 < total) return
       lastEvent = now
-      emit({ type: 'step', node, step: step + 1, total, losses: meanByTask(losses) })
+      emit({ type: 'step', node, step: step + 1, total, losses: meanByTask(losses), contributions: { ...contributions } })
     })
     host.addEventListener('round:closed', ({ detail }) => { emit({ type: 'round', node, report: detail }) })
     host.addEventListener('client:attached', () => { this.#announce() })

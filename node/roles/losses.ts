@@ -14,11 +14,13 @@ export class Losses {
 
   /**
    * Where to look for the next rung: a device that its driver has reset is back at once, one that is lost twice is left.
+   * @param lost - undefined: the worker ended before it had a rung, and none was asked for
+   * @returns undefined: the top of the ladder
    * @throws {BackendError} `error`, once it is not worth while any more
    */
-  next (error: BackendError, lost: RungName): RungName {
+  next (error: BackendError, lost: RungName | undefined): RungName | undefined {
     this.#inARow++
     if (this.#inARow > MOST) throw error
-    return this.#inARow === 1 ? lost : RUNGS[RUNGS.indexOf(lost) + 1] ?? lost
+    return this.#inARow === 1 || lost === undefined ? lost : RUNGS[RUNGS.indexOf(lost) + 1] ?? lost
   }
 }

@@ -6,12 +6,12 @@
  * so that one rename makes file and checksum appear together, and a cut or flipped file never passes for a checkpoint.
  * The newest that is whole is used; a damaged one is renamed to `*.corrupt`, said in one line, and the one before it used.
  */
-import { createHash } from 'node:crypto'
 import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import { TEMPORARY, diskError, writeDurably } from './durable.ts'
 import { decodeSafetensors, encodeSafetensors } from './safetensors.ts'
+import { sha256InPieces } from '../../src/hashing.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
 export interface CheckpointStoreInit {
@@ -62,8 +62,8 @@ export class CheckpointStore {
   async save (step: number, tensors: readonly NamedTensor[], meta: Readonly<Record<string, string>> = {}): Promise<{ bytes: number }> {
     if (!Number.isInteger(step) || step < 0 || step > MAX_STEP) throw new InvalidParametersError(`${step} is no step`)
     const bytes = encodeSafetensors(tensors, { ...meta, ...this.#expect, step: String(step) })
-    const sha256 = hash(bytes)
     const saved = this.#last.then(async () => {
+      const sha256 = await sha256InPieces(bytes)
       await this.#open()
       const name = `${String(step).padStart(12, '0')}-${sha256}.safetensors`
       await writeDurably(join(this.#dir, name), bytes)
@@ -126,7 +126,7 @@ export class CheckpointStore {
       if ((err as NodeJS.ErrnoException).code !== 'EIO') throw diskError(err, `${path} not read`, this.#dir)
       return await this.#quarantine(name, 'the disk cannot read it')
     }
-    if (hash(bytes) !== sha256) return await this.#quarantine(name, 'its content does not have the sha-256 in its name')
+    if (await sha256InPieces(bytes) !== sha256) return await this.#quarantine(name, 'its content does not have the sha-256 in its name')
     try {
       const { tensors, metadata: { step: written, ...meta } } = decodeSafetensors(bytes)
       if (written !== String(step)) return await this.#quarantine(name, `it is of step ${written ?? 'unknown'}`)
@@ -164,5 +164,3 @@ export class CheckpointStore {
     }
   }
 }
-
-function hash (bytes: Uint8Array): string { return createHash('sha256').update(bytes).digest('hex') }

@@ -57,8 +57,9 @@ export function isControl (message: Message): message is Control {
 }
 
 /** @throws {InvalidParametersError} the frame breaks a limit that the other end would refuse it for */
-export function encodeFrame (frame: Frame, codec: CodecName, tensors: TensorCodec): Uint8Array {
+export function encodeFrame (frame: Frame, channelCodec: CodecName, tensors: TensorCodec): Uint8Array {
   return checked(`a '${frame.kind}' frame`, () => {
+    const codec = frame.codec ?? channelCodec
     const payloads = frame.tensors.map(({ tensor }) => codec === 'f32' ? bytesOf(tensor.data) : tensors.encode(codec, tensor.data))
     const headers = frame.tensors.map(({ name, tensor }, i) => tensorHeader({ name, shape: [...tensor.shape], codec, bytes: payloads[i]?.byteLength ?? 0 }, tensors))
     atMost(headers.length, 'tensors', MAX_TENSORS)

@@ -36,7 +36,10 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'strict-gradient': { charter: { projection: { strict: 'gradient' } } },
   'per-task': { charter: { projection: { unit: 'task' } } },
   canary: { tasks: ['pose', 'eyes', 'expression'] },
-  'one-task-each': { spread: true }
+  'one-task-each': { spread: true },
+  f16: { charter: { cutCodec: 'f16' } },
+  bf16: { charter: { cutCodec: 'bf16' } },
+  int8: { charter: { cutCodec: 'int8' } }
 }
 
 interface Row {
@@ -44,6 +47,9 @@ interface Row {
   readonly variant: string
   readonly seed: number
   readonly seconds: number
+  /** What clients and hosts sent each other in the whole run, as their channels counted it. */
+  readonly bytesUp: number
+  readonly bytesDown: number
   readonly clients: readonly ClientReport[]
 }
 
@@ -110,7 +116,15 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
     ...spread ? { tasksOf: (client: string) => [taskIds[dataset.clientIds.indexOf(client) % taskIds.length] as string] } : {},
     ...variant.differentInit === true ? { partsSeed: (client: string) => deriveSeed(seed, 'different', client) } : {}
   })
-  const row: Row = { data: basename(data), variant: name, seed, seconds: (performance.now() - startedAt) / 1000, clients: result.clients }
+  const row: Row = {
+    data: basename(data),
+    variant: name,
+    seed,
+    seconds: (performance.now() - startedAt) / 1000,
+    bytesUp: result.bytes.up,
+    bytesDown: result.bytes.down,
+    clients: result.clients
+  }
   const means = summary([row])
   const conflicts = result.rounds.reduce((sum, round) => sum + round.conflictPairs, 0) / Math.max(1, result.rounds.reduce((sum, round) => sum + round.pairs, 0))
   process.stderr.write(`${row.data} ${name} seed ${seed}: local ${means.local} federated ${means.federated} ensemble ${means.ensemble} served ${means.served} two locals ${means.twoLocals}; conflicts ${conflicts.toFixed(2)}, ${row.seconds.toFixed(1)} s\n`)
@@ -162,5 +176,38 @@ function summarise (all: readonly Row[]): string {
     for (const task of new Set(first.clients.flatMap(client => client.tasks.map(entry => entry.id)))) add(variant, task, of, (_, id) => id === task)
     for (const client of first.clients) add(variant, client.client, of, ({ client: id }) => id === client.client)
   }
-  return `${lines.join('\n')}\n`
+  return `${[...lines, ...against(all)].join('\n')}\n`
+}
+
+/** Every other variant minus `base` on the same seeds: mean difference with its standard error, and bytes of base over its own. */
+function against (all: readonly Row[]): string[] {
+  const base = all.filter(row => row.variant === 'base')
+  const others = [...new Set(all.map(row => row.variant))].filter(variant => variant !== 'base')
+  if (base.length === 0 || others.length === 0) return []
+  const columns = ['federated', 'ensemble', 'served']
+  const lines = ['', `| variant - base, pairs | ${columns.join(' | ')} | bytes base / variant |`, `|${' --- |'.repeat(columns.length + 2)}`]
+  for (const variant of others) {
+    const pairs = all.filter(row => row.variant === variant).flatMap(row => base.filter(({ seed }) => seed === row.seed).map(reference => [row, reference] as const))
+    if (pairs.length === 0) continue
+    const cells = columns.map(column => {
+      const differences = pairs.map(pair => {
+        const [own, reference] = pair.map(row => Number(summary([row])[column])) as [number, number]
+        return own - reference
+      })
+      const { mean, error } = meanAndError(differences)
+      return `${signed(mean)}${pairs.length > 1 ? ` ± ${error.toFixed(4)}` : ''} (${differences.map(signed).join(' ')})`
+    })
+    const sent = (i: 0 | 1): number => pairs.reduce((sum, pair) => sum + pair[i].bytesUp + pair[i].bytesDown, 0)
+    lines.push(`| ${variant}, ${pairs.length} | ${cells.join(' | ')} | ${(sent(1) / sent(0)).toFixed(3)} |`)
+  }
+  return lines
+}
+
+function signed (value: number): string { return `${value < 0 ? '' : '+'}${value.toFixed(4)}` }
+
+/** Of the mean: standard deviation over the square root of the number. */
+function meanAndError (values: readonly number[]): { mean: number, error: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const spread = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  return { mean, error: Math.sqrt(spread / (values.length - 1) / values.length) }
 }

@@ -3,18 +3,23 @@
  * queue, the network encodes them (protocols/split-step); the roles cannot tell which.
  *
  *     client                              host
+ *                                   <-    step     {step, unit values}    once the host's clock runs
  *     forward  {step, activations}  ->
  *                                   <-    features {step, features}
  *     grads    {step, dFeatures}    ->          one tensor, or one per task ('task/<id>')
  *                                   <-    emb-grad {step, dActivations}
  *     share    {step, unit grads}   ->          only for units that the charter shares
  *                                   <-    step     {step: the next one, unit values; code 'late' if it passed you by}
+ *     a client that holds the whole model sends no forward and no grads, and answers an eval by itself:
+ *     share    {step, unit changes} ->          what its local steps changed
+ *                                   <-    step     {step: the next one, unit changes (code 'change') or unit values}
  *     every R steps:                <-    eval     {round, candidate, unit values}
  *     eval-forward {step: seq, candidate} ->
  *                                   <-    eval-features {step: seq, candidate}
  *     eval-result {round, scores}   ->
  *                                   <-    round    {round, report}
  */
+import type { CodecName } from '../compression/index.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 
 export const CLIENT_FRAMES = ['forward', 'grads', 'share', 'eval-forward', 'eval-result', 'leave'] as const
@@ -73,10 +78,12 @@ export interface Frame {
   /** Trunk an eval frame is about: 'own', another host's id (its delta merged into the own one), 'merged', or 'final'. */
   readonly candidate?: string
   readonly tensors: readonly NamedTensor[]
+  /** How the tensors travel, where not as the channel was opened; a received frame does not say. */
+  readonly codec?: CodecName
   readonly losses?: readonly TaskLoss[]
   readonly scores?: readonly CandidateScore[]
   readonly report?: RoundReport
-  /** Stable code and the human reason of 'pause', 'refused', 'leave' and of a late 'step'. */
+  /** Stable code and the human reason of 'pause', 'refused', 'leave' and of a late 'step'; 'change' of a 'step' says what its tensors are. */
   readonly code?: string
   readonly reason?: string
 }

@@ -18,6 +18,8 @@ export interface OutgoingRules {
   readonly tasks: readonly string[]
   /** Units that the charter averages. */
   readonly shared: readonly string[]
+  /** The client holds the whole model: nothing of a single row leaves, not even activations. */
+  readonly whole?: boolean
 }
 
 /** @returns a check that throws {PrivacyError} on any frame that a client of these rules must not send */
@@ -26,6 +28,7 @@ export function outgoingGuard (rules: OutgoingRules): (frame: Frame) => void {
   return frame => {
     if (!(CLIENT_FRAMES as readonly string[]).includes(frame.kind)) throw refusal(frame, 'is not a frame that a client sends')
     for (const { name, tensor } of frame.tensors) {
+      if (rules.whole === true && frame.kind !== 'share') throw refusal(frame, `carries no tensors where the client holds the whole model, got ${name}`)
       switch (frame.kind) {
         case 'forward':
         case 'eval-forward':

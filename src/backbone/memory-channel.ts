@@ -1,5 +1,5 @@
 /** Two ends of a frame channel inside one process: the simulator's wire. Frames keep their order and are not copied. */
-import { ProtocolError } from '../errors.ts'
+import { BackendError, ProtocolError } from '../errors.ts'
 import { decode, encode, encodedBytes } from '../compression/index.ts'
 import type { CodecName } from '../compression/index.ts'
 import type { Frame, FrameChannel } from './frames.ts'
@@ -46,7 +46,8 @@ class MemoryChannel implements FrameChannel {
   }
 
   async close (reason?: Error): Promise<void> {
-    this.#out.end(reason)
+    // As over the wire: an end whose computing failed must not pass its error off as one of the other's.
+    this.#out.end(reason instanceof BackendError ? new ProtocolError(reason.message, { code: reason.code, cause: reason }) : reason)
     this.#in.end(reason)
   }
 }
@@ -63,13 +64,10 @@ class Pipe implements AsyncIterable<Frame> {
 
   push (frame: Frame): void {
     if (this.#ended !== undefined) throw this.#ended.reason ?? new ProtocolError('the other end has closed')
-    for (const { tensor } of frame.tensors) this.bytes += encodedBytes(this.#codec, tensor.data.length)
-    this.#frames.push(this.#codec === 'f32' ? frame : { ...frame, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: this.#recode(tensor) })) })
+    const { codec = this.#codec, ...rest } = frame
+    for (const { tensor } of frame.tensors) this.bytes += encodedBytes(codec, tensor.data.length)
+    this.#frames.push(codec === 'f32' ? rest : { ...rest, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: recode(codec, tensor) })) })
     this.#wake?.()
-  }
-
-  #recode ({ shape, data }: TensorData): TensorData {
-    return { shape, data: decode(this.#codec, encode(this.#codec, data), data.length) }
   }
 
   end (reason: Error | undefined): void {
@@ -91,4 +89,8 @@ class Pipe implements AsyncIterable<Frame> {
       }
     }
   }
+}
+
+function recode (codec: CodecName, { shape, data }: TensorData): TensorData {
+  return { shape, data: decode(codec, encode(codec, data), data.length) }
 }

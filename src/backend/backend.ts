@@ -8,6 +8,8 @@ import type { TensorData } from '../tensor/tensor.ts'
 
 /** What a forward pass left behind for its backward pass. Exactly one of `backward` and `release` must end it. */
 export interface Kept {
+  /** Equal parts that its rows make. */
+  readonly groups: number
   release (): void
 }
 
@@ -19,16 +21,23 @@ export interface Passed {
 export interface Gradients {
   /** By input name; only the inputs the program was differentiated for. */
   readonly inputs: Readonly<Record<string, TensorData>>
-  /** dL/dparameters, flat, in the graph's parameter order. */
+  /** dL/dparameters, [groups, parameters] flat, in the graph's parameter order. */
   readonly parameters: Float32Array
+}
+
+export interface ForwardOptions {
+  /** Equal parts of the rows whose parameter gradients stay apart (a grouped program only). Default 1. */
+  readonly groups?: number
+  /** values: all that backward reads (default); inputs: these alone, and backward computes the rest once more. */
+  readonly keep?: 'values' | 'inputs'
 }
 
 export interface Model {
   readonly parameterCount: number
   /** Copies `flat` in; the next forward uses it. A pass under way keeps the values it began with. */
   setParameters (flat: Float32Array): void
-  /** Forward with everything that backward needs kept. */
-  forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed>
+  /** Forward for a backward to come. */
+  forward (inputs: Readonly<Record<string, TensorData>>, options?: ForwardOptions): Promise<Passed>
   /** Forward only: nothing is kept. */
   infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>>
   /** Ends `kept`. A second call with the same handle throws. */

@@ -8,8 +8,8 @@
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
-import { GELU_SLOPE, resolveShape } from '../graph/graph.ts'
-import type { Backend, Gradients, Kept, Model, Passed } from './backend.ts'
+import { GELU_SLOPE, axesOf, resolveShape } from '../graph/graph.ts'
+import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from './backend.ts'
 import type { Device } from './device.ts'
 import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
@@ -36,21 +36,25 @@ export function createEagerBackend (rung: EagerRung): Backend {
   }
 }
 
-/** Forward values that backward reads, plus the parameter tensors of that pass (shared, counted). */
+/** Forward values that backward reads, or the inputs to compute them from, plus the parameter tensors of that pass (shared, counted). */
 class Held implements Kept {
   readonly owner: EagerModel
   readonly values: Map<number, tfjs.Tensor>
   readonly sizes: Sizes
   readonly parameters: ParameterSet
+  readonly inputs: Readonly<Record<string, TensorData>> | undefined
   open = true
 
-  constructor (owner: EagerModel, values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet) {
+  constructor (owner: EagerModel, values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet, inputs: Readonly<Record<string, TensorData>> | undefined) {
     this.owner = owner
     this.values = values
     this.sizes = sizes
     this.parameters = parameters
+    this.inputs = inputs
     parameters.users++
   }
+
+  get groups (): number { return this.sizes.get('G') ?? 1 }
 
   release (): void {
     if (!this.open) return
@@ -127,14 +131,18 @@ class EagerModel implements Model {
     this.#parameters = new ParameterSet(tensors)
   }
 
-  async forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed> {
+  async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
+    const { groups = 1, keep = 'values' } = options
     return await this.#guard(async () => {
-      const { values, sizes, parameters } = this.#runForward(inputs, this.#saved)
-      const kept = new Held(this, values, sizes, parameters)
+      const saved = keep === 'values' ? this.#saved : new Set<number>()
+      const parameters = this.#current()
+      const sizes = bindInputs(this.#program, inputs, groups)
+      const values = this.#runForward(inputs, sizes, parameters, saved)
+      const kept = new Held(this, values, sizes, parameters, keep === 'values' ? undefined : inputs)
       try {
         const outputs = await download(values, this.#program.graph.outputs)
         for (const id of this.#outputs) {
-          if (this.#saved.has(id)) continue
+          if (saved.has(id)) continue
           values.get(id)?.dispose()
           values.delete(id)
         }
@@ -148,7 +156,7 @@ class EagerModel implements Model {
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
     return await this.#guard(async () => {
-      const { values } = this.#runForward(inputs, new Set())
+      const values = this.#runForward(inputs, bindInputs(this.#program, inputs, 1), this.#current(), new Set())
       try {
         return await download(values, this.#program.graph.outputs)
       } finally {
@@ -188,11 +196,14 @@ class EagerModel implements Model {
     }
   }
 
-  #runForward (inputs: Readonly<Record<string, TensorData>>, keep: ReadonlySet<number>) {
+  #current (): ParameterSet {
+    if (this.#parameters === undefined) throw new BackendError('forward before setParameters')
+    return this.#parameters
+  }
+
+  /** @returns the outputs and what is to be kept; the caller's to free */
+  #runForward (inputs: Readonly<Record<string, TensorData>>, sizes: Sizes, parameters: ParameterSet, keep: ReadonlySet<number>): Map<number, tfjs.Tensor> {
     const { nodes, forwardCount } = this.#program
-    const parameters = this.#parameters
-    if (parameters === undefined) throw new BackendError('forward before setParameters')
-    const sizes = bindInputs(this.#program, inputs)
     const values = new Map<number, tfjs.Tensor>(parameters.tensors)
     const owned = new Map<number, tfjs.Tensor>()
     const wanted = new Set([...keep, ...this.#outputs])
@@ -211,7 +222,7 @@ class EagerModel implements Model {
       for (const value of owned.values()) value.dispose()
       throw cause
     }
-    return { values: owned, sizes, parameters }
+    return owned
   }
 
   #uploadEach (flat: Float32Array): Map<number, tfjs.Tensor> {
@@ -233,8 +244,8 @@ class EagerModel implements Model {
 
   async #runBackward (kept: Held, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
     const { nodes, forwardCount, inputGradients } = this.#program
-    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors])
-    const owned = new Map<number, tfjs.Tensor>()
+    const owned = kept.inputs === undefined ? new Map<number, tfjs.Tensor>() : this.#runForward(kept.inputs, kept.sizes, kept.parameters, this.#saved)
+    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors, ...owned])
     try {
       for (let id = forwardCount; id < nodes.length; id++) {
         const node = nodes[id] as Node
@@ -246,7 +257,7 @@ class EagerModel implements Model {
         this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
       }
       const [parameters, inputs] = await Promise.all([
-        this.#device === undefined ? this.#readEach(values) : this.#readJoined(values),
+        this.#device === undefined ? this.#readEach(values, kept.groups) : this.#readJoined(values, kept.groups),
         download(values, inputGradients)
       ])
       return { inputs, parameters }
@@ -255,25 +266,28 @@ class EagerModel implements Model {
     }
   }
 
-  /** Zeros for parameters that no output depends on. */
-  async #readEach (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Float32Array> {
+  /** [groups, parameters] flat; zeros for parameters that no output depends on. */
+  async #readEach (values: ReadonlyMap<number, tfjs.Tensor>, groups: number): Promise<Float32Array> {
     const { graph, parameterGradients } = this.#program
-    const gradients = new Float32Array(graph.parameterCount)
-    for (const { name, offset } of graph.parameters) {
+    const gradients = new Float32Array(groups * graph.parameterCount)
+    for (const { name, offset, size } of graph.parameters) {
       const id = parameterGradients.get(name)
-      if (id !== undefined) gradients.set(await (values.get(id) as tfjs.Tensor).data() as Float32Array, offset)
+      if (id === undefined) continue
+      const data = await (values.get(id) as tfjs.Tensor).data() as Float32Array
+      for (let group = 0; group < groups; group++) gradients.set(data.subarray(group * size, (group + 1) * size), group * graph.parameterCount + offset)
     }
     return gradients
   }
 
-  async #readJoined (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Float32Array> {
+  /** As `#readEach`, in one read. */
+  async #readJoined (values: ReadonlyMap<number, tfjs.Tensor>, groups: number): Promise<Float32Array> {
     const tf = this.#tf
     const { graph, parameterGradients } = this.#program
     if (graph.parameterCount === 0) return new Float32Array(0)
-    const joined = tf.tidy(() => tf.concat1d(graph.parameters.map(({ name, size }) => {
+    const joined = tf.tidy(() => tf.concat2d(graph.parameters.map(({ name, size }) => {
       const id = parameterGradients.get(name)
-      return id === undefined ? tf.zeros<tfjs.Rank.R1>([size]) : tf.reshape<tfjs.Rank.R1>(values.get(id) as tfjs.Tensor, [size])
-    })))
+      return id === undefined ? tf.zeros<tfjs.Rank.R2>([groups, size]) : tf.reshape<tfjs.Rank.R2>(values.get(id) as tfjs.Tensor, [groups, size])
+    }), 1))
     try {
       return (await joined.data() as Float32Array).slice() // of a single part it may be the caller's own seed
     } finally {
@@ -310,7 +324,7 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
     case 'scale': return tf.mul(a, scalars.get(op.factor))
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
-    case 'sumLeading': return tf.sum(a, Array.from({ length: op.axes }, (_, axis) => axis))
+    case 'sum': return tf.sum(a, axesOf(op))
     case 'softmax': return tf.softmax(a)
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {
@@ -329,12 +343,12 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
     case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(scalars.get(1), tf.square(a))))
-    case 'gelu': return tf.tidy(() => tf.mul(a, tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE)))))
+    case 'geluGate': return tf.tidy(() => tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE))))
+    case 'gelu': return tf.mul(a, b)
+    // a = input, b = gate s, c = gradient: d/dx = s + 1.702 x s (1 - s)
     case 'geluGrad': return tf.tidy(() => {
-      const gate = tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE)))
-      // d/dx = s + 1.702 x s (1 - s)
-      const slope = tf.add(gate, tf.mul(tf.mul(tf.mul(a, scalars.get(GELU_SLOPE)), gate), tf.sub(scalars.get(1), gate)))
-      return tf.mul(b, slope)
+      const slope = tf.add(b, tf.mul(tf.mul(tf.mul(a, scalars.get(GELU_SLOPE)), b), tf.sub(scalars.get(1), b)))
+      return tf.mul(c, slope)
     })
     case 'input':
     case 'parameter':

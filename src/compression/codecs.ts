@@ -14,21 +14,18 @@
  * Formats: IEEE 754-2019 binary16; bfloat16 is the upper half of a binary32.
  */
 import { DecodeError, InvalidParametersError } from '../errors.ts'
+import { fromInt8, int8Bytes, toInt8 } from './int8.ts'
 
 export const CODECS = ['f32', 'f16', 'bf16', 'int8'] as const
 export type CodecName = typeof CODECS[number]
 
-/** Elements under one scale: 1.6 % on top of the bytes, and an outlier coarsens 255 neighbours, not its whole row. */
-export const INT8_BLOCK = 256
 /** 2^26 elements are 256 MiB as f32: above any backbone here, below what ends a process. */
 export const MAX_ELEMENTS = 2 ** 26
 
 const F16_MAX = 65504
 const BF16_MAX = 0x7f7f
-/** Largest scale with a finite 127 * scale in float32. */
-const SCALE_MAX = Math.fround(3.4028234663852886e38 / 127) - 2 ** 98 // the quotient rounds up; one step (2^98) below it
-/** Smallest positive float32: the scale of a block whose largest value is smaller than 127 of it. */
-const SCALE_MIN = 2 ** -149
+/** From here on rounding to 8 bits of fraction would carry into infinity. */
+const BF16_OVERFLOW = 0x7f7f8000
 
 /** @throws {InvalidParametersError} the number of elements is not an integer >= 0 */
 export function encodedBytes (codec: CodecName, elements: number): number {
@@ -37,7 +34,7 @@ export function encodedBytes (codec: CodecName, elements: number): number {
     case 'f32': return 4 * elements
     case 'f16':
     case 'bf16': return 2 * elements
-    case 'int8': return 4 * Math.ceil(elements / INT8_BLOCK) + elements
+    case 'int8': return int8Bytes(elements)
     default: throw new InvalidParametersError(`no codec '${String(codec)}'`, { next: `use one of ${CODECS.join(', ')}` })
   }
 }
@@ -54,8 +51,8 @@ export function encodeInto (codec: CodecName, data: Float32Array, out: Uint8Arra
   if (out.length !== encodedBytes(codec, data.length)) throw new InvalidParametersError(`${data.length} elements do not fill ${out.length} bytes as ${codec}`)
   switch (codec) {
     case 'f32': out.set(bytesOf(data)); break
-    case 'f16': out.set(bytesOf(toHalf(data))); break
-    case 'bf16': out.set(bytesOf(toBrain(data))); break
+    case 'f16': fillHalves(out, into => { toHalf(data, into) }); break
+    case 'bf16': fillHalves(out, into => { toBrain(data, into) }); break
     case 'int8': toInt8(data, out)
   }
 }
@@ -74,13 +71,25 @@ export function decode (codec: CodecName, bytes: Uint8Array, elements: number, m
   if (bytes.length !== want) throw new DecodeError(`${bytes.length} bytes for ${elements} elements as ${codec}, expected ${want}`)
   switch (codec) {
     case 'f32': return bytes.byteOffset % 4 === 0 ? new Float32Array(bytes.buffer, bytes.byteOffset, elements) : new Float32Array(aligned(bytes))
-    case 'f16': return fromHalf(new Uint16Array(aligned(bytes)))
-    case 'bf16': return fromBrain(new Uint16Array(aligned(bytes)))
+    case 'f16': return fromHalf(halvesOf(bytes))
+    case 'bf16': return fromBrain(halvesOf(bytes))
     case 'int8': return fromInt8(bytes, elements)
   }
 }
 
 function bytesOf (data: Float32Array | Uint16Array): Uint8Array { return new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
+
+/** The bytes as numbers of 16 bits: a view where they are aligned, else a copy. */
+function halvesOf (bytes: Uint8Array): Uint16Array {
+  return bytes.byteOffset % 2 === 0 ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2) : new Uint16Array(aligned(bytes))
+}
+
+/** Has `out` filled in place where it is aligned. */
+function fillHalves (out: Uint8Array, fill: (into: Uint16Array) => void): void {
+  const into = halvesOf(out)
+  fill(into)
+  if (into.buffer !== out.buffer) out.set(bytesOf(into))
+}
 
 /** A copy of exactly these bytes; a Buffer's own `slice` would be a view of its pool. */
 function aligned (bytes: Uint8Array): ArrayBuffer { return new Uint8Array(bytes).buffer }
@@ -91,20 +100,19 @@ const single = new Float32Array(word.buffer)
 /** Node 24 has float16 arrays in the engine; older ones take the integer path, to the same bytes. */
 const native = typeof Float16Array === 'function'
 
-function toHalf (data: Float32Array): Uint16Array {
-  return native ? toHalfNative(data) : toHalfBits(data)
+function toHalf (data: Float32Array, into: Uint16Array): void {
+  if (native) toHalfNative(data, into)
+  else into.set(toHalfBits(data))
 }
 
-function toHalfNative (data: Float32Array): Uint16Array {
-  const half = new Float16Array(data)
-  const out = new Uint16Array(half.buffer)
-  for (let i = 0; i < out.length; i++) {
-    const bits = out[i] as number
+function toHalfNative (data: Float32Array, into: Uint16Array): void {
+  new Float16Array(into.buffer, into.byteOffset, into.length).set(data)
+  for (let i = 0; i < into.length; i++) {
+    const bits = into[i] as number
     if ((bits & 0x7c00) !== 0x7c00) continue
     const x = data[i] as number
-    out[i] = Number.isFinite(x) ? bits - 1 : Number.isNaN(x) ? 0x7e00 : bits
+    into[i] = Number.isFinite(x) ? bits - 1 : Number.isNaN(x) ? 0x7e00 : bits
   }
-  return out
 }
 
 /** Float32 to the nearest binary16, ties to even, finite values kept finite. */
@@ -132,7 +140,7 @@ function evenInteger (x: number): number {
 }
 
 function fromHalf (bits: Uint16Array): Float32Array {
-  return native ? new Float32Array(new Float16Array(bits.buffer)) : fromHalfBits(bits)
+  return native ? new Float32Array(new Float16Array(bits.buffer, bits.byteOffset, bits.length)) : fromHalfBits(bits)
 }
 
 export function fromHalfBits (bits: Uint16Array): Float32Array {
@@ -146,59 +154,20 @@ export function fromHalfBits (bits: Uint16Array): Float32Array {
   })
 }
 
-function toBrain (data: Float32Array): Uint16Array {
-  const out = new Uint16Array(data.length)
-  for (let i = 0; i < data.length; i++) {
-    single[0] = data[i] as number
-    const bits = word[0] as number
-    const sign = (bits >>> 16) & 0x8000
+function toBrain (data: Float32Array, into: Uint16Array): void {
+  const words = new Int32Array(data.buffer, data.byteOffset, data.length)
+  for (let i = 0; i < words.length; i++) {
+    const bits = words[i] as number
     const size = bits & 0x7fffffff
-    if (size > 0x7f800000) out[i] = 0x7fc0
-    else if (size === 0x7f800000) out[i] = sign | 0x7f80
-    else out[i] = sign | Math.min(BF16_MAX, (size + 0x7fff + ((size >>> 16) & 1)) >>> 16)
+    if (size < BF16_OVERFLOW) into[i] = (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
+    else if (size > 0x7f800000) into[i] = 0x7fc0
+    else into[i] = ((bits >>> 16) & 0x8000) | (size === 0x7f800000 ? 0x7f80 : BF16_MAX)
   }
-  return out
 }
 
 function fromBrain (bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length)
-  for (let i = 0; i < bits.length; i++) out[i] = (bits[i] as number) << 16
-  return new Float32Array(out.buffer)
-}
-
-function toInt8 (data: Float32Array, out: Uint8Array): void {
-  const blocks = Math.ceil(data.length / INT8_BLOCK)
-  const view = new DataView(out.buffer, out.byteOffset, out.length)
-  for (let b = 0; b < blocks; b++) {
-    const to = Math.min(data.length, (b + 1) * INT8_BLOCK)
-    let largest = 0
-    for (let i = b * INT8_BLOCK; i < to; i++) {
-      const size = Math.abs(data[i] as number)
-      if (!(size < Infinity)) throw new InvalidParametersError(`element ${i} is not finite; int8 cannot carry it`)
-      if (size > largest) largest = size
-    }
-    const scale = largest === 0 ? 1 : Math.min(SCALE_MAX, Math.max(SCALE_MIN, Math.fround(largest / 127)))
-    view.setFloat32(4 * b, scale, true)
-    for (let i = b * INT8_BLOCK; i < to; i++) {
-      const x = (data[i] as number) / scale
-      view.setInt8(4 * blocks + i, Math.sign(x) * Math.min(127, Math.floor(Math.abs(x) + 0.5)))
-    }
-  }
-}
-
-function fromInt8 (bytes: Uint8Array, elements: number): Float32Array {
-  const blocks = Math.ceil(elements / INT8_BLOCK)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  for (let b = 0; b < blocks; b++) {
-    const scale = view.getFloat32(4 * b, true)
-    if (!(scale > 0 && scale <= SCALE_MAX)) throw new DecodeError(`int8 scale of block ${b} is not a positive finite number`)
-  }
-  if (bytes.indexOf(0x80, 4 * blocks) >= 0) throw new DecodeError('int8 element -128 is outside the symmetric range')
-  const out = new Float32Array(elements)
-  for (let b = 0; b < blocks; b++) {
-    const scale = view.getFloat32(4 * b, true)
-    const to = Math.min(elements, (b + 1) * INT8_BLOCK)
-    for (let i = b * INT8_BLOCK; i < to; i++) out[i] = scale * view.getInt8(4 * blocks + i)
-  }
+  const out = new Float32Array(bits.length)
+  const words = new Int32Array(out.buffer)
+  for (let i = 0; i < words.length; i++) words[i] = (bits[i] as number) << 16
   return out
 }

@@ -29,6 +29,8 @@ export interface ClientTrainerInit {
   /** Read inside the worker: rows never visit the network thread. */
   readonly data: { readonly path: string, readonly client: string, readonly options: DatasetOptions }
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Start values of embedder and heads from another seed than the charter's: an experiment, not for use. */
   readonly partsSeed?: number
 }
@@ -41,17 +43,23 @@ export interface Call {
   readonly args: unknown[]
 }
 
-/** Told to a worker that must not be ended from outside: see `ComputeFacts.device`. */
+/** Told to a worker that must not be ended from outside: see `WorkerInit.holding`. */
 export interface Stop { readonly stop: true }
 
 export interface WorkerInit {
   readonly trainer: TrainerInit
   /** One integer in shared memory; not 0 once the worker is to stop. A pass under way sees it before any message. */
   readonly stopping: Int32Array
+  /**
+   * The same the other way: not 0 from before a rung loads until it is known to compute without a graphics device. The
+   * library of such a device ends the whole process when its thread is ended under way. Each side sets its own before it
+   * reads the other's, so that no device comes up unseen.
+   */
+  readonly holding: Int32Array
 }
 
 type Message =
-  | { readonly ready: ComputeFacts }
+  | { readonly ready: true }
   | { readonly failed: WireError }
   /** The graphics device is gone, and with it all that the worker held. */
   | { readonly lost: WireError }
@@ -62,15 +70,22 @@ export interface ComputeFacts {
   readonly memoryBytes: number
   /** One line for each rung that did not load. */
   readonly falls: readonly string[]
-  /** The graphics device that computes. Its library ends the whole process when its thread is ended under way. */
+  /** The graphics device that computes. */
   readonly device?: string
 }
 
 export interface Compute<T> {
   readonly trainer: Remote<T>
-  readonly facts: ComputeFacts
   /** Resolves when the worker has died or lost its device: every call fails from then on. Never after `stop`. */
   readonly lost: Promise<BackendError>
+  /**
+   * Loads the rung and builds the trainer; once, however often it is called. A call on the trainer does it too, unless it
+   * can be answered without: `describe`, `liveTensors`, and `load`, which then holds the state ready.
+   * @throws {BackendError} no rung loads
+   * @throws {ResourceError} it would not fit into the memory of the rung
+   * @throws {InvalidParametersError} the state given to `load` is of another model
+   */
+  bringUp (): Promise<ComputeFacts>
   stop (): Promise<void>
 }
 
@@ -86,14 +101,15 @@ export interface SpawnOptions {
 export function spawnTrainer (init: HostTrainerInit, options?: SpawnOptions): Promise<Compute<HostTrainer>>
 export function spawnTrainer (init: ClientTrainerInit, options?: SpawnOptions): Promise<Compute<ClientTrainer>>
 /**
- * Starts a compute worker with one trainer in it.
+ * Starts a compute worker for one trainer. Its rows have been read and its work checked when this returns; nothing is
+ * computed yet.
  * @throws {ResourceError} it would not fit into memory
- * @throws {DataError | BackendError | InvalidParametersError} whatever kept the trainer from being built
+ * @throws {DataError | InvalidParametersError} what is wrong with the rows or the model
  */
 export async function spawnTrainer (init: TrainerInit, { script = WORKER }: SpawnOptions = {}): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {
   prepareForTensorFlow() // a worker's environment is a copy: what the native library reads must be set in this thread
-  const stopping = new Int32Array(new SharedArrayBuffer(4))
-  const worker = new Worker(script, { workerData: { trainer: init, stopping } satisfies WorkerInit })
+  const [stopping, holding] = [new Int32Array(new SharedArrayBuffer(4)), new Int32Array(new SharedArrayBuffer(4))]
+  const worker = new Worker(script, { workerData: { trainer: init, stopping, holding } satisfies WorkerInit })
   const exited = new Promise<void>(resolve => { worker.once('exit', () => { resolve() }) })
   const lost = Promise.withResolvers<BackendError>()
   const waiting = new Map<number, { resolve: (value: unknown) => void, reject: (error: Error) => void }>()
@@ -109,7 +125,7 @@ export async function spawnTrainer (init: TrainerInit, { script = WORKER }: Spaw
     if (stopped === undefined) lost.resolve(error)
     fail(error)
   }
-  const facts = await new Promise<ComputeFacts>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     worker.on('error', error => {
       const wrapped = new BackendError(`the compute worker died: ${error.message}`, { cause: error, next: 'run `fmtl-node doctor`' })
       reject(wrapped)
@@ -121,7 +137,7 @@ export async function spawnTrainer (init: TrainerInit, { script = WORKER }: Spaw
       lose(reason)
     })
     worker.on('message', (message: Message) => {
-      if ('ready' in message) return resolve(message.ready)
+      if ('ready' in message) return resolve()
       if ('failed' in message) return reject(fromWire(message.failed))
       if ('lost' in message) return lose(fromWire(message.lost) as BackendError)
       const call = waiting.get(message.id)
@@ -144,20 +160,19 @@ export async function spawnTrainer (init: TrainerInit, { script = WORKER }: Spaw
   })
   return {
     trainer,
-    facts,
     lost: lost.promise,
+    bringUp: async () => await call('bringUp', []),
     stop: async () => {
       fail(new BackendError('the compute worker was stopped'))
-      if (facts.device === undefined) {
-        await worker.terminate()
-        return
-      }
       Atomics.store(stopping, 0, 1)
-      worker.postMessage({ stop: true } satisfies Stop)
-      const late = new AbortController()
-      await Promise.race([exited, pause(STOP_MS, undefined, { signal: late.signal }).catch(() => undefined)])
-      late.abort()
-      worker.unref()
+      if (Atomics.load(holding, 0) !== 0) {
+        worker.postMessage({ stop: true } satisfies Stop)
+        const late = new AbortController()
+        await Promise.race([exited, pause(STOP_MS, undefined, { signal: late.signal }).catch(() => undefined)])
+        late.abort()
+      }
+      if (Atomics.load(holding, 0) === 0) await worker.terminate()
+      else worker.unref()
     }
   } as Compute<HostTrainer> & Compute<ClientTrainer>
 }

@@ -1,20 +1,30 @@
 /**
- * The compute worker: the only thread of a daemon that touches tensors. It brings up a backend rung, builds one trainer
- * and answers calls in order. Tensor buffers are transferred, not copied.
+ * The compute worker: the only thread of a daemon that touches tensors. It checks its work at once (rows, model, room) and
+ * says that it is ready; the backend rung is loaded and the trainer built when somebody first needs them, because TensorFlow
+ * takes 200 MB that a node which only waits can do without. Calls are answered in order; tensor buffers are transferred,
+ * not copied.
  */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
+import { BackendError } from '../errors.ts'
 import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { describeClient } from '../training/client-description.ts'
 import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
 import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
-import type { Call, Stop, TrainerInit, WorkerInit } from './spawn.ts'
+import { usableMemoryBytes } from '../backend/compat.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Call, ComputeFacts, Stop, TrainerInit, WorkerInit } from './spawn.ts'
+import type { ClientDescription } from '../training/client-description.ts'
 import type { Device } from '../backend/device.ts'
+import type { MemoryEstimate } from '../training/memory.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
+import type { Rung, RungName } from '../backend/ladder.ts'
 
 /**
  * Computing yields to the threads that answer peers. On Linux a priority belongs to a thread, and threads that this one
@@ -29,35 +39,115 @@ if (port === null) throw new Error('the compute worker is started by src/compute
 
 type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>
 
-async function build (init: TrainerInit): Promise<{ trainer: Trainer, facts: object, device: Device | undefined }> {
-  const falls: string[] = []
-  const onFall = (line: string): void => { falls.push(line) }
-  const rung = await loadBestRung({ ...init.backend === undefined ? {} : { prefer: init.backend }, onFall })
-  const backend = createBackend(rung, { onFall }) // models are loaded while the trainer is built, before the facts are posted
-  const { device } = rung
-  const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls, ...device === undefined ? {} : { device: device.name } }
-  const memoryBytes = init.memoryBytes ?? rung.memoryBytes
+/** Work that has been checked and costs no more than its rows yet. */
+interface Prepared {
+  readonly what: string
+  /** For a trainer that may use so many bytes. */
+  readonly estimate: (memoryBytes: number) => MemoryEstimate
+  readonly description?: ClientDescription
+  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer
+}
+
+async function prepare (init: TrainerInit): Promise<Prepared> {
+  const { charter } = init
   if (init.kind === 'host') {
-    expectRoom('a host', estimateHost(init.charter, init.slots ?? 1), memoryBytes)
-    return { trainer: queued(new HostTrainer(backend, init.charter)) as unknown as Trainer, facts, device }
+    return {
+      what: 'a host',
+      estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
+      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes)
+    }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  expectRoom(`client ${data.id}`, estimateClient(init.charter, data, init.control), memoryBytes)
-  const options = { control: init.control, ...init.partsSeed === undefined ? {} : { partsSeed: init.partsSeed } }
-  return { trainer: queued(new ClientTrainer(backend, init.charter, data, options)) as unknown as Trainer, facts, device }
+  const { control, baseline = true, partsSeed } = init
+  return {
+    what: `client ${data.id}`,
+    estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
+    description: describeClient(charter, data),
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...partsSeed === undefined ? {} : { partsSeed } })
+  }
+}
+
+/** A trainer that is built when it is first needed. What can be said without it is said without it. */
+class Lazy {
+  readonly #init: WorkerInit
+  readonly #work: Prepared
+  readonly #onLost: (error: BackendError) => void
+  #state: readonly NamedTensor[] | undefined
+  #device: Device | undefined
+  #built: Promise<{ trainer: Trainer, facts: ComputeFacts }> | undefined
+
+  constructor (init: WorkerInit, work: Prepared, onLost: (error: BackendError) => void) {
+    this.#init = init
+    this.#work = work
+    this.#onLost = onLost
+    const memoryBytes = init.trainer.memoryBytes ?? usableMemoryBytes()
+    expectRoom(work.what, work.estimate(memoryBytes), memoryBytes)
+  }
+
+  async answer (method: string, args: unknown[]): Promise<unknown> {
+    if (this.#built === undefined) {
+      switch (method) {
+        case 'describe': return this.#work.description
+        case 'liveTensors': return 0
+        case 'load':
+          this.#state = args[0] as readonly NamedTensor[]
+          return
+      }
+    }
+    const { trainer, facts } = await (this.#built ??= this.#build())
+    if (method === 'bringUp') return facts
+    const call = trainer[method]
+    if (call === undefined) throw new Error(`no method ${method}`)
+    return await call(...args)
+  }
+
+  /** Gives the graphics device back: what reads under way wait for. */
+  close (): void { this.#device?.close() }
+
+  async #build (): Promise<{ trainer: Trainer, facts: ComputeFacts }> {
+    const { backend: prefer, memoryBytes: given } = this.#init.trainer
+    const { what, estimate, build } = this.#work
+    const falls: string[] = []
+    const onFall = (line: string): void => { falls.push(line) }
+    const rung = await this.#loadRung(prefer, onFall)
+    const memoryBytes = given ?? rung.memoryBytes
+    expectRoom(what, estimate(memoryBytes), memoryBytes)
+    const trainer = build(createBackend(rung, { onFall }), memoryBytes)
+    if (this.#state !== undefined) trainer.load(this.#state)
+    this.#state = undefined
+    const { device } = rung
+    const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls, ...device === undefined ? {} : { device: device.name } }
+    return { trainer: queued(trainer) as unknown as Trainer, facts }
+  }
+
+  async #loadRung (prefer: RungName | undefined, onFall: (line: string) => void): Promise<Rung> {
+    const { stopping, holding } = this.#init
+    const stopped = (): boolean => Atomics.load(stopping, 0) !== 0
+    const expectGoing = (): void => { if (stopped()) throw new BackendError('stopped while it was loading') }
+    Atomics.store(holding, 0, 1)
+    try {
+      expectGoing()
+      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, onFall })
+      this.#device = rung.device
+      rung.device?.interruptWhen(stopped)
+      rung.device?.lost.then(this.#onLost, () => undefined)
+      expectGoing()
+      return rung
+    } finally {
+      if (this.#device === undefined) Atomics.store(holding, 0, 0)
+      else if (stopped()) this.#device.close()
+    }
+  }
 }
 
 try {
-  const { trainer: init, stopping } = workerData as WorkerInit
-  const { trainer, facts, device } = await build(init)
-  device?.interruptWhen(() => Atomics.load(stopping, 0) !== 0)
+  const init = workerData as WorkerInit
+  const trainer = new Lazy(init, await prepare(init.trainer), error => { port.postMessage({ lost: toWire(error) }) })
   const running = new Set<Promise<unknown>>()
   const answer = async ({ id, method, args }: Call): Promise<void> => {
     try {
-      const call = trainer[method]
-      if (call === undefined) throw new Error(`no method ${method}`)
-      const value = await call(...args)
+      const value = await trainer.answer(method, args)
       port.postMessage({ id, value }, transferables(value))
     } catch (error) {
       port.postMessage({ id, error: toWire(error) })
@@ -65,15 +155,14 @@ try {
   }
   port.on('message', (message: Call | Stop) => {
     if ('stop' in message) {
-      device?.close() // what reads under way wait for; the thread ends when the last of them has failed
-      Promise.allSettled(running).then(() => { port.close() }, () => undefined)
+      trainer.close()
+      Promise.allSettled(running).then(() => { port.close() }, () => undefined) // the thread ends when the last read has failed
       return
     }
     const ended = answer(message).then(() => { running.delete(ended) })
     running.add(ended)
   })
-  device?.lost.then(error => { port.postMessage({ lost: toWire(error) }) }, () => undefined)
-  port.postMessage({ ready: facts })
+  port.postMessage({ ready: true })
 } catch (error) {
   port.postMessage({ failed: toWire(error) })
 }

@@ -9,15 +9,19 @@
 import { TypedEventEmitter } from 'main-event'
 import { Ballot } from './ballot.ts'
 import { MAX_BATCH, refuse } from './admission.ts'
-import { RoundLog, meanByTask } from './round-log.ts'
-import { chooseMerge } from './merge-decision.ts'
+import { RoundLog } from './round-log.ts'
+import { meet } from './meeting.ts'
 import { ProtocolError } from '../errors.ts'
-import { Random, deriveSeed } from '../random.ts'
-import { activationsOf, hasUnit, missStep, openSession, unitsOf } from './session.ts'
-import { totalSteps } from '../training/spec.ts'
+import { heartbeat } from './heartbeat.ts'
+import { mayShare } from '../training/open-passes.ts'
+import { Traffic } from './traffic.ts'
+import { TrunkQueue } from './trunk-queue.ts'
+import { WholeStep, expectWhole } from './whole-step.ts'
+import { activationsOf, closeSessionStep, hasUnit, missStep, openSession, unitsOf, waitingFor } from './session.ts'
+import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
-import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Refusal } from './admission.ts'
 import type { Remote } from '../compute/remote.ts'
@@ -56,6 +60,7 @@ const CREDITS = 8
 
 export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #trainer: Remote<HostTrainer>
+  readonly #queue: TrunkQueue
   readonly #exchange: DeltaExchange
   readonly #commit: NonNullable<BackboneHostComponents['commit']>
   readonly #init: BackboneHostInit
@@ -63,11 +68,17 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   readonly #known = new Set<string>()
   readonly #log: RoundLog
   readonly #abort = new AbortController()
-  readonly #bytes = { up: 0, down: 0 }
+  readonly #traffic = new Traffic()
+  /** Where clients hold whole models. */
+  readonly #whole: WholeStep | undefined
   #step = 0
   /** Steps are taken only while open; closed before the quorum, during a round's end, and after the last step. */
   #open = false
+  /** The last round is closed: there is nothing to wait for any more. */
+  #done = false
   #started = false
+  /** The clock runs: clients, who compute nothing before they hear 'step', are told so when they attach. */
+  #begun = false
   #resumed = false
   #advancing: Promise<void> = Promise.resolve()
   #waiting = 'waiting: no client has attached yet'
@@ -79,10 +90,12 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   constructor (components: BackboneHostComponents, init: BackboneHostInit) {
     super()
     this.#trainer = components.trainer
+    this.#queue = new TrunkQueue(components.trainer, shape => mayShare(init.charter.model.backbone, shape))
     this.#exchange = components.exchange
     this.#commit = components.commit ?? (async () => {})
     this.#init = init
     this.#log = new RoundLog(init.id)
+    this.#whole = init.charter.model.trunk === 'client' ? new WholeStep(components.trainer, init.charter) : undefined
     this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
   }
 
@@ -91,7 +104,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get attached (): number { return this.#sessions.size }
   /** Payload bytes of all attachments so far. */
   get bytes (): { readonly sent: number, readonly received: number } {
-    const { up, down } = this.#totalBytes()
+    const { up, down } = this.#traffic.total
     return { sent: down, received: up }
   }
 
@@ -107,7 +120,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   resume (step: number): void {
     this.#step = step
     this.#resumed = step > 0
-    if (step >= totalSteps(this.#training)) this.#end.resolve()
+    if (this.#resumed) this.#whole?.replaced()
+    this.#done = step >= totalSteps(this.#training)
+    if (this.#done) this.#end.resolve()
   }
 
   /** Decides on an attach request; never throws for what a stranger may send. */
@@ -118,16 +133,9 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /** Begins: opens the step clock as soon as quorum and peers are there. */
   start (): void {
-    const heartbeatMs = this.#init.heartbeatMs ?? HEARTBEAT_MS
-    if (Number.isFinite(heartbeatMs)) {
-      let lastStep = -1
-      this.#heartbeat = setInterval(() => {
-        // A reason only while the clock stands still; between two beats it usually ticks.
-        const reason = this.#step === lastStep ? this.#waiting : ''
-        lastStep = this.#step
-        for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', step: this.#step, tensors: [], reason })
-      }, heartbeatMs)
-    }
+    this.#heartbeat = heartbeat(this.#init.heartbeatMs ?? HEARTBEAT_MS, () => ({ step: this.#step, reason: this.#waiting }), beat => {
+      for (const session of this.#sessions.values()) this.#tell(session, { kind: 'pause', tensors: [], ...beat })
+    })
     this.#tryStart()
   }
 
@@ -148,12 +156,15 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
     const session = openSession(request, channel)
     this.#sessions.set(client, session)
+    this.#traffic.add(channel)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })
     this.#known.add(client)
     let reason = 'the connection closed'
     try {
-      const units = unitsOf(session, await this.#clientUnits())
-      if (units.length > 0) await channel.send({ kind: 'step', step: this.#step, tensors: units })
+      if (this.#begun) {
+        await this.#advancing
+        await channel.send(await this.#values(session))
+      }
       this.#tryStart()
       for await (const frame of channel.frames) {
         if (frame.kind === 'leave') {
@@ -170,21 +181,23 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 
   get #training () { return this.#init.charter.training }
+  /** Steps that a client may have under way at once. */
+  get #inFlight (): number { return inFlight(this.#training) }
 
   async #handle (session: Session, frame: Frame): Promise<void> {
+    if (this.#whole !== undefined) expectWhole(frame)
     switch (frame.kind) {
-      case 'forward': return await this.#forward(session, frame)
-      case 'grads': return await this.#backward(session, frame)
+      // Answered aside: the session's next frame may belong to another step, and fit into the pass that comes next.
+      case 'forward': return this.#aside(session, this.#forward(session, frame))
+      case 'grads': return this.#aside(session, this.#backward(session, frame))
       case 'share': {
+        // Not awaited: while a step closes, this session's verdicts must get through.
+        if (this.#whole !== undefined) return this.#aside(session, this.#contribute(this.#whole, session, frame))
         if (!this.#current(session, frame)) return
         await this.#trainer.share(session.client, frame.step, frame.tensors)
-        return this.#completed(session)
+        return this.#completed(session, frame.step)
       }
-      case 'eval-forward': {
-        // Answered aside: the live trunk may still be under way to its last step.
-        this.#answer(session, frame).catch((error: Error) => { void session.channel.close(error) })
-        return
-      }
+      case 'eval-forward': return this.#aside(session, this.#answer(session, frame)) // the live trunk may still be under way to its last step
       case 'eval-result': {
         if (frame.round === this.#ballot?.round) this.#ballot?.accept(session.client, frame.candidate ?? '', frame.scores ?? [])
         return
@@ -193,14 +206,35 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
   }
 
+  #aside (session: Session, work: Promise<void>): void {
+    work.catch((error: Error) => { void session.channel.close(error) })
+  }
+
+  async #contribute (whole: WholeStep, session: Session, frame: Frame): Promise<void> {
+    const now = (): boolean => this.#open && frame.step === this.#step
+    if (now()) {
+      session.expected = true
+      session.losses = frame.losses ?? []
+      await whole.take(session, frame)
+      if (now()) return this.#completed(session, frame.step)
+    }
+    // While a step closes, the values that it will leave are not known yet.
+    if (frame.step > this.#step || !(this.#open || this.#done)) session.early.set(frame.step, frame)
+    else this.#late(session)
+  }
+
   async #forward (session: Session, frame: Frame): Promise<void> {
+    const { client, early } = session
     if (frame.step < this.#step) return this.#late(session)
-    if (!this.#open || frame.step > this.#step) {
-      session.early = frame
+    if (!this.#begun || frame.step >= this.#step + this.#inFlight || (frame.step === this.#step && !this.#open)) {
+      if (early.size > this.#inFlight) throw new ProtocolError(`${client} sent the activations of ${early.size + 1} steps ahead of the clock`)
+      early.set(frame.step, frame)
       return
     }
-    session.expected = true
-    const features = await this.#trainer.forward(session.client, frame.step, activationsOf(session, frame, session.request.batch))
+    if (frame.step === this.#step) session.expected = true
+    const activations = activationsOf(session, frame, session.request.batch)
+    session.begun.add(frame.step)
+    const features = await this.#queue.forward({ client, step: frame.step, activations })
     if (frame.step < this.#step) return this.#late(session)
     await session.channel.send({ kind: 'features', step: frame.step, tensors: [{ name: 'features', tensor: features }] })
   }
@@ -209,7 +243,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     if (!this.#current(session, frame)) return
     let activationGrad
     try {
-      activationGrad = await this.#trainer.backward(session.client, frame.step, frame.tensors)
+      activationGrad = await this.#queue.backward({ client: session.client, step: frame.step, featureGrads: frame.tensors })
     } catch (error) {
       // The step closed while this gradient was queued for the worker.
       if ((error as { code?: string }).code === 'ERR_LATE') return this.#late(session)
@@ -217,42 +251,40 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
     session.losses = frame.losses ?? []
     await session.channel.send({ kind: 'emb-grad', step: frame.step, tensors: [{ name: 'activations', tensor: activationGrad }] })
-    if (!this.#sharesUnits(session)) this.#completed(session)
+    if (!this.#sharesUnits(session)) this.#completed(session, frame.step)
   }
 
-  /** Whether the frame belongs to the open step; answers a late one with where the clock stands. */
+  /** Whether the frame belongs to a step that has begun and not closed; answers a late one with where the clock stands. */
   #current (session: Session, frame: Frame): boolean {
-    if (this.#open && frame.step === this.#step && session.expected) return true
+    if (session.begun.has(frame.step) && (this.#open || frame.step > this.#step)) return true
     this.#late(session)
     return false
   }
 
+  /** Told when the clock stands again: a step that is closing is no step to go to. */
   #late (session: Session): void {
-    session.expected = this.#step >= session.waitFrom
-    this.#clientUnits().then(
-      units => this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units), code: 'late', reason: `the clock stands at step ${this.#step}` }),
-      (error: Error) => { void session.channel.close(error) })
+    this.#aside(session, this.#advancing.then(async () => {
+      session.expected = this.#step >= session.waitFrom
+      const frame = await this.#values(session)
+      this.#tell(session, { ...frame, code: 'late', reason: `the clock stands at step ${frame.step}` })
+    }))
   }
 
   /** Not awaited by the session that completes: closing a round needs that session's own verdicts. */
-  #completed (session: Session): void {
-    session.complete = true
-    this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+  #completed (session: Session, step: number): void {
+    if (step >= this.#step) session.done.add(step)
     this.#check()
   }
 
-  /** Closes the step once everybody it waits for is done. */
+  /** Closes the step once everybody it waits for is done; the first who is sets the deadline for the others. */
   #check (): void {
     if (!this.#open) return
     const sessions = [...this.#sessions.values()]
-    const pending = sessions.filter(session => session.expected && !session.complete)
-    if (pending.length > 0 || !sessions.some(session => session.complete)) {
-      this.#waiting = sessions.length === 0
-        ? 'waiting: no client is attached'
-        : `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${this.#step}, missing ${pending.map(session => session.client).join(', ')}`
-      return
-    }
-    this.#advance('all')
+    const anybody = sessions.some(session => session.done.has(this.#step))
+    if (anybody) this.#deadline ??= setTimeout(() => { this.#advance('deadline') }, this.#init.charter.clock.stepDeadlineMs)
+    const pending = sessions.filter(session => session.expected && !session.done.has(this.#step))
+    if (pending.length === 0 && anybody) return this.#advance('all')
+    this.#waiting = waitingFor(this.#step, sessions, pending)
   }
 
   #advance (by: 'all' | 'deadline'): void {
@@ -263,19 +295,22 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     const sessions = [...this.#sessions.values()]
-    const contributors = sessions.filter(session => session.complete).map(session => session.client).sort()
+    const contributing = sessions.filter(session => session.done.has(this.#step))
+    const contributors = contributing.map(session => session.client).sort()
     if (contributors.length === 0) return // whoever was done has left since
+    const losses = contributing.flatMap(session => session.losses)
     this.#open = false
+    this.#queue.close(this.#step)
     for (const session of sessions) {
-      if (session.complete) session.missed = 0
-      if (session.complete || !session.expected) continue
+      closeSessionStep(session, this.#step)
+      if (session.contributed) session.missed = 0
+      if (session.contributed || !session.expected) continue
       this.#log.missed(session.client, `step ${this.#step}: no gradient within ${this.#init.charter.clock.stepDeadlineMs} ms`)
       missStep(session, this.#step)
     }
     try {
-      const report = await this.#trainer.applyStep(this.#step, contributors)
+      const report = await (this.#whole?.apply(this.#step, contributors) ?? this.#trainer.applyStep(this.#step, contributors))
       this.#log.step(report, contributors)
-      const losses = sessions.flatMap(session => session.complete ? session.losses : [])
       this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
       this.#step++
       if (this.#step % this.#training.stepsPerRound === 0) await this.#closeRound()
@@ -287,30 +322,31 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
   }
 
-  /** Tells clients with shared units the new values, and lets in the FORWARDs that came early. */
+  /** Tells everybody that the clock runs, later those with shared units the new values; lets in the FORWARDs that came early. */
   async #openStep (): Promise<void> {
     if (this.#abort.signal.aborted) return
     const done = this.#step >= totalSteps(this.#training)
-    const units = await this.#clientUnits()
+    const first = !this.#begun
+    this.#begun = true
     for (const session of this.#sessions.values()) {
       if (done) session.expected = false
-      if (session.complete && this.#sharesUnits(session)) this.#tell(session, { kind: 'step', step: this.#step, tensors: unitsOf(session, units) })
-      session.complete = false
+      if (session.contributed && this.#whole !== undefined) this.#tell(session, await this.#whole.next(session, this.#step))
+      else if (first || (session.contributed && this.#sharesUnits(session))) this.#tell(session, await this.#values(session))
+      session.contributed = false
     }
     if (done) {
-      this.#waiting = ''
       this.#end.resolve()
+      this.#done = true
       this.safeDispatchEvent('host:finished', { detail: { step: this.#step } })
-      return
     }
-    this.#open = true
+    this.#open = !done
     this.#waiting = ''
     for (const session of this.#sessions.values()) {
-      const { early } = session
-      session.early = undefined
-      // Not awaited: one client's forward must not hold up another's.
-      if (early !== undefined) this.#forward(session, early).catch((error: Error) => { void session.channel.close(error) })
+      const early = [...session.early.values()]
+      session.early.clear()
+      for (const frame of early) this.#aside(session, this.#whole === undefined ? this.#forward(session, frame) : this.#contribute(this.#whole, session, frame))
     }
+    this.#check() // with steps in flight, gradients of this one may be here already
   }
 
   #tryStart (): void {
@@ -342,43 +378,23 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const round = this.#step / this.#training.stepsPerRound - 1
     this.#waiting = `waiting: closing round ${round}`
     const final = this.#step >= totalSteps(this.#training)
-    const { mode } = this.#init.charter.merge
-    const decision = mode === 'none' ? await this.#keepOwn('hosts never meet by charter') : await this.#meet(round)
+    const { id, charter } = this.#init
+    const decision = await meet({
+      id,
+      charter,
+      trainer: this.#trainer,
+      exchange: this.#exchange,
+      round,
+      sessions: [...this.#sessions.values()],
+      contributors: this.#log.contributors,
+      evaluate: async candidates => await this.#ballotOn(round, candidates),
+      signal: this.#abort.signal
+    })
+    if (decision.merged.some(host => host !== id)) this.#whole?.replaced()
     await this.#commit({ step: this.#step, round })
-    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#totalBytes() })
+    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
-  }
-
-  /** Publishes this host's delta, gathers the others', and merges what the charter or the clients' hold-outs say. */
-  async #meet (round: number): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    const { id, charter } = this.#init
-    const { signal } = this.#abort
-    const { units, norm } = await this.#trainer.delta()
-    const clients = Math.max(1, this.#log.contributors.length)
-    // One mean per task: what a single site's batch lost is nobody else's business.
-    const losses = Object.entries(meanByTask([...this.#sessions.values()].flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
-    const samples = [...this.#sessions.values()].reduce((sum, session) => sum + session.request.samples, 0)
-    await this.#exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
-    const { deltas, missing } = await this.#exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
-    if (deltas.length === 0) return { ...await this.#keepOwn('no other host'), missing }
-    const own: DeltaEntry = { id, weight: clients, units }
-    const others = deltas.map(delta => ({ id: delta.host, weight: delta.clients, units: delta.units, staleness: Math.max(0, round - delta.round) }))
-    const decision = await chooseMerge({
-      mode: charter.merge.mode === 'all' ? 'all' : 'select',
-      own,
-      others,
-      trainer: this.#trainer,
-      random: new Random(deriveSeed(charter.seed, 'merge', id, round)),
-      evaluate: async candidates => await this.#ballotOn(round, candidates)
-    })
-    return { ...decision, missing }
-  }
-
-  async #keepOwn (reason: string): Promise<{ merged: readonly string[], reason: string, missing: readonly string[] }> {
-    await this.#trainer.propose('own')
-    await this.#trainer.accept('own')
-    return { merged: [this.#init.id], reason, missing: [] }
   }
 
   /** Asks every client with a hold-out for its verdict on candidates, in order. Missing verdicts are missing, not waited for. */
@@ -388,7 +404,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const ballot = this.#ballot = new Ballot(round, voters.map(session => session.client), candidates)
     for (const candidate of candidates) {
       const units = await this.#clientUnits(candidate)
-      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: units })
+      for (const session of voters) this.#tell(session, { kind: 'eval', step: this.#step, round, candidate, tensors: unitsOf(session, units), ...this.#whole === undefined ? {} : { codec: 'f32' as const } })
     }
     await ballot.closed(roundDeadlineMs)
     this.#ballot = undefined
@@ -405,14 +421,20 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   async #detach (session: Session, reason: string): Promise<void> {
     await session.channel.close()
-    this.#countBytes(session.channel)
+    this.#traffic.end(session.channel)
     if (this.#sessions.get(session.client) !== session) return
     this.#sessions.delete(session.client)
+    this.#queue.drop(session.client)
     await this.#trainer.drop(session.client).catch(() => undefined)
     if (this.#step < totalSteps(this.#training)) this.#log.missed(session.client, `left at step ${this.#step}: ${reason}`)
     this.#ballot?.drop(session.client)
     this.safeDispatchEvent('client:detached', { detail: { client: session.client, reason } })
     this.#check()
+  }
+
+  /** Where the clock stands, and the values of the units that this client shares. */
+  async #values (session: Session): Promise<Frame> {
+    return await (this.#whole?.values(session, this.#step) ?? this.#clientUnits().then((units): Frame => ({ kind: 'step', step: this.#step, tensors: unitsOf(session, units) })))
   }
 
   /** Where the charter shares none, the worker need not be asked every step. */
@@ -424,19 +446,5 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   #tell (session: Session, frame: Frame): void {
     session.channel.send(frame).catch((error: Error) => { void session.channel.close(error) })
-  }
-
-  #countBytes (channel: FrameChannel): void {
-    this.#bytes.up += channel.bytes.received
-    this.#bytes.down += channel.bytes.sent
-  }
-
-  #totalBytes (): { up: number, down: number } {
-    const total = { ...this.#bytes }
-    for (const { channel } of this.#sessions.values()) {
-      total.up += channel.bytes.received
-      total.down += channel.bytes.sent
-    }
-    return total
   }
 }

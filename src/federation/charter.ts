@@ -3,7 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
-import { parseTrainingSpec } from '../training/spec.ts'
+import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
@@ -56,12 +56,12 @@ export interface Charter {
   readonly projection: ProjectionSpec
   readonly merge: MergeSpec
   readonly clock: ClockSpec
-  /** Codec of activations and gradients at the cut. */
+  /** Codec of activations and gradients at the cut; of changes of the shared units where clients hold whole models. */
   readonly cutCodec: DeltaManifest['codec']
   /** What a row of input looks like at every client of this consortium. */
   readonly input: InputSpec
   readonly tasks: readonly TaskSpec[]
-  /** Client units averaged every step: 'embed/<modality>', 'head/<task>'. Everything else never leaves its client. */
+  /** Client units averaged every step: 'embed/<modality>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
   readonly shared: readonly string[]
 }
 
@@ -85,7 +85,13 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {
-  const model = parseModelSpec(options.model ?? {}, options.input)
+  const { sharedHeads = [], ...parts } = options.model ?? {}
+  const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
+  const training = parseTrainingSpec(options.training ?? {})
+  if (model.trunk !== 'client' && training.localSteps !== undefined) throw new InvalidParametersError('training.localSteps needs the whole model at the client', { next: 'set model.trunk to client, or leave localSteps out' })
+  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
+    throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
+  }
   const projection = { ...PROJECTION, ...options.projection }
   oneOf('projection.rule', projection.rule, ruleNames)
   oneOf('projection.strict', projection.strict, ['gradient', 'update', 'off'])
@@ -110,7 +116,7 @@ export function createCharter (options: CharterOptions): Charter {
     name: options.name,
     seed: options.seed,
     model,
-    training: parseTrainingSpec(options.training ?? {}),
+    training,
     projection,
     merge,
     clock,
@@ -118,6 +124,7 @@ export function createCharter (options: CharterOptions): Charter {
     input: options.input,
     tasks: options.tasks,
     shared: [
+      ...model.trunk === 'client' ? ['trunk'] : [],
       ...model.sharedEmbedder ? [`embed/${options.input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
     ]

@@ -10,17 +10,41 @@ export interface Session {
   readonly channel: FrameChannel
   /** Waited for at this step. */
   expected: boolean
-  complete: boolean
+  /** Steps whose features it has. */
+  readonly begun: Set<number>
+  /** Steps whose gradients are here. */
+  readonly done: Set<number>
+  /** Had its gradients in the step that closed last. */
+  contributed: boolean
   /** Steps missed in a row, and the step from which it is waited for again. */
   missed: number
   waitFrom: number
-  /** A FORWARD that came before its step opened. */
-  early: Frame | undefined
+  /** FORWARDs that came before their step could begin, by step. */
+  readonly early: Map<number, Frame>
+  /** Of its newest gradients. */
   losses: readonly TaskLoss[]
 }
 
 export function openSession (request: AttachRequest, channel: FrameChannel): Session {
-  return { client: request.client, request, channel, expected: true, complete: false, missed: 0, waitFrom: 0, early: undefined, losses: [] }
+  return {
+    client: request.client,
+    request,
+    channel,
+    expected: true,
+    begun: new Set(),
+    done: new Set(),
+    contributed: false,
+    missed: 0,
+    waitFrom: 0,
+    early: new Map(),
+    losses: []
+  }
+}
+
+/** The step has closed: who took part in it is remembered, and what belongs to it forgotten. */
+export function closeSessionStep (session: Session, step: number): void {
+  session.contributed = session.done.has(step)
+  for (const steps of [session.begun, session.done]) for (const earlier of steps) if (earlier <= step) steps.delete(earlier)
 }
 
 /**
@@ -33,13 +57,19 @@ export function missStep (session: Session, step: number): void {
   session.waitFrom = session.missed === 1 ? step : step + 2 ** session.missed
 }
 
+/** Why the step does not close, in one line. */
+export function waitingFor (step: number, sessions: readonly Session[], pending: readonly Session[]): string {
+  if (sessions.length === 0) return 'waiting: no client is attached'
+  return `waiting: ${sessions.length - pending.length} of ${sessions.length} gradients of step ${step}, missing ${pending.map(session => session.client).join(', ')}`
+}
+
 /** Of the shared units those that this client has too. */
 export function unitsOf (session: Session, units: readonly NamedTensor[]): readonly NamedTensor[] {
   return units.filter(({ name }) => hasUnit(session, name))
 }
 
 export function hasUnit ({ request }: Session, unit: string): boolean {
-  return unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+  return unit === 'trunk' || unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
 }
 
 /** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, or more rows */

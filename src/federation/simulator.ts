@@ -16,7 +16,7 @@ import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from './charter.ts'
-import type { ClientDescription } from '../training/client-trainer.ts'
+import type { ClientDescription } from '../training/client-description.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Dataset } from '../data/dataset.ts'
 
@@ -32,6 +32,8 @@ export interface SimulationInit {
   readonly tasksOf?: (client: string) => readonly string[]
   /** Train a second local model for the two-locals control. */
   readonly control: boolean
+  /** Train a local model to compare with. Default true. */
+  readonly baseline?: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
   readonly partsSeed?: (client: string) => number
   readonly onAttached?: (client: string, host: string, samples: ClientDescription['samples']) => void
@@ -49,6 +51,8 @@ export interface SimulationResult {
   readonly fingerprints: Readonly<Record<string, string>>
   /** Live tensors at the end of each round. */
   readonly liveTensors: readonly number[]
+  /** Payload of all attachments, from clients to hosts and back, the last evaluation included. */
+  readonly bytes: { readonly up: number, readonly down: number }
 }
 
 export async function simulate (init: SimulationInit): Promise<SimulationResult> {
@@ -78,16 +82,16 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const all = await dataset.client(id)
     const data = init.tasksOf === undefined ? all : withTasks(all, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
-    const raw = new ClientTrainer(backend, charter, data, { control: init.control, ...partsSeed === undefined ? {} : { partsSeed } })
+    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts[c % hosts.length] as typeof hosts[number]
-    const { tasks, cut, batch, samples, sharedUnits } = raw.describe()
-    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
+    const { tasks, cut, batch, samples } = raw.describe()
+    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
     init.onAttached?.(id, hostId, samples)
     const admission = host.admit(request)
     if ('code' in admission) throw new Error(admission.reason)
-    const guard = outgoingGuard({ cut, tasks, shared: charter.shared })
+    const guard = outgoingGuard({ cut, tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
     const channels = channelPair({
       client: name,
       host: hostId,
@@ -114,7 +118,8 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const fingerprints: Record<string, string> = {}
     for (const { name, trainer } of clients) fingerprints[name] = await trainer.fingerprint()
     for (const { id, trainer } of hosts) fingerprints[id] = await trainer.fingerprint()
-    return { clients: await Promise.all(clients.map(async ({ client }) => await client.report())), rounds, fingerprints, liveTensors }
+    const bytes = hosts.reduce((sum, { host }) => ({ up: sum.up + host.bytes.received, down: sum.down + host.bytes.sent }), { up: 0, down: 0 })
+    return { clients: await Promise.all(clients.map(async ({ client }) => await client.report())), rounds, fingerprints, liveTensors, bytes }
   } finally {
     for (const { host } of hosts) await host.stop('the simulation is over')
     for (const { trainer } of [...clients, ...hosts]) await trainer.dispose()

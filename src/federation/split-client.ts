@@ -5,7 +5,7 @@
  */
 import { TypedEventEmitter } from 'main-event'
 import { DeadlineError, ProtocolError } from '../errors.ts'
-import { totalSteps } from '../training/spec.ts'
+import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Charter } from './charter.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { ClientTrainer, EvaluationSplit } from '../training/client-trainer.ts'
@@ -19,8 +19,8 @@ export interface SplitClientInit {
   readonly silenceMs?: number
   readonly holdoutRows: number
   readonly testRows: number
-  /** Units that the charter averages; their values come from the host before the first step. */
-  readonly sharedUnits: readonly string[]
+  /** Called when the host's clock runs, before this client's first step there: the place to load what computing takes. */
+  readonly onBegin?: () => Promise<void>
   /** Called between two steps at every round's end, before the next step begins: the place to save. */
   readonly onBoundary?: (at: { step: number, localSteps: number }) => Promise<void>
 }
@@ -38,6 +38,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   readonly #trainer: Remote<ClientTrainer>
   readonly #init: SplitClientInit
   #step = 0
+  /** The step to send next; with steps in flight it runs ahead of `#step`. */
+  #next = 0
   /** Steps that the local baseline has taken. */
   #localSteps = 0
 
@@ -69,8 +71,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       onWaiting: reason => this.safeDispatchEvent('host:waiting', { detail: { reason } })
     })
     try {
-      this.#step = start
-      if (this.#init.sharedUnits.length > 0) await this.#goTo(await conversation.reply('step', start), '')
+      this.#step = this.#next = start
+      const begin = await conversation.reply('step', start)
+      await this.#init.onBegin?.()
+      await this.#goTo(begin, '')
       const total = totalSteps(this.#init.charter.training)
       while (this.#step < total) {
         await this.#takeStep(conversation)
@@ -80,7 +84,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
         options.signal?.throwIfAborted()
         await this.#trainer.localStep(this.#localSteps++)
       }
-      for (const split of ['holdout', 'test'] as const) await this.#evaluate(conversation, 'final', 'federated', split)
+      for (const split of ['holdout', 'test'] as const) {
+        if (this.#whole) await this.#trainer.evaluate('federated', split)
+        else await this.#evaluate(conversation, 'final', 'federated', split)
+      }
       await conversation.send({ kind: 'leave', step: this.#step, tensors: [], code: 'done', reason: 'training is complete' })
     } finally {
       await conversation.end()
@@ -89,10 +96,16 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
 
   async report (): Promise<ClientReport> { return await this.#trainer.report() }
 
+  get #whole (): boolean { return this.#init.charter.model.trunk === 'client' }
+
   async #takeStep (host: Conversation): Promise<void> {
+    const { training } = this.#init.charter
     const step = this.#step
-    const activations = await this.#trainer.forward(step)
-    await host.send({ kind: 'forward', step, tensors: [{ name: 'activations', tensor: activations }] })
+    if (this.#whole) return await this.#contribute(host, step)
+    for (; this.#next < Math.min(step + inFlight(training), totalSteps(training)); this.#next++) {
+      const activations = await this.#trainer.forward(this.#next)
+      await host.send({ kind: 'forward', step: this.#next, tensors: [{ name: 'activations', tensor: activations }] })
+    }
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
     const features = await host.reply('features', step)
     if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
@@ -110,16 +123,29 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     this.safeDispatchEvent('step:done', { detail: { step, losses } })
   }
 
+  /** Trains the whole model alone, sends what that changed, and hears what came of all contributions. */
+  async #contribute (host: Conversation, step: number): Promise<void> {
+    const { changes, losses } = await this.#trainer.contribute(step)
+    await host.send({ kind: 'share', step, tensors: changes, losses })
+    if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
+    await this.#goTo(await host.reply('step', step), 'the contribution came too late')
+    this.safeDispatchEvent('step:done', { detail: { step, losses } })
+  }
+
   async #goTo (frame: Frame, reason: string): Promise<void> {
     if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
-    await this.#trainer.adopt(frame.tensors)
+    if (frame.code === 'change') await this.#trainer.advance(frame.tensors)
+    else if (this.#whole && frame.step === 0 && frame.tensors.length === 0) await this.#trainer.restart()
+    else await this.#trainer.adopt(frame.tensors)
     this.#step = frame.step
+    this.#next = Math.max(this.#next, frame.step)
   }
 
   /** Answers an EVAL: predictions under the candidate on the private hold-out, then one paired verdict. */
   async #judge (host: Conversation, frame: Frame): Promise<void> {
     const candidate = frame.candidate ?? ''
-    await this.#evaluate(host, candidate, candidate, 'holdout', frame.tensors)
+    if (this.#whole) await this.#trainer.evaluate(candidate, 'holdout', frame.tensors)
+    else await this.#evaluate(host, candidate, candidate, 'holdout', frame.tensors)
     const score = await this.#trainer.score(candidate)
     await host.send({ kind: 'eval-result', step: frame.step, ...frame.round === undefined ? {} : { round: frame.round }, candidate, tensors: [], scores: [score] })
   }
@@ -174,18 +200,24 @@ class Conversation {
   }
 
   /**
-   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped.
+   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped, those
+   * to steps in flight wait for their turn.
    * @throws {ProtocolError} anything else
    */
   async reply (kind: FrameKind, step: number): Promise<Frame> {
-    let frame: Frame | undefined
-    while (frame === undefined) {
-      frame = this.#replies.shift()
-      if (frame === undefined) await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
-      else if (frame.kind !== 'step' && frame.step < step) frame = undefined
+    for (;;) {
+      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step <= step)
+      const frame = at < 0 ? undefined : this.#replies.splice(at, 1)[0]
+      if (frame === undefined) {
+        await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
+      } else if (frame.kind === 'step') {
+        if (kind === 'step' || frame.step > step) return frame // else we have gone there already
+      } else if (frame.kind === kind && frame.step === step) {
+        return frame
+      } else if (frame.step === step) {
+        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
+      }
     }
-    if (frame.kind !== kind && frame.kind !== 'step') throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
-    return frame
   }
 
   /** Features of evaluation rows under a candidate. */

@@ -4,9 +4,13 @@
  * learning needs: the host runs forward, waits for a gradient from far away, then runs backward.
  *
  * Rules are the textbook vector-Jacobian products (Griewank and Walther, Evaluating Derivatives, ch. 3).
+ *
+ * Grouped, one pass serves the rows of several clients and keeps their parameter gradients apart: the rows of group g are
+ * the g-th of G equal parts of the batch, and every parameter gradient gets a leading axis of G. Row by row nothing else
+ * changes, since no operation here mixes rows.
  */
 import { GraphBuilder } from './graph.ts'
-import type { Graph, Node } from './graph.ts'
+import type { Dim, Graph, Node, Shape } from './graph.ts'
 
 export interface Program {
   readonly graph: Graph
@@ -17,17 +21,20 @@ export interface Program {
   readonly seeds: ReadonlyMap<string, number>
   /** Input name -> adjoint node; only inputs that were asked for. */
   readonly inputGradients: ReadonlyMap<string, number>
-  /** Parameter name -> adjoint node. */
+  /** Parameter name -> adjoint node, shaped like the parameter; with a leading 'G' where grouped. */
   readonly parameterGradients: ReadonlyMap<string, number>
+  readonly grouped: boolean
   /** Forward nodes kept for backward (parameters and inputs among them). */
   readonly saved: readonly number[]
 }
 
 /**
  * @param wanted - inputs whose gradient is needed (the activations at a host, none for raw data)
+ * @param options.grouped - parameter gradients per group of rows; passes then say how many groups their rows make
  */
-export function differentiate (graph: Graph, wanted: readonly string[]): Program {
-  const builder = new Tape(graph)
+export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean } = {}): Program {
+  const { grouped = false } = options
+  const builder = new Tape(graph, grouped)
   const active = new Set<number>()
   for (const node of graph.nodes) {
     const { op } = node
@@ -68,13 +75,19 @@ export function differentiate (graph: Graph, wanted: readonly string[]): Program
     seeds,
     inputGradients,
     parameterGradients,
+    grouped,
     saved: [...saved].sort((a, b) => a - b)
   }
 }
 
 class Tape extends GraphBuilder {
-  constructor (graph: Graph) {
+  readonly #grouped: boolean
+  readonly #parameters: ReadonlySet<number>
+
+  constructor (graph: Graph, grouped: boolean) {
     super()
+    this.#grouped = grouped
+    this.#parameters = new Set(graph.nodes.flatMap(({ id, op }) => op.kind === 'parameter' ? [id] : []))
     for (const node of graph.nodes) this.node(node.op, node.inputs, node.shape)
   }
 
@@ -83,10 +96,20 @@ class Tape extends GraphBuilder {
     adjoints.set(id, known === undefined ? gradient : this.add(known, gradient))
   }
 
-  /** Sums a gradient over the leading axes along which `like` was broadcast. */
+  /** Sums a gradient over the leading axes along which `like` was broadcast, within each group where those are kept apart. */
   #reduceTo (gradient: number, like: number): number {
     const axes = this.shape(gradient).length - this.shape(like).length
-    return axes > 0 ? this.sumLeading(gradient, axes) : gradient
+    if (!this.#perGroup(like)) return axes > 0 ? this.sum(gradient, 0, axes) : gradient
+    if (axes === 0) throw new Error('a parameter that is no batch broadcast has no gradient per group')
+    return this.sum(this.#inGroups(gradient), 1, axes)
+  }
+
+  #perGroup (id: number): boolean { return this.#grouped && this.#parameters.has(id) }
+
+  /** [rows, ...] -> [G, rows / G, ...] */
+  #inGroups (a: number): number {
+    const [rows, ...rest] = this.shape(a) as [Dim, ...Shape]
+    return this.reshape(a, ['G', `${rows}/G`, ...rest])
   }
 
   * pullBack (node: Node, g: number, active: (id: number) => boolean): Generator<[number, number]> {
@@ -99,7 +122,10 @@ class Tape extends GraphBuilder {
             ? this.matMul(b, g, { transposeA: op.transposeB, transposeB: true })
             : this.matMul(g, b, { transposeB: !op.transposeB })]
         }
-        if (active(b)) {
+        if (active(b) && this.#perGroup(b)) {
+          if (op.transposeA || op.transposeB) throw new Error('a transposed product has no parameter gradient per group')
+          yield [b, this.matMul(this.#inGroups(a), this.#inGroups(g), { transposeA: true })]
+        } else if (active(b)) {
           yield [b, op.transposeB
             ? this.matMul(g, a, { transposeA: true, transposeB: op.transposeA })
             : this.matMul(a, g, { transposeA: !op.transposeA })]
@@ -126,10 +152,13 @@ class Tape extends GraphBuilder {
         yield [a, this.node({ kind: 'standardiseGrad' }, [node.id, b, g], node.shape)]
         break
       case 'inverseDeviation':
+      case 'geluGate':
       case 'input':
       case 'parameter': break
       case 'softmax': yield [a, this.node({ kind: 'softmaxGrad' }, [node.id, g], node.shape)]; break
-      case 'gelu': yield [a, this.node({ kind: 'geluGrad' }, [a, g], node.shape)]; break
+      case 'gelu': // carries the gradient through the gate as well
+        yield [a, this.node({ kind: 'geluGrad' }, [a, b, g], node.shape)]
+        break
       case 'tanh': yield [a, this.node({ kind: 'tanhGrad' }, [node.id, g], node.shape)]; break
       default:
         throw new Error(`${op.kind} is not differentiable`)

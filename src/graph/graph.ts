@@ -3,7 +3,7 @@
  * (src/models), differentiated once (./gradients.ts), then run by an executor of the backend that serves. Nothing here
  * computes; the same description can be interpreted operation by operation or compiled as a whole.
  *
- * Sizes are numbers or symbols: 'B' rows, 'N' tokens, and products such as 'B*N' or 'B*16'.
+ * Sizes are numbers or symbols: 'B' rows, 'N' tokens, 'G' groups of rows, and terms such as 'B*N', 'B*16' or 'B*N/G'.
  */
 import { InvalidParametersError } from '../errors.ts'
 
@@ -23,11 +23,19 @@ export type Op =
   | { readonly kind: 'inverseDeviation', readonly epsilon: number } // (variance over the last axis + epsilon)^-1/2, [.., 1]
   | { readonly kind: 'standardise' } // (x - mean over the last axis) * inverseDeviation(x)
   | { readonly kind: 'standardiseGrad' } // of (standardised, inverseDeviation, gradient)
-  | { readonly kind: 'sumLeading', readonly axes: number } // sum over the first `axes` axes
-  | { readonly kind: 'softmax' | 'softmaxGrad' | 'gelu' | 'geluGrad' | 'tanh' | 'tanhGrad' }
+  | { readonly kind: 'sum', readonly from: number, readonly axes: number } // over `axes` axes, the first of them `from`
+  | { readonly kind: 'geluGate' } // sigmoid(1.702 x), kept for the gradient
+  | { readonly kind: 'gelu' } // of (x, gate)
+  | { readonly kind: 'geluGrad' } // of (x, gate, gradient)
+  | { readonly kind: 'softmax' | 'softmaxGrad' | 'tanh' | 'tanhGrad' }
 
 /** gelu is x * sigmoid(1.702 x): the sigmoid form (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form. */
 export const GELU_SLOPE = 1.702
+
+/** The axes that a sum runs over. */
+export function axesOf ({ from, axes }: { readonly from: number, readonly axes: number }): number[] {
+  return Array.from({ length: axes }, (_, i) => from + i)
+}
 
 export interface Node {
   readonly id: number
@@ -102,9 +110,9 @@ export class GraphBuilder {
   scale (a: number, factor: number): number { return this.node({ kind: 'scale', factor }, [a], this.shape(a)) }
   reshape (a: number, shape: Shape): number { return this.node({ kind: 'reshape' }, [a], shape) }
   softmax (a: number): number { return this.node({ kind: 'softmax' }, [a], this.shape(a)) }
-  gelu (a: number): number { return this.node({ kind: 'gelu' }, [a], this.shape(a)) }
+  gelu (a: number): number { return this.node({ kind: 'gelu' }, [a, this.node({ kind: 'geluGate' }, [a], this.shape(a))], this.shape(a)) }
   tanh (a: number): number { return this.node({ kind: 'tanh' }, [a], this.shape(a)) }
-  sumLeading (a: number, axes: number): number { return this.node({ kind: 'sumLeading', axes }, [a], this.shape(a).slice(axes)) }
+  sum (a: number, from: number, axes: number): number { return this.node({ kind: 'sum', from, axes }, [a], this.shape(a).toSpliced(from, axes)) }
 
   /** Zero mean and unit variance over the last axis: LayerNorm before its gain and bias. */
   standardise (a: number, epsilon: number): number {
@@ -134,18 +142,21 @@ export class GraphBuilder {
   }
 }
 
-/** Resolves symbolic sizes: 'B*N' under {B: 24, N: 16} is 384. */
+/** Resolves symbolic sizes: 'B*N/G' under {B: 24, N: 16, G: 2} is 192. */
 export function resolveShape (shape: Shape, sizes: ReadonlyMap<string, number>): number[] {
   return shape.map(dim => {
     if (typeof dim === 'number') return dim
-    let product = 1
-    for (const symbol of dim.split('*')) {
-      const size = sizes.get(symbol) ?? (/^\d+$/.test(symbol) ? Number(symbol) : undefined)
-      if (size === undefined) throw new InvalidParametersError(`graph: size of ${symbol} is not known from the inputs`)
-      product *= size
-    }
-    return product
+    const [product = '', divisor] = dim.split('/')
+    return resolveProduct(product, sizes) / (divisor === undefined ? 1 : resolveProduct(divisor, sizes))
   })
+}
+
+function resolveProduct (term: string, sizes: ReadonlyMap<string, number>): number {
+  return term.split('*').reduce((product, symbol) => {
+    const size = sizes.get(symbol) ?? (/^\d+$/.test(symbol) ? Number(symbol) : undefined)
+    if (size === undefined) throw new InvalidParametersError(`graph: size of ${symbol} is not known from the inputs`)
+    return product * size
+  }, 1)
 }
 
 /** Binds the symbols of one input's shape to the sizes that arrived. */

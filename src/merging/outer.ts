@@ -14,6 +14,7 @@
  * Source of the form: DiLoCo, arXiv 2311.08105; figures: the project's own prototypes.
  */
 import { InvalidParametersError } from '../errors.ts'
+import { combined, dot, norm, over } from '../kernels/index.ts'
 
 export type Units = Readonly<Record<string, Float32Array>>
 
@@ -107,25 +108,27 @@ export function mergeOuter (init: OuterInit): OuterResult {
       continue
     }
     const share = capShares(hosts.map((h) => h.weight), hosts.length < CROWD ? 1 : shareCap)
-    const norms = hosts.map((h) => length(h.delta[unit] as Float32Array))
+    const rows = hosts.map((h) => h.delta[unit] as Float32Array)
+    const norms = rows.map(norm)
     const limit = hosts.length < CROWD ? Infinity : clip * median(norms)
-    const d = new Float64Array(from.length)
-    hosts.forEach((host, h) => {
-      const size = norms[h] as number
-      if (size > limit) clipped.push(`${host.id} ${unit}`)
-      const factor = (share[h] as number) * (size > limit ? limit / size : 1)
-      const delta = host.delta[unit] as Float32Array
-      for (let i = 0; i < d.length; i++) d[i] = (d[i] as number) - factor * (delta[i] as number)
+    const factors = Float64Array.from(norms, (size, h) => {
+      if (size > limit) clipped.push(`${hosts[h]?.id} ${unit}`)
+      return -(share[h] as number) * (size > limit ? limit / size : 1)
     })
-    const v = new Float64Array(from.length)
-    const step = new Float64Array(from.length)
-    for (let i = 0; i < d.length; i++) {
-      v[i] = momentum * (old?.[i] ?? 0) + (d[i] as number)
-      step[i] = (d[i] as number) + momentum * (v[i] as number)
-    }
-    state[unit] = from.map((x, i) => x - rate * (step[i] as number))
-    nextVelocity[unit] = new Float32Array(v)
-    direction[unit] = new Float32Array(step)
+    const [to, v, step] = [new Float32Array(from.length), new Float32Array(from.length), new Float32Array(from.length)]
+    over(rows, combined(factors, from.length, (d, start) => {
+      for (let k = 0; k < d.length; k++) {
+        const i = start + k
+        const speed = momentum * (old?.[i] ?? 0) + (d[k] as number)
+        const move = (d[k] as number) + momentum * speed
+        v[i] = speed
+        step[i] = move
+        to[i] = (from[i] as number) - rate * move
+      }
+    }))
+    state[unit] = to
+    nextVelocity[unit] = v
+    direction[unit] = step
     shares[unit] = Object.fromEntries(hosts.map((h, i) => [h.id, share[i] as number]))
   }
   return { state, velocity: nextVelocity, direction, accepted: accepted.map((d) => d.id), rejected, shares, clipped }
@@ -158,19 +161,13 @@ function fault ({ delta, weight }: HostDelta, anchor: Units): string | undefined
     const want = unitOf(anchor, unit)
     if (want === undefined) return `unit '${unit}' is not in the model`
     if (want.length !== values.length) return `unit '${unit}' has ${values.length} numbers, the model ${want.length}`
-    if (!values.every(Number.isFinite)) return `unit '${unit}' holds numbers that are not finite`
+    if (!Number.isFinite(dot(values, values))) return `unit '${unit}' holds numbers that are not finite`
   }
   return undefined
 }
 
 function unitOf (units: Units, name: string): Float32Array | undefined {
   return Object.hasOwn(units, name) ? units[name] : undefined
-}
-
-function length (values: Float32Array): number {
-  let sum = 0
-  for (const x of values) sum += x * x
-  return Math.sqrt(sum)
 }
 
 /** Lower of the two middle values for an even count, so that two colluding hosts among four cannot raise it. */

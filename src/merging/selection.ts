@@ -15,6 +15,7 @@
  */
 import { paretoFront } from '../ensemble/nsga2.ts'
 import { InvalidParametersError } from '../errors.ts'
+import { dot } from '../kernels/index.ts'
 import type { Units } from './outer.ts'
 import type { Subset } from '../ensemble/nsga2.ts'
 import type { Random } from '../random.ts'
@@ -165,11 +166,5 @@ function cosineOf (a: Units, b: Units): number {
 
 /** Over units sorted by name, so that the same deltas give the same bits at every host. */
 function product (a: Units, b: Units): number {
-  let sum = 0
-  for (const unit of Object.keys(a).sort()) {
-    const x = a[unit] as Float32Array
-    const y = b[unit] as Float32Array
-    for (let i = 0; i < x.length; i++) sum += (x[i] as number) * (y[i] as number)
-  }
-  return sum
+  return Object.keys(a).sort().reduce((sum, unit) => sum + dot(a[unit] as Float32Array, b[unit] as Float32Array), 0)
 }

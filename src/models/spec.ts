@@ -25,10 +25,15 @@ export interface EmbedderSpec {
 
 export interface ModelSpec {
   readonly backbone: BackboneSpec
+  /**
+   * Where the trunk is placed. Left out: at the host, and the model is split. 'client': every client holds the whole model
+   * and trains it alone between two exchanges.
+   */
+  readonly trunk?: 'client'
   readonly embedder: EmbedderSpec
   /** Adapter between features and heads at the client: width of its bottleneck, 0 for none. */
   readonly adapter: number
-  /** Share of activations and features dropped while training, at the client's two ends of the cut. */
+  /** Share of activations and features dropped while training, at the client's two ends of the cut; a whole model has none. */
   readonly dropout: number
   /** Embedder averaged every step over the clients of one modality; private otherwise. */
   readonly sharedEmbedder: boolean
@@ -40,7 +45,7 @@ const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, att
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
-const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads']
+const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -58,12 +63,14 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   }
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
-  const { norm = 'layer', dropout = 0, sharedHeads = [] } = raw
+  const { norm = 'layer', dropout = 0, sharedHeads = [], trunk = 'host' } = raw
   if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
   if (!Array.isArray(sharedHeads) || !sharedHeads.every(task => typeof task === 'string')) throw new InvalidParametersError('model.sharedHeads must be a list of task ids')
+  if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
   return {
     backbone,
+    ...trunk === 'client' ? { trunk } : {},
     embedder: parseEmbedder(raw.embedder ?? {}, input),
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,

@@ -15,8 +15,8 @@ export { minDirectionCosine, coneProject } from './strict.ts'
 export { gradientRule, withStrict } from './rule.ts'
 export { gp, mean, pcgrad, upgrad }
 export type { ConeProjection } from './strict.ts'
-export type { Row } from './gram.ts'
-export type { ConflictStats, GradientRule, GramRule, RuleContext, RuleInput, RuleSolution } from './rule.ts'
+export type { Row, RowSource } from '../kernels/index.ts'
+export type { Aggregate, ConflictStats, GradientRule, GramRule, RuleContext, RuleInput, RuleSolution } from './rule.ts'
 export type { Attention, GpInit } from './gp.ts'
 
 export interface RuleOptions {

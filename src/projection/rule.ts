@@ -1,17 +1,19 @@
 /**
  * How n task gradients of the same shared parameters become one update. Every rule here is a choice of coefficients
  * from the Gram matrix, update = sum_i c_i g_i, so a rule costs one pass over the rows before and one after it
- * (specs: gradient aggregation, sections 2 and 3). This file holds what all rules share: rows are sorted by id, rows
- * that are zero or not finite are dropped and counted, one row passes unchanged, and what happened is reported.
+ * (specs: gradient aggregation, sections 2 and 3); the cone projection and balancing only change coefficients. This
+ * file holds what all rules share: rows are sorted by id, rows that are zero or not finite are dropped and counted, one
+ * row passes unchanged, and what happened is reported.
  *
  * Peers that hold the same rows get the same bits, in whatever order messages arrived: order comes from the ids,
  * chance from a generator seeded by hash(round, topic).
  */
 import { InvalidParametersError } from '../errors.ts'
-import { addCombination, combinationNorm, dot, gram, norm, store } from './gram.ts'
-import { minDirectionCosine, project } from './strict.ts'
+import { combinationNorm, inner, multiply, part } from './gram.ts'
+import { combination, copy, over, overSource, products } from '../kernels/index.ts'
+import { harmless, least, pullToCone } from './strict.ts'
 import type { Random } from '../random.ts'
-import type { Row } from './gram.ts'
+import type { Measured, Pass, Row, RowSource } from '../kernels/index.ts'
 
 /** What projection met and did. Rows are those used, in the order of their ids. */
 export interface ConflictStats {
@@ -41,6 +43,17 @@ export interface RuleContext {
   readonly random: Random
   /** The previous round's update, agreed by all. */
   readonly history?: Row
+  /** Takes every row as if it had the median length of the rows used: one huge gradient must not lengthen the others. */
+  readonly balance?: boolean
+  /** Where the update goes, of the rows' type and length; may be `history`, which is read before. Default: a new row. */
+  readonly into?: Row
+}
+
+export interface Aggregate<R extends Row> {
+  readonly update: R
+  readonly stats: ConflictStats
+  /** Gram matrix of the rows as they were given, [n, n]. */
+  readonly gram: Float64Array
 }
 
 export interface GradientRule {
@@ -49,7 +62,12 @@ export interface GradientRule {
    * @param rows - n gradients of one length
    * @throws {InvalidParametersError} no rows at all, lengths that differ, ids or weights that do not fit
    */
-  aggregate<R extends Row> (rows: readonly R[], ctx: RuleContext): { update: R, stats: ConflictStats }
+  aggregate<R extends Row> (rows: readonly R[], ctx: RuleContext): Aggregate<R>
+  /**
+   * The same, bit for bit, of rows that come piece by piece: memory is the update and one piece.
+   * @throws {InvalidParametersError} as `aggregate`, or a piece that does not fit
+   */
+  aggregateStream (source: RowSource, ctx: RuleContext): Promise<Aggregate<Float32Array>>
 }
 
 /** What a rule sees: at least two usable rows, sorted by id. */
@@ -81,10 +99,19 @@ export interface GramRule extends GradientRule {
 
 /** Makes a rule of its solver: `gradientRule('mean', ({ weights }) => ({ coefficients: weights, plain: weights }))`. */
 export function gradientRule (name: string, solve: GramRule['solve'], options: { strict?: boolean } = {}): GramRule {
+  const strict = options.strict === true
   return {
     name,
     solve,
-    aggregate: (rows, ctx) => aggregate(solve, options.strict === true, rows, ctx)
+    aggregate<R extends Row> (rows: readonly R[], ctx: RuleContext) {
+      const [first] = rows
+      if (rows.some(({ length }) => length !== first?.length)) {
+        throw new InvalidParametersError(`gradient rows of different lengths: ${rows.map((row) => row.length).join(', ')}`)
+      }
+      const make = (length: number): R => (first instanceof Float64Array ? new Float64Array(length) : new Float32Array(length)) as R
+      return over(rows, aggregation(solve, strict, { rows: rows.length, length: first?.length ?? 0 }, ctx, make))
+    },
+    aggregateStream: async (source, ctx) => await overSource(source, aggregation(solve, strict, source, ctx, (length) => new Float32Array(length)))
   }
 }
 
@@ -96,27 +123,43 @@ export function withStrict (rule: GramRule): GramRule {
   return gradientRule(`${rule.name}+strict`, rule.solve, { strict: true })
 }
 
-function aggregate<R extends Row> (solve: GramRule['solve'], strict: boolean, given: readonly R[], ctx: RuleContext): { update: R, stats: ConflictStats } {
-  const { rows, norms, weights } = prepare(given, ctx)
-  const first = given[0] as R
-  const n = rows.length
-  const dropped = given.length - n
-  if (n === 0) {
-    return { update: store(new Float64Array(first.length), first), stats: { ...NOTHING, dropped } }
-  }
+function * aggregation<R extends Row> (solve: GramRule['solve'], strict: boolean, { rows, length }: Pick<RowSource, 'rows' | 'length'>, ctx: RuleContext, make: (length: number) => R): Pass<Aggregate<R>> {
+  check(rows, length, ctx)
+  const history = rows > 1 ? ctx.history : undefined // a row alone passes as it is
+  const columns = rows + (history === undefined ? 0 : 1)
+  const all = yield * products(rows, length, columns, history)
+  const gram = part(all, columns, [...Array(rows).keys()])
+  const { which, sizes, weights } = usable(gram, rows, ctx)
+  const n = which.length
+  const update = (ctx.into ?? make(length)) as R
+  const none: ConflictStats = { ...NOTHING, rows: n, dropped: rows - n, norms: sizes }
+  if (n === 0) return { update, stats: none, gram }
   if (n === 1) {
-    return { update: (rows[0] as R).slice() as R, stats: { ...NOTHING, rows: 1, dropped, minDirectionCosine: 1, norms } }
+    yield * copy(which[0] as number, update)
+    return { update, stats: { ...none, minDirectionCosine: 1 }, gram }
   }
-  const k = gram(rows)
-  const input: RuleInput = { n, length: first.length, gram: k, norms, weights, random: ctx.random, ...past(rows, ctx.history) }
-  const { coefficients, plain } = solve(input)
-  const sum = new Float64Array(first.length)
-  addCombination(sum, rows, coefficients)
-  const update = strict ? project(sum, rows, k, first).update : store(sum, first)
-  const lowest = minDirectionCosine(update, rows)
+  const factors = ctx.balance === true ? sizes.map((size) => lowerMedian(sizes) / size) : sizes.map(() => 1)
+  const norms = sizes.map((size, i) => size * (factors[i] as number))
+  const k = part(gram, rows, which).map((value, at) => value * (factors[Math.floor(at / n)] as number) * (factors[at % n] as number))
+  const past = history === undefined ? {} : pastOf(all, columns, which, factors)
+  const { coefficients, plain } = solve({ n, length, gram: k, norms, weights, random: ctx.random, ...past })
+  const dots = multiply(k, coefficients)
+  const free = { square: Math.max(0, inner(dots, coefficients)), dots }
+  const c = strict && least(free, norms) < 0 ? pulled(k, norms, coefficients, free) : coefficients
+  let stored = yield * combination(which, c.map((value, i) => value * (factors[i] as number)), update)
+  if (strict && !harmless(stored, sizes, free.square)) {
+    update.fill(0)
+    stored = { square: 0, dots: new Float64Array(n) }
+  }
   const plainNorm = combinationNorm(k, plain)
-  const removedShare = plainNorm > NO_MEAN * Math.max(...norms) ? 1 - norm(update) / plainNorm : 0
-  return { update, stats: { rows: n, dropped, ...pairs(k, norms), minDirectionCosine: lowest, removedShare, norms } }
+  const removedShare = plainNorm > NO_MEAN * Math.max(...norms) ? 1 - Math.sqrt(stored.square) / plainNorm : 0
+  return { update, stats: { ...none, ...pairs(k, norms), minDirectionCosine: least(stored, sizes), removedShare, norms }, gram }
+}
+
+/** The coefficients of the direction's projection on the cone that hurts nobody; zeros if nothing of it is left. */
+function pulled (k: Float64Array, norms: readonly number[], coefficients: Float64Array, free: Measured): Float64Array {
+  const pull = pullToCone(k, norms, free)
+  return coefficients.map((value, i) => pull === undefined ? 0 : value + (pull[i] as number))
 }
 
 /** A mean shorter than this share of its longest row is zero but for the rounding of the Gram matrix (sqrt of 2e-16). */
@@ -126,44 +169,37 @@ const NOTHING: ConflictStats = {
   rows: 0, dropped: 0, pairs: 0, conflictPairs: 0, meanCosine: 0, minCosine: 0, minDirectionCosine: 0, removedShare: 0, norms: []
 }
 
-function prepare<R extends Row> (given: readonly R[], ctx: RuleContext): { rows: R[], norms: number[], weights: Float64Array } {
-  const length = given[0]?.length
-  if (length === undefined) throw new InvalidParametersError('no gradient rows: the length of the update is unknown')
-  if (given.some((row) => row.length !== length)) {
-    throw new InvalidParametersError(`gradient rows of different lengths: ${given.map((row) => row.length).join(', ')}`)
-  }
-  if (ctx.ids.length !== given.length) throw new InvalidParametersError(`${given.length} gradient rows and ${ctx.ids.length} ids`)
+function check (rows: number, length: number, ctx: RuleContext): void {
+  if (rows === 0) throw new InvalidParametersError('no gradient rows: the length of the update is unknown')
+  if (ctx.ids.length !== rows) throw new InvalidParametersError(`${rows} gradient rows and ${ctx.ids.length} ids`)
   if (new Set(ctx.ids).size !== ctx.ids.length) throw new InvalidParametersError('two gradient rows share one id')
-  const weightOf = ctx.weights
-  if (weightOf !== undefined && (weightOf.length !== given.length || weightOf.some((w) => !(w >= 0 && w < Infinity)))) {
+  if (ctx.weights !== undefined && (ctx.weights.length !== rows || ctx.weights.some((w) => !(w >= 0 && w < Infinity)))) {
     throw new InvalidParametersError('weights must be one finite number >= 0 per gradient row')
   }
-  const order = ctx.ids.map((_, i) => i).sort((a, b) => (ctx.ids[a] as string) < (ctx.ids[b] as string) ? -1 : 1)
-  const rows: R[] = []
-  const norms: number[] = []
-  const kept: number[] = []
-  for (const i of order) {
-    const row = given[i] as R
-    const size = norm(row)
-    if (!(size > 0 && size < Infinity)) continue
-    rows.push(row)
-    norms.push(size)
-    kept.push(weightOf?.[i] ?? 1)
+  if (ctx.history !== undefined && ctx.history.length !== length) {
+    throw new InvalidParametersError(`a history of ${ctx.history.length} numbers beside gradients of ${length}`)
   }
-  const total = kept.reduce((sum, w) => sum + w, 0)
-  const weights = Float64Array.from(kept, (w) => total > 0 ? w / total : 1 / kept.length)
-  return { rows, norms, weights }
 }
 
-function past (rows: readonly Row[], history: Row | undefined): Pick<RuleInput, 'history'> {
-  if (history === undefined) return {}
-  if (history.length !== (rows[0] as Row).length) {
-    throw new InvalidParametersError(`a history of ${history.length} numbers beside gradients of ${(rows[0] as Row).length}`)
-  }
-  const size = norm(history)
-  if (!(size > 0 && size < Infinity)) return {}
-  return { history: { dots: Float64Array.from(rows, (row) => dot(row, history)), norm: size } }
+/** Rows that are finite and not zero, in the order of their ids, with their lengths and their weights of sum 1. */
+function usable (gram: Float64Array, rows: number, { ids, weights }: RuleContext): { which: number[], sizes: number[], weights: Float64Array } {
+  const sizeOf = (i: number): number => Math.sqrt(gram[i * rows + i] as number)
+  const which = ids.map((_, i) => i)
+    .sort((a, b) => (ids[a] as string) < (ids[b] as string) ? -1 : 1)
+    .filter((i) => sizeOf(i) > 0 && sizeOf(i) < Infinity)
+  const given = which.map((i) => weights?.[i] ?? 1)
+  const total = given.reduce((sum, w) => sum + w, 0)
+  return { which, sizes: which.map(sizeOf), weights: Float64Array.from(given, (w) => total > 0 ? w / total : 1 / given.length) }
 }
+
+/** The history's part of the products, where it stands last. */
+function pastOf (all: Float64Array, columns: number, which: readonly number[], factors: readonly number[]): Pick<RuleInput, 'history'> {
+  const size = Math.sqrt(all[columns * columns - 1] as number)
+  if (!(size > 0 && size < Infinity)) return {}
+  return { history: { dots: Float64Array.from(which, (row, i) => (all[row * columns + columns - 1] as number) * (factors[i] as number)), norm: size } }
+}
+
+function lowerMedian (values: readonly number[]): number { return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1] as number }
 
 function pairs (k: Float64Array, norms: readonly number[]): Pick<ConflictStats, 'pairs' | 'conflictPairs' | 'meanCosine' | 'minCosine'> {
   const n = norms.length

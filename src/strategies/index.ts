@@ -1,12 +1,14 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { mtsl } from './mtsl.ts'
 import type { Strategy } from './strategy.ts'
 
+export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, fedavg]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

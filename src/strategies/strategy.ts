@@ -1,11 +1,27 @@
-import type { MergeSpec, ProjectionSpec } from '../federation/charter.ts'
+import type { CharterOptions, MergeSpec, ProjectionSpec } from '../federation/charter.ts'
+import type { Recipe } from '../data/dataset.ts'
 
-/** A way to train together, as settings of the split engine. A charter's own settings come before a strategy's. */
+/** A way to train together, as settings of one engine. A charter's own settings come before a strategy's, a strategy's before a recipe's. */
 export interface Strategy {
   readonly name: string
   /** Paper or source, for tables. */
   readonly source: string
-  readonly kind: 'split'
+  /** split: clients send activations to the trunk at a host; whole: every client trains the whole model and sends what changed. */
+  readonly kind: 'split' | 'whole'
+  readonly model?: Readonly<Record<string, unknown>>
+  readonly training?: Readonly<Record<string, unknown>>
   readonly projection: Partial<ProjectionSpec>
   readonly merge: Partial<MergeSpec>
+}
+
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'>
+
+/** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
+export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Required<Settings> {
+  return {
+    model: { ...recipe.model, ...strategy.model, ...own.model },
+    training: { ...recipe.training, ...strategy.training, ...own.training },
+    projection: { ...strategy.projection, ...own.projection },
+    merge: { ...strategy.merge, ...own.merge }
+  }
 }

@@ -5,37 +5,38 @@
  *     forward(step)            -> activations               kept: embedder pass, batch
  *     backward(step, features) -> dL/dfeatures, losses      heads learn
  *     finish(step, dEmb)       -> gradients of shared units the private embedder learns
+ *
+ * Where the charter places the trunk at the client there is no cut, and nothing leaves but what training changed in the
+ * shared units:
+ *
+ *     contribute(step)         -> changes of shared units   E gradient steps from the values that all agree on
+ *     advance(changes)                                       the values that all agree on next
  */
 import { drawBatch } from './batches.ts'
 import { ClientParts, sumTensors } from './client-parts.ts'
 import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
-import { EVALUATION_ROWS, LocalTrainer, joinRows } from './local-trainer.ts'
+import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
+import { LocalTrainer } from './local-trainer.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
+import { describeClient } from './client-description.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
-import { SavedState, saveUnit, vector } from './saved-state.ts'
-import { specHash } from '../models/spec.ts'
+import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
+import { inFlight, localStepsOf } from './spec.ts'
+import { meanByTask } from '../federation/round-log.ts'
+import { WholeModel } from './whole-model.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { CandidateScore, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData } from '../data/dataset.ts'
+import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
-import type { Unit } from './unit.ts'
-
-export interface ClientDescription {
-  readonly client: string
-  readonly tasks: readonly string[]
-  /** [tokens, width] of the activations. */
-  readonly cut: readonly number[]
-  readonly batch: number
-  readonly samples: { readonly train: number, readonly holdout: number, readonly test: number }
-  /** Units of this client that the charter averages every step. */
-  readonly sharedUnits: readonly string[]
-}
+import type { Unit, Weights } from './unit.ts'
+import type { WholePass } from './whole-model.ts'
 
 interface OpenStep {
   readonly step: number
@@ -51,45 +52,43 @@ export class ClientTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
   readonly #data: ClientData
-  readonly #parts: ClientParts
+  readonly #model: ClientParts | WholeModel
   readonly #locals: readonly LocalTrainer[]
   readonly #committee: Committee
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
-  #open: OpenStep | undefined
+  /** By step. */
+  readonly #open = new Map<number, OpenStep>()
+  /** Values of the shared units before the local steps under way; whole models only. */
+  #agreed: ReadonlyMap<string, Float32Array> = new Map()
 
-  /** @param init.control - trains a second local model from another seed, for the two-locals control */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, partsSeed?: number }) {
+  /**
+   * @param init.control - trains a second local model from another seed, for the two-locals control
+   * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
+   */
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, partsSeed?: number }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
     const { model, training, seed } = charter
-    this.#parts = new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    this.#model = model.trunk === 'client'
+      ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+      : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
     // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
-    const seeds = [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
+    const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
-    this.#committee = new Committee(this.#parts, data)
+    this.#committee = new Committee(this.#model, data)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
-    this.#shared = new Set(this.#parts.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
+    this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
   }
 
-  describe (): ClientDescription {
-    const { train, holdout, test } = this.#data
-    return {
-      client: this.#data.id,
-      tasks: this.#data.tasks.map(task => task.id),
-      cut: [this.#parts.embedder.tokens, this.#charter.model.backbone.width],
-      batch: Math.min(this.#charter.training.batch, train.count),
-      samples: { train: train.count, holdout: holdout.count, test: test.count },
-      sharedUnits: [...this.#shared]
-    }
-  }
+  describe (): ClientDescription { return describeClient(this.#charter, this.#data) }
 
-  /** Cut-layer activations of this step's batch, [B, N, D]. A step left open is dropped. */
+  /** Cut-layer activations of this step's batch, [B, N, D]. Steps left open that are not in flight beside it are dropped. */
   async forward (step: number): Promise<TensorData> {
-    this.#abandon()
+    for (const open of [...this.#open.keys()]) if (open >= step || open <= step - inFlight(this.#charter.training)) this.#abandon(open)
     const { batch: size, shift } = this.#charter.training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -97,7 +96,7 @@ export class ClientTrainer {
     const embedded = await this.#parts.embed(batch)
     this.#guard.protect('the pieces of a batch', embedded.pieces.data)
     const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
-    this.#open = { step, batch, embedded, activationMask, headGradients: new Map() }
+    this.#open.set(step, { step, batch, embedded, activationMask, headGradients: new Map() })
     return this.#release('activations', masked(embedded.activations, activationMask))
   }
 
@@ -126,7 +125,7 @@ export class ClientTrainer {
   /** Closes the step: the embedder learns, or its gradient is handed out where the charter shares it. */
   async finish (step: number, activationGrad: TensorData): Promise<readonly NamedTensor[]> {
     const open = this.#expect(step)
-    this.#open = undefined
+    this.#open.delete(step)
     const gradient = await this.#parts.embedGradient(open.embedded, masked(activationGrad, open.activationMask))
     const { embedUnit } = this.#parts
     const outgoing: NamedTensor[] = []
@@ -144,9 +143,53 @@ export class ClientTrainer {
     for (const { name, tensor } of units) this.#sharedUnit(name, tensor).set(tensor.data)
   }
 
-  /** One step of the local model and, where there is one, of the control. */
+  /**
+   * Trains the whole model for the charter's local steps from the values that all agree on.
+   * @returns what that changed in the shared units, and the mean loss per task
+   */
+  async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
+    const shared = this.#model.units.filter(unit => this.#shared.has(unit.name))
+    this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
+    const steps = localStepsOf(this.#charter.training)
+    const losses: TaskLoss[] = []
+    for (let local = step * steps; local < (step + 1) * steps; local++) {
+      const pass = await this.#passWhole(local)
+      for (const unit of this.#model.units) {
+        const gradient = pass.gradients.get(unit.name) as Float32Array
+        if (this.#shared.has(unit.name)) unit.learn(gradient, local)
+        else this.#learn(unit, gradient, local)
+      }
+      losses.push(...pass.losses)
+    }
+    const changes = shared.map(unit => vector(unit.name, difference(unit.parameters, this.#agreed.get(unit.name) as Float32Array)))
+    for (const { name, tensor } of changes) this.#release(name, tensor)
+    const samples = Math.min(this.#charter.training.batch, this.#data.train.count) * steps
+    return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
+  }
+
+  /** Takes over what the host made of all contributions. @throws {ProtocolError} not a unit of ours, or another size */
+  advance (changes: readonly NamedTensor[]): void {
+    const byUnit = new Map(changes.map(({ name, tensor }) => [this.#sharedUnit(name, tensor), tensor.data]))
+    for (const [name, agreed] of this.#agreed) {
+      const unit = this.#model.units.find(unit => unit.name === name) as Weights
+      const change = byUnit.get(unit)
+      unit.set(change === undefined ? agreed : agreed.map((value, i) => value + (change[i] as number)))
+    }
+  }
+
+  /** Takes over the shared units' start values. They follow from the charter's seed: they need not travel. */
+  restart (): void { for (const unit of this.#whole.units) if (this.#shared.has(unit.name)) unit.reset() }
+
+  /** Predictions of a whole model for hold-out or test rows under candidate values of the shared units, under `key`. */
+  async evaluate (key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
+    const whole = this.#whole
+    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(this.#data[split])))
+  }
+
+  /** As many gradient steps of the local model, and of the control where there is one, as one step of the clock means. */
   async localStep (step: number): Promise<void> {
-    for (const local of this.#locals) await local.step(step)
+    const steps = localStepsOf(this.#charter.training)
+    for (const local of this.#locals) for (let i = 0; i < steps; i++) await local.step(step * steps + i)
   }
 
   /** Activations of hold-out or test rows under candidate values of the shared units. */
@@ -200,18 +243,18 @@ export class ClientTrainer {
   }
 
   /** Hash over every weight at home; equal on two runs that went the same way. */
-  fingerprint (): string { return specHash(this.save().map(({ name, tensor }) => [name, [...tensor.data]])) }
+  fingerprint (): string { return fingerprintOf(this.save().map(({ name, tensor }) => [name, tensor.data])) }
 
   liveTensors (): number { return this.#backend.liveTensors() }
 
   dispose (): void {
-    this.#abandon()
-    this.#parts.dispose()
+    for (const step of [...this.#open.keys()]) this.#abandon(step)
+    this.#model.dispose()
     for (const local of this.#locals) local.dispose()
   }
 
   /** A private unit learns; neither what it learned from nor what it knows may leave. */
-  #learn (unit: Unit, gradient: Float32Array, step: number): void {
+  #learn (unit: Weights, gradient: Float32Array, step: number): void {
     this.#guard.protect(`the gradient of ${unit.name}`, gradient)
     unit.learn(gradient, step)
     this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
@@ -223,27 +266,51 @@ export class ClientTrainer {
     return tensor
   }
 
+  /** The parts on this side of the cut. @throws {ProtocolError} the charter places the trunk here: there is no cut */
+  get #parts (): ClientParts {
+    if (!(this.#model instanceof ClientParts)) throw new ProtocolError('the charter places the trunk at the client: nothing is split')
+    return this.#model
+  }
+
+  /** @throws {ProtocolError} the charter places the trunk at the host */
+  get #whole (): WholeModel {
+    if (!(this.#model instanceof WholeModel)) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
+    return this.#model
+  }
+
+  /** A gradient step's rows are private, and so is all that is made of them but the shared units' changes. */
+  async #passWhole (step: number): Promise<WholePass> {
+    const { batch: size, shift } = this.#charter.training
+    const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
+    const pass = await this.#whole.pass(batch)
+    this.#guard.protect('the raw rows of a batch', batch.x)
+    for (const [task, y] of Object.entries(batch.y)) this.#guard.protect(`the labels of ${task}`, y)
+    this.#guard.protect('the pieces of a batch', pass.pieces.data)
+    return pass
+  }
+
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }
 
-  #stateful (): ReadonlyArray<readonly [string, Unit]> {
+  #stateful (): ReadonlyArray<readonly [string, Weights]> {
     return [
-      ...this.#parts.units.map(unit => ['', unit] as const),
+      ...this.#model.units.map(unit => ['', unit] as const),
       ...this.#locals.flatMap((local, i) => local.units.map(unit => [`local${i}/`, unit] as const))
     ]
   }
 
   #expect (step: number): OpenStep {
-    if (this.#open?.step !== step) throw new ProtocolError(`step ${step} is not open here (open: ${this.#open?.step ?? 'none'})`)
-    return this.#open
+    const open = this.#open.get(step)
+    if (open === undefined) throw new ProtocolError(`step ${step} is not open here (open: ${[...this.#open.keys()].join(', ') || 'none'})`)
+    return open
   }
 
-  #abandon (): void {
-    this.#open?.embedded.kept.release()
-    this.#open = undefined
+  #abandon (step: number): void {
+    this.#open.get(step)?.embedded.kept.release()
+    this.#open.delete(step)
   }
 
-  #sharedUnit (name: string, tensor: TensorData): Unit {
-    const unit = this.#shared.has(name) ? this.#parts.units.find(unit => unit.name === name) : undefined
+  #sharedUnit (name: string, tensor: TensorData): Weights {
+    const unit = this.#shared.has(name) ? this.#model.units.find(unit => unit.name === name) : undefined
     if (unit === undefined || unit.parameters.length !== tensor.data.length) throw new ProtocolError(`the host sent ${name} with ${tensor.data.length} numbers, which is no shared unit here`)
     return unit
   }
@@ -271,4 +338,8 @@ export class ClientTrainer {
 function masked (tensor: TensorData, mask: Float32Array | undefined): TensorData {
   if (mask === undefined) return tensor
   return { shape: tensor.shape, data: tensor.data.map((value, i) => value * (mask[i] as number)) }
+}
+
+function difference (values: Float32Array, from: Float32Array): Float32Array {
+  return values.map((value, i) => value - (from[i] as number))
 }

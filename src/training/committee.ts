@@ -6,7 +6,7 @@
 import { serve } from '../ensemble/serve.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { ClientData } from '../data/dataset.ts'
-import type { ClientParts } from './client-parts.ts'
+import type { ClientLayout } from './client-layout.ts'
 import type { EvaluationSplit } from './client-trainer.ts'
 import type { Scores } from '../tasks/task.ts'
 import type { TensorData } from '../tensor/tensor.ts'
@@ -18,7 +18,7 @@ export interface TaskReport {
   readonly metric: string
   readonly higherIsBetter: boolean
   readonly support: number
-  /** Score on the test rows by candidate: local, federated, ensemble, served and, with a control, twoLocals. */
+  /** Score on the test rows by candidate: local, federated, ensemble, served and, with a control, twoLocals. Without a baseline federated and served alone. */
   readonly scores: Readonly<Record<string, Scores>>
 }
 
@@ -30,11 +30,11 @@ export interface ClientReport {
 }
 
 export class Committee {
-  readonly #parts: ClientParts
+  readonly #parts: ClientLayout
   readonly #data: ClientData
   readonly #predictions = new Map<string, Predictions>()
 
-  constructor (parts: ClientParts, data: ClientData) {
+  constructor (parts: ClientLayout, data: ClientData) {
     this.#parts = parts
     this.#data = data
   }
@@ -61,14 +61,14 @@ export class Committee {
   }
 
   report (): ClientReport {
-    this.#average('ensemble', ['local', 'federated'])
-    const control = this.#predictions.has('test:control')
-    if (control) this.#average('twoLocals', ['local', 'control'])
+    const has = (candidate: string): boolean => this.#predictions.has(`test:${candidate}`)
+    if (has('local')) this.#average('ensemble', ['local', 'federated'])
+    if (has('control')) this.#average('twoLocals', ['local', 'control'])
     const decision = serve({
-      default: 'ensemble',
-      candidates: ['ensemble', 'federated', 'local'].map(id => ({ id, losses: this.#rowLosses(id) }))
+      default: has('local') ? 'ensemble' : 'federated',
+      candidates: ['ensemble', 'federated', 'local'].filter(has).map(id => ({ id, losses: this.#rowLosses(id) }))
     })
-    const shown = ['local', 'federated', 'ensemble', ...(control ? ['control', 'twoLocals'] : [])]
+    const shown = ['local', 'federated', 'ensemble', 'control', 'twoLocals'].filter(has)
     return {
       client: this.#data.id,
       served: decision.served,
@@ -80,7 +80,7 @@ export class Committee {
           this.#parts.targets(id, this.#data.test.y[id] as Float32Array, this.#data.test.count))
         const scores: Record<string, Scores> = Object.fromEntries(shown.map(name => [name, scoreOf(name)]))
         scores.served = scores[decision.served] as Scores
-        const { higherIsBetter, support } = scores.local as Scores
+        const { higherIsBetter, support } = scores.served
         return { id, metric, higherIsBetter, support, scores }
       })
     }

@@ -2,25 +2,32 @@
  * All tensor work of a backbone host: the trunk for its attached clients, one conflict-free update per step, and at a
  * round's end deltas, candidate trunks and the merge. The host never sees a row, a label or a private unit.
  *
- *     forward(client, step, activations) -> features        kept until the gradient comes back
- *     backward(client, step, dFeatures)  -> dActivations    the client's trunk gradients are kept apart
- *     applyStep(step, clients)           -> report           project, step the optimiser, once for everybody
+ *     forward([client, step, activations])  -> features       kept until the gradients come back
+ *     backward([client, step, dFeatures])   -> dActivations   every client's trunk gradients are kept apart
+ *     applyStep(step, clients)              -> report          project, step the optimiser, once for everybody
+ *
+ * Where the charter places the trunk at the clients the host computes no pass at all, it averages:
+ *
+ *     contribute(client, step, samples, changes)              what a client's training changed in the shared units
+ *     applyMean(step, clients)              -> report, change  their mean by samples, added to the shared units
  */
 import { differentiate } from '../graph/gradients.ts'
+import { OpenPasses } from './open-passes.ts'
 import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
+import { Contributions, weightedMean } from './contributions.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
 import { mergeOuter } from '../merging/outer.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
-import { sumTensors } from './client-parts.ts'
-import { SavedState, saveUnit, vector } from './saved-state.ts'
-import { specHash } from '../models/spec.ts'
+import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { Unit } from './unit.ts'
-import type { Backend, Kept, Model } from '../backend/backend.ts'
+import type { Backend, Model } from '../backend/backend.ts'
+import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ConflictStats, GradientRule } from '../projection/index.ts'
 import type { Graph } from '../graph/graph.ts'
@@ -41,12 +48,10 @@ export interface DeltaEntry {
   readonly units: Units
 }
 
-interface OpenClient {
-  readonly step: number
-  readonly kept: Kept
-  /** Trunk gradient per projection unit ('<client>' or '<client>/<task>'); empty until GRADS came. */
-  readonly rows: Map<string, Float32Array>
-  shared: ReadonlyMap<string, Float32Array>
+export interface MeanReport {
+  readonly report: StepReport
+  /** What to tell the clients: through the charter's codec it becomes what was applied here. */
+  readonly change: readonly NamedTensor[]
 }
 
 interface Candidate {
@@ -62,23 +67,27 @@ export class HostTrainer {
   readonly #units: ReadonlyMap<string, Unit>
   readonly #rule: GradientRule
   readonly #scratch: Model
-  readonly #open = new Map<string, OpenClient>()
+  readonly #passes: OpenPasses
+  readonly #contributions: Contributions
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
   #history: Float32Array | undefined
 
-  constructor (backend: Backend, charter: Charter) {
+  /** @param memoryBytes - what this host may use; default: what the backend has */
+  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes) {
     this.#backend = backend
     this.#charter = charter
     const { model, projection } = charter
     const trunk = buildTrunk(model.backbone)
     this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
+    this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = createRule(projection.rule, {
       strict: projection.strict !== 'off',
       ...projection.rule === 'gp' ? { attention: projection.attention } : {}
     })
+    this.#contributions = new Contributions(this.unitSizes())
     this.#anchor = this.#state()
   }
 
@@ -98,36 +107,17 @@ export class HostTrainer {
     return passes * batch / ((performance.now() - startedAt) / 1000)
   }
 
-  /** Features of one client's activations, [B, N, D] both. What an unfinished earlier step left is freed. */
-  async forward (client: string, step: number, activations: TensorData): Promise<TensorData> {
-    this.drop(client)
-    const { outputs, kept } = await this.#trunk.model.forward({ activations })
-    this.#open.set(client, { step, kept, rows: new Map(), shared: new Map() })
-    return outputs.features as TensorData
-  }
+  /** Features of several clients' activations, all of one shape, in one pass. */
+  async forward (shares: readonly ForwardShare[]): Promise<readonly TensorData[]> { return await this.#passes.forward(shares) }
 
-  /**
-   * @param featureGrads - one tensor, or one per task, [B, N, D] each
-   * @returns dL/dactivations, [B, N, D], over all of the client's tasks
-   * @throws {ProtocolError} no forward of this step is open
-   */
-  async backward (client: string, step: number, featureGrads: readonly NamedTensor[]): Promise<TensorData> {
-    const open = this.#expect(client, step)
-    if (open.rows.size > 0) throw new ProtocolError(`${client} sent the gradients of step ${step} twice`)
-    this.#expectRows(client, featureGrads.map(({ name }) => name))
-    const inputs: TensorData[] = []
-    for (const { name, tensor } of featureGrads) {
-      const back = await this.#trunk.model.backwardKeep(open.kept, { features: tensor })
-      open.rows.set(featureGrads.length === 1 && name === 'client' ? client : `${client}/${name}`, back.parameters)
-      inputs.push(back.inputs.activations as TensorData)
-    }
-    open.kept.release()
-    return sumTensors(inputs)
+  /** Gradients of clients that shared a forward pass; of others that did, those may come later. */
+  async backward (shares: readonly BackwardShare[]): Promise<readonly BackwardResult[]> {
+    return await this.#passes.backward(shares, (client, names) => { this.#expectRows(client, names) })
   }
 
   /** Takes a client's gradients of shared units. @throws {ProtocolError} a unit that the charter does not share */
   share (client: string, step: number, gradients: readonly NamedTensor[]): void {
-    const open = this.#expect(client, step)
+    const open = this.#passes.expect(client, step)
     if (open.rows.size === 0) throw new ProtocolError(`${client} sent shared gradients of step ${step} before those at the cut`)
     for (const { name, tensor } of gradients) {
       if (!tensor.data.every(Number.isFinite)) throw new ProtocolError(`${client} sent a gradient of ${name} that is not finite`)
@@ -136,39 +126,66 @@ export class HostTrainer {
     open.shared = new Map(gradients.map(({ name, tensor }) => [name, tensor.data]))
   }
 
-  /** Frees whatever a client has open here: it left, is late, or starts a new step. */
+  /** Frees whatever a client has open here: it left. */
   drop (client: string): void {
-    this.#open.get(client)?.kept.release()
-    this.#open.delete(client)
+    this.#passes.drop(client)
+    this.#contributions.drop(client)
+  }
+
+  /**
+   * @param samples - rows that the client trains on: its weight in the mean
+   * @throws {ProtocolError} a unit that the charter does not share, or numbers that are not finite
+   */
+  contribute (client: string, step: number, samples: number, changes: readonly NamedTensor[]): void {
+    this.#contributions.add(client, step, samples, changes)
+  }
+
+  /** Adds the mean of the clients' changes, rounded as the wire will round it. */
+  applyMean (step: number, clients: readonly string[]): MeanReport {
+    const { cutCodec } = this.#charter
+    const { changes, stats } = this.#contributions.mean(step, clients)
+    for (const [name, change] of changes) {
+      const unit = this.#units.get(name) as Unit
+      const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)
+      unit.set(unit.parameters.map((value, i) => value + (applied[i] as number)))
+    }
+    return {
+      report: { stats, minUpdateCosine: stats.minDirectionCosine },
+      change: [...changes].map(([name, change]) => vector(name, change))
+    }
   }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
   applyStep (step: number, clients: readonly string[]): StepReport {
-    const opens = clients.map(client => [client, this.#expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
+    const opens = clients.map(client => [client, this.#passes.expect(client, step)] as const).sort(([a], [b]) => a < b ? -1 : 1)
     const rows = opens.flatMap(([, open]) => [...open.rows])
     const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
     const gradients = rows.map(([, row]) => row)
-    const { update, stats } = this.#rule.aggregate(this.#charter.projection.balance === 'norm' ? balanced(gradients) : gradients, {
+    const { balance, strict } = this.#charter.projection
+    const { update, stats, gram } = this.#rule.aggregate(gradients, {
       ids: rows.map(([id]) => id),
       random,
-      ...this.#history === undefined ? {} : { history: this.#history }
+      balance: balance === 'norm',
+      ...this.#history === undefined ? {} : { history: this.#history, into: this.#history }
     })
     this.#history = update
-    let direction = this.#trunk.direction(update)
-    if (this.#charter.projection.strict === 'update') direction = coneProject(direction, gradients).update
+    const free = this.#trunk.direction(update)
+    const { update: direction, minCosine } = strict === 'update'
+      ? coneProject(free, gradients, gram, free)
+      : { update: free, minCosine: minDirectionCosine(free, gradients, gram) }
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])
-      if (shared.length > 0) unit.learn(average(shared), step)
+      if (shared.length > 0) unit.learn(weightedMean(shared, shared.map(() => 1 / shared.length), new Float32Array(unit.parameters.length)), step)
     }
-    for (const client of [...this.#open.keys()]) this.drop(client)
-    return { stats, minUpdateCosine: minDirectionCosine(direction, gradients) }
+    this.#passes.closeThrough(step)
+    return { stats, minUpdateCosine: minCosine }
   }
 
-  /** Values of the shared client units, the current ones or a candidate's. The trunk, which may be large, is not touched. */
+  /** Values of the units that clients share, the current ones or a candidate's. A trunk that stays here, and may be large, is not touched. */
   clientUnits (candidate?: string): readonly NamedTensor[] {
     const units = candidate === undefined ? undefined : this.#candidate(candidate).units
-    return [...this.#units].flatMap(([name, unit]) => name === TRUNK ? [] : [vector(name, units?.[name] ?? unit.parameters)])
+    return [...this.#units].flatMap(([name, unit]) => name === TRUNK && !this.#charter.shared.includes(TRUNK) ? [] : [vector(name, units?.[name] ?? unit.parameters)])
   }
 
   /**
@@ -257,13 +274,13 @@ export class HostTrainer {
 
   /** Hash over the live state; equal on hosts that merged the same set. */
   fingerprint (): string {
-    return specHash(Object.entries(this.#state()).map(([name, data]) => [name, [...data]]))
+    return fingerprintOf(Object.entries(this.#state()))
   }
 
   liveTensors (): number { return this.#backend.liveTensors() }
 
   dispose (): void {
-    for (const client of [...this.#open.keys()]) this.drop(client)
+    this.#passes.dispose()
     for (const unit of this.#units.values()) unit.dispose()
     this.#scratch.dispose()
   }
@@ -278,12 +295,6 @@ export class HostTrainer {
     const candidate = this.#candidates.get(name)
     if (candidate === undefined) throw new ProtocolError(`no candidate '${name}' is held now`)
     return candidate
-  }
-
-  #expect (client: string, step: number): OpenClient {
-    const open = this.#open.get(client)
-    if (open?.step !== step) throw new ProtocolError(`${client} has no open step ${step} (open: ${open?.step ?? 'none'})`, { code: 'ERR_LATE' })
-    return open
   }
 
   /** One row for a client, or one for each task, as the charter says: more rows would be more votes. */
@@ -301,7 +312,10 @@ export class HostTrainer {
       seed,
       training,
       rate: name === TRUNK ? training.lrTrunk : training.lrClient,
-      wanted: name === TRUNK ? ['activations'] : []
+      // A mean of changes is added as it is: no moments to keep.
+      optimiser: this.#charter.model.trunk === 'client' ? 'sgd' : 'adamw',
+      wanted: name === TRUNK ? ['activations'] : [],
+      grouped: name === TRUNK
     })
   }
 }
@@ -317,23 +331,4 @@ function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
     else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
   }
   return graphs
-}
-
-/**
- * The same directions, all of the median length: one huge gradient must not lengthen the others. Rows that are zero or not
- * finite stay as they are, for the rule to drop.
- */
-function balanced (rows: readonly Float32Array[]): readonly Float32Array[] {
-  if (rows.length < 2) return rows
-  const norms = rows.map(row => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)))
-  const usable = norms.filter(norm => norm > 0 && Number.isFinite(norm)).sort((a, b) => a - b)
-  const median = usable[Math.floor((usable.length - 1) / 2)] ?? 0
-  return rows.map((row, i) => {
-    const norm = norms[i] as number
-    return norm > 0 && Number.isFinite(norm) ? row.map(value => value * median / norm) : row
-  })
-}
-
-function average (rows: readonly Float32Array[]): Float32Array {
-  return (rows[0] as Float32Array).map((_, i) => rows.reduce((sum, row) => sum + (row[i] as number), 0) / rows.length)
 }

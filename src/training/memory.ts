@@ -4,27 +4,32 @@
  *
  *     host     16 sets of the trunk and the shared units: weights here and at the backend, a second executor for candidates,
  *              two moments, anchor, velocity, update, history, and what a round's end holds of candidates and deltas
- *            + per client: what forward keeps for backward, and two gradients (as it came, and balanced)
- *            + one pass: the most that backward, or an evaluation of 128 rows, has alive at once
+ *            + per client: two gradients (as it came, and balanced), and what forward keeps for backward, up to a limit
+ *            + one pass: the most that the backward of clients together, or an evaluation of 128 rows, has alive at once
  *     client   the rows
  *            + 5 sets of embedder and heads, and of the whole model for each local model: weights here and at the backend,
  *              two moments, gradient
  *            + one step left open, and the largest pass of a local step or an evaluation
  *            + predictions of 6 candidates on hold-out and test rows
  *
+ * Where the charter places the trunk at the client, a host computes no pass and holds one set of changes per client; a client
+ * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open.
+ *
  * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
  */
 import { ResourceError } from '../errors.ts'
-import { EVALUATION_ROWS } from './local-trainer.ts'
+import { EVALUATION_ROWS } from './evaluation.ts'
 import { buildTrunk } from '../models/trunk.ts'
+import { composeModel } from '../models/whole.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Graph } from '../graph/graph.ts'
+import type { Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -36,46 +41,67 @@ export interface MemoryEstimate {
 const FLOAT_BYTES = 4
 const HOST_SETS = 16
 const CLIENT_SETS = 5
+const WHOLE_SETS = 7
 const CANDIDATES = 6
 const MIB = 2 ** 20
 
-/** @param slots - clients that may be attached at once */
-export function estimateHost (charter: Charter, slots: number): MemoryEstimate {
+/** Clients whose rows go through the trunk together: enough to keep both cores of a small machine busy inside every operation. */
+export const MAX_SHARES = 8
+/** Numbers that a host's forward passes may keep for their backward, 1 GiB at most; beyond it passes compute once more. */
+const KEPT_FLOATS = 2 ** 28
+/** And no more than this share of its memory. */
+const KEPT_SHARE = 0.25
+
+export function keptLimit (memoryBytes: number): number {
+  return Math.min(KEPT_FLOATS, KEPT_SHARE * memoryBytes / FLOAT_BYTES)
+}
+
+/**
+ * @param slots - clients that may be attached at once
+ * @param memoryBytes - what the host may use
+ */
+export function estimateHost (charter: Charter, slots: number, memoryBytes = Infinity): MemoryEstimate {
   const { model, input, tasks, training, shared } = charter
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const trunk = buildTrunk(model.backbone)
   const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
   if (shared.some(name => name.startsWith('embed/'))) units.push(embedder.graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
+  if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
   const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
   const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
   const weights = HOST_SETS * parameters
-  const clients = slots * (step.kept + 2 * parameters)
-  const working = Math.max(step.peak - step.kept, evaluation.forward)
+  const clients = slots * 2 * parameters + Math.min(slots * inFlight(training) * step.kept, keptLimit(memoryBytes))
+  const working = Math.max(Math.min(slots, MAX_SHARES) * (step.peak - step.kept), evaluation.forward)
   return sum({ weights, [`${slots} clients`]: clients, 'one pass': working })
 }
 
-export function estimateClient (charter: Charter, data: ClientData, control: boolean): MemoryEstimate {
+/** @param locals - models that the site trains alone, to compare with */
+export function estimateClient (charter: Charter, data: ClientData, locals: number): MemoryEstimate {
   const { model, training } = charter
   const embedder = createEmbedder(model.embedder, data.input, model.backbone.width)
-  const heads = data.tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
-  const trunk = buildTrunk(model.backbone)
-  const parameters = (graphs: readonly Graph[]): number => graphs.reduce((total, graph) => total + graph.parameterCount, 0)
-  const parts = parameters([embedder.graph, ...heads])
-  const locals = (control ? 2 : 1) * (parts + trunk.parameterCount)
+  const heads = new Map(data.tasks.map(task => [task.id, createHead(task, embedder, model.backbone.width, model.adapter).graph]))
+  const program = differentiate(composeModel({ embedder: embedder.graph, trunk: buildTrunk(model.backbone), heads, tokens: embedder.tokens }), [])
+  const whole = program.graph.parameterCount
+  const parts = [embedder.graph, ...heads.values()].reduce((total, graph) => total + graph.parameterCount, 0)
   const at = sizes(Math.min(training.batch, data.train.count), embedder.tokens)
-  const embed = pass(differentiate(embedder.graph, []), at)
-  const body = pass(differentiate(trunk, ['activations']), at)
-  const head = Math.max(...heads.map(graph => pass(differentiate(graph, ['features']), at).peak))
-  const large = sizes(EVALUATION_ROWS, embedder.tokens)
-  const evaluation = Math.max(...[embedder.graph, trunk, ...heads].map(graph => pass(differentiate(graph, []), large).forward))
+  const split = model.trunk !== 'client'
+  const open = split ? pass(differentiate(embedder.graph, []), at).kept : 0
+  const largest = Math.max(pass(program, at).peak, pass(program, sizes(EVALUATION_ROWS, embedder.tokens)).forward)
   const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-    weights: CLIENT_SETS * (parts + locals),
-    'one step': embed.kept + Math.max(embed.kept + Math.max(body.peak, body.kept + head), evaluation),
+    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * locals * whole,
+    'one step': open + largest,
     predictions: CANDIDATES * predictions
   })
+}
+
+/** Numbers in a whole model of the charter, with a head for every task. */
+export function wholeParameters ({ model, input, tasks }: Charter): number {
+  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  const graphs = [embedder.graph, buildTrunk(model.backbone), ...tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)]
+  return graphs.reduce((total, graph) => total + graph.parameterCount, 0)
 }
 
 /** @throws {ResourceError} more is needed than there is; nothing has been allocated */
@@ -92,6 +118,15 @@ function sum (floats: Readonly<Record<string, number>>): MemoryEstimate {
     bytes: FLOAT_BYTES * entries.reduce((total, [, count]) => total + count, 0),
     parts: entries.map(([name, count]) => `${name} ${(FLOAT_BYTES * count / MIB).toFixed(1)}`).join(', ')
   }
+}
+
+/** Numbers that a forward pass over `rows` rows keeps for its backward. */
+export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: number): number {
+  const at = sizes(rows, tokens)
+  return saved.reduce((total, id) => {
+    const { op, shape } = nodes[id] as Node
+    return op.kind === 'parameter' ? total : total + elements(resolveShape(shape, at))
+  }, 0)
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }

@@ -1,5 +1,5 @@
 /**
- * AdamW on a flat parameter vector (Loshchilov and Hutter 2019, algorithm 2). The step is computed apart from its
+ * Optimisers on a flat parameter vector: AdamW (Loshchilov and Hutter 2019, algorithm 2) and SGD. The step is computed apart from its
  * application, so that a host can make it conflict-free before it is applied (`strict: update`).
  */
 export interface AdamWInit {
@@ -12,30 +12,42 @@ export interface AdamWInit {
 
 export interface OptimiserState {
   readonly step: number
-  readonly first: Float32Array
-  readonly second: Float32Array
+  /** First and second moments, where the optimiser has them. */
+  readonly first?: Float32Array
+  readonly second?: Float32Array
 }
 
-export class AdamW {
+export interface Optimiser {
+  /** Moves the optimiser's state by `gradient` and returns the descent step before learning rate and decay; valid until the next call. */
+  direction (gradient: Float32Array): Float32Array
+  /** parameters -= rate * (step + weightDecay * parameters), in place. */
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void
+  save (): OptimiserState
+  load (state: OptimiserState): void
+}
+
+export class AdamW implements Optimiser {
   readonly #init: AdamWInit
   #step = 0
   #first: Float32Array
   #second: Float32Array
+  /** The last direction. One buffer for all: a fresh one per step is what the garbage collector would run for. */
+  readonly #direction: Float32Array
 
   constructor (size: number, init: AdamWInit) {
     this.#init = init
     this.#first = new Float32Array(size)
     this.#second = new Float32Array(size)
+    this.#direction = new Float32Array(size)
   }
 
-  /** Moves the moments by `gradient` and returns the descent step before learning rate and decay. */
   direction (gradient: Float32Array): Float32Array {
     const { beta1, beta2, epsilon } = this.#init
     const [first, second] = [this.#first, this.#second]
     this.#step++
     const correction1 = 1 / (1 - beta1 ** this.#step)
     const correction2 = 1 / (1 - beta2 ** this.#step)
-    const step = new Float32Array(gradient.length)
+    const step = this.#direction
     for (let i = 0; i < gradient.length; i++) {
       const g = gradient[i] as number
       const m = first[i] = beta1 * (first[i] as number) + (1 - beta1) * g
@@ -45,23 +57,43 @@ export class AdamW {
     return step
   }
 
-  /** parameters -= rate * (step + weightDecay * parameters), in place. */
-  apply (parameters: Float32Array, step: Float32Array, rate: number): void {
-    const decay = rate * this.#init.weightDecay
-    for (let i = 0; i < parameters.length; i++) {
-      const value = parameters[i] as number
-      parameters[i] = value - rate * (step[i] as number) - decay * value
-    }
-  }
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void { descend(parameters, step, rate, this.#init.weightDecay) }
 
-  save (): OptimiserState {
+  save (): Required<OptimiserState> {
     return { step: this.#step, first: this.#first.slice(), second: this.#second.slice() }
   }
 
-  load (state: OptimiserState): void {
+  load (state: Required<OptimiserState>): void {
     this.#step = state.step
     this.#first = state.first.slice()
     this.#second = state.second.slice()
+  }
+}
+
+/** Plain gradient descent: no state but the number of steps. */
+export class Sgd implements Optimiser {
+  readonly #weightDecay: number
+  #step = 0
+
+  constructor (weightDecay: number) { this.#weightDecay = weightDecay }
+
+  direction (gradient: Float32Array): Float32Array {
+    this.#step++
+    return gradient
+  }
+
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void { descend(parameters, step, rate, this.#weightDecay) }
+
+  save (): OptimiserState { return { step: this.#step } }
+
+  load ({ step }: OptimiserState): void { this.#step = step }
+}
+
+function descend (parameters: Float32Array, step: Float32Array, rate: number, weightDecay: number): void {
+  const decay = rate * weightDecay
+  for (let i = 0; i < parameters.length; i++) {
+    const value = parameters[i] as number
+    parameters[i] = value - rate * (step[i] as number) - decay * value
   }
 }
 

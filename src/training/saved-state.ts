@@ -1,8 +1,9 @@
 /** Trainers as named tensors: what a checkpoint holds of a unit, and how it is read back whole or not at all. */
+import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { OptimiserState } from './optimiser.ts'
-import type { Unit } from './unit.ts'
+import type { Weights } from './unit.ts'
 
 export interface UnitState {
   readonly parameters: Float32Array
@@ -14,14 +15,20 @@ export function vector (name: string, data: Float32Array): NamedTensor {
   return { name, tensor: { shape: [data.length], data: data.slice() } }
 }
 
+/** Short hash over names and bits. */
+export function fingerprintOf (tensors: Iterable<readonly [string, Float32Array]>): string {
+  const hash = createHash('sha256')
+  for (const [name, data] of tensors) hash.update(`${name} ${data.length}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  return hash.digest('hex').slice(0, 16)
+}
+
 /** Weights and optimiser of a unit, under `name`. */
-export function saveUnit (name: string, unit: Unit): NamedTensor[] {
-  const { parameters, optimiser } = unit.save()
+export function saveUnit (name: string, unit: Weights): NamedTensor[] {
+  const { parameters, optimiser: { first, second, step } } = unit.save()
   return [
     vector(name, parameters),
-    vector(`${name}.first`, optimiser.first),
-    vector(`${name}.second`, optimiser.second),
-    vector(`${name}.step`, Float32Array.of(optimiser.step))
+    ...first === undefined || second === undefined ? [] : [vector(`${name}.first`, first), vector(`${name}.second`, second)],
+    vector(`${name}.step`, Float32Array.of(step))
   ]
 }
 
@@ -41,10 +48,13 @@ export class SavedState {
   }
 
   /** What `saveUnit` wrote. @throws {InvalidParametersError} the checkpoint is of another model */
-  unit (name: string, { parameters: { length } }: Unit): UnitState {
+  unit (name: string, { parameters: { length }, moments }: Weights): UnitState {
     return {
       parameters: this.need(name, length),
-      optimiser: { first: this.need(`${name}.first`, length), second: this.need(`${name}.second`, length), step: this.need(`${name}.step`, 1)[0] as number }
+      optimiser: {
+        ...moments ? { first: this.need(`${name}.first`, length), second: this.need(`${name}.second`, length) } : {},
+        step: this.need(`${name}.step`, 1)[0] as number
+      }
     }
   }
 }

@@ -1,60 +1,70 @@
-import { AdamW, learningRate } from './optimiser.ts'
-import { totalSteps } from './spec.ts'
+import { AdamW, Sgd, learningRate } from './optimiser.ts'
+import { localStepsOf, totalSteps } from './spec.ts'
 import { initialise } from '../models/parameters.ts'
 import { differentiate } from '../graph/gradients.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Graph } from '../graph/graph.ts'
-import type { OptimiserState } from './optimiser.ts'
+import type { Program } from '../graph/gradients.ts'
+import type { Optimiser, OptimiserState } from './optimiser.ts'
 import type { TrainingSpec } from './spec.ts'
 
-/** One named part of a model with its weights, its optimiser and its compiled form: 'trunk', 'embed/image', 'head/digit'. */
-export class Unit {
+export interface WeightsInit {
+  readonly seed: number
+  readonly training: TrainingSpec
+  /** Peak learning rate. */
+  readonly rate: number
+  readonly optimiser: 'adamw' | 'sgd'
+  /** Where the weights shall live, as one stretch of a longer vector; default: an array of their own. */
+  readonly storage?: Float32Array
+}
+
+/** One named part of a model with its weights and its optimiser: 'trunk', 'embed/image', 'head/digit'. */
+export class Weights {
   readonly name: string
-  readonly model: Model
-  readonly #training: TrainingSpec
+  /** The weights, flat. Owned by the part: copy before keeping. */
+  readonly parameters: Float32Array
+  /** Whether the optimiser keeps moments of the gradients. */
+  readonly moments: boolean
+  readonly #start: () => Float32Array
+  readonly #schedule: { readonly warmup: number, readonly total: number }
   readonly #rate: number
-  readonly #optimiser: AdamW
-  #parameters: Float32Array
+  readonly #optimiser: Optimiser
 
-  /**
-   * @param wanted - inputs that need a gradient of their own
-   * @param rate - peak learning rate
-   */
-  constructor (backend: Backend, name: string, graph: Graph, init: { seed: number, training: TrainingSpec, rate: number, wanted: readonly string[] }) {
+  constructor (name: string, graph: Graph, { seed, training, rate, optimiser, storage }: WeightsInit) {
+    const { beta1, beta2, weightDecay, warmup } = training
     this.name = name
-    this.#training = init.training
-    this.#rate = init.rate
-    this.model = backend.load(differentiate(graph, init.wanted))
-    this.#optimiser = new AdamW(graph.parameterCount, { beta1: init.training.beta1, beta2: init.training.beta2, epsilon: 1e-8, weightDecay: init.training.weightDecay })
-    this.#parameters = initialise(graph, init.seed, name)
-    this.model.setParameters(this.#parameters)
+    this.#schedule = { warmup, total: totalSteps(training) * localStepsOf(training) }
+    this.#rate = rate
+    this.moments = optimiser === 'adamw'
+    this.#optimiser = this.moments ? new AdamW(graph.parameterCount, { beta1, beta2, epsilon: 1e-8, weightDecay }) : new Sgd(weightDecay)
+    this.parameters = storage ?? new Float32Array(graph.parameterCount)
+    this.#start = () => initialise(graph, seed, name)
+    this.parameters.set(this.#start())
   }
-
-  /** The weights, flat. Owned by the unit: copy before keeping. */
-  get parameters (): Float32Array { return this.#parameters }
 
   set (parameters: Float32Array): void {
-    this.model.setParameters(parameters)
-    this.#parameters = parameters.slice()
+    this.parameters.set(parameters)
+    this.changed()
   }
+
+  /** Back to the start values; the optimiser goes on. */
+  reset (): void { this.set(this.#start()) }
 
   /** Peak rate under warm-up and cosine at `step`. */
-  rateAt (step: number): number {
-    return learningRate(this.#rate, step, { warmup: this.#training.warmup, total: totalSteps(this.#training) })
-  }
+  rateAt (step: number): number { return learningRate(this.#rate, step, this.#schedule) }
 
-  /** What the optimiser would do with this gradient; moves its moments. */
+  /** What the optimiser would do with this gradient; moves its moments. Valid, and the caller's to change, until the next call. */
   direction (gradient: Float32Array): Float32Array { return this.#optimiser.direction(gradient) }
 
   apply (direction: Float32Array, step: number): void {
-    this.#optimiser.apply(this.#parameters, direction, this.rateAt(step))
-    this.model.setParameters(this.#parameters)
+    this.#optimiser.apply(this.parameters, direction, this.rateAt(step))
+    this.changed()
   }
 
   learn (gradient: Float32Array, step: number): void { this.apply(this.direction(gradient), step) }
 
   save (): { parameters: Float32Array, optimiser: OptimiserState } {
-    return { parameters: this.#parameters.slice(), optimiser: this.#optimiser.save() }
+    return { parameters: this.parameters.slice(), optimiser: this.#optimiser.save() }
   }
 
   load (state: { parameters: Float32Array, optimiser: OptimiserState }): void {
@@ -62,5 +72,28 @@ export class Unit {
     this.#optimiser.load(state.optimiser)
   }
 
+  /** After every change of the weights. */
+  protected changed (): void {}
+}
+
+/** Weights with a compiled form of their own: a part that runs apart from the others. */
+export class Unit extends Weights {
+  readonly program: Program
+  readonly model: Model
+
+  /**
+   * @param init.wanted - inputs that need a gradient of their own
+   * @param init.grouped - parameter gradients per group of rows
+   * @param init.optimiser - default AdamW
+   */
+  constructor (backend: Backend, name: string, graph: Graph, init: Omit<WeightsInit, 'optimiser' | 'storage'> & { wanted: readonly string[], grouped?: boolean, optimiser?: WeightsInit['optimiser'] }) {
+    super(name, graph, { optimiser: 'adamw', ...init })
+    this.program = differentiate(graph, init.wanted, { grouped: init.grouped === true })
+    this.model = backend.load(this.program)
+    this.model.setParameters(this.parameters)
+  }
+
   dispose (): void { this.model.dispose() }
+
+  protected override changed (): void { this.model.setParameters(this.parameters) }
 }

@@ -4,7 +4,7 @@ import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { ContentGuard, outgoingGuard } from '../../src/backbone/guard.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { PrivacyError } from '../../src/errors.ts'
-import { attach, makeClient, makeHost, smallCharter } from '../helpers/federation.ts'
+import { attach, backwardAlone, forwardAlone, makeClient, makeHost, smallCharter } from '../helpers/federation.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName } from '../helpers/tensors.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
@@ -121,6 +121,23 @@ for (const { id, sent } of [
   ...CLIENT_FRAMES.map(kind => ({ id: `an empty ${kind} frame`, sent: frame(kind) }))
 ]) test(`may go: ${id}`, t => { t.notThrows(() => { guard(sent) }) })
 
+const wholeGuard = outgoingGuard({ cut: [4, 8], tasks: ['side', 'level'], shared: ['trunk', 'embed/image'], whole: true })
+
+for (const { id, sent } of [
+  { id: 'activations', sent: frame('forward', ['activations', cut]) },
+  { id: 'gradients at the cut', sent: frame('grads', ['client', cut]) },
+  { id: 'activations of an evaluation', sent: frame('eval-forward', ['activations', cut]) },
+  { id: 'a private head', sent: frame('share', ['trunk', head], ['head/side', head]) }
+]) {
+  test(`is refused where the client holds the whole model: ${id}`, t => {
+    t.throws(() => { wholeGuard(sent) }, { instanceOf: PrivacyError, code: 'ERR_PRIVACY' })
+  })
+}
+
+test('the changes of shared units may go where the client holds the whole model', t => {
+  t.notThrows(() => { wholeGuard(frame('share', ['trunk', head], ['embed/image', head])) })
+})
+
 test('a copy of the batch is refused under any name, whatever was sent in between', t => {
   const content = new ContentGuard()
   const batch = clientData({ id: 'ada', tasks: [SIDE] }).train
@@ -171,8 +188,8 @@ test.serial('an ordinary step passes the guards', async t => {
   const trainer = new ClientTrainer(backend, charter, clientData({ id: 'ada', tasks: TASKS }), { control: false })
   const host = new HostTrainer(backend, charter)
   for (let step = 0; step < 3; step++) {
-    const { featureGrads } = await trainer.backward(step, await host.forward('ada', step, await trainer.forward(step)))
-    const shared = await trainer.finish(step, await host.backward('ada', step, featureGrads))
+    const { featureGrads } = await trainer.backward(step, await forwardAlone(host, 'ada', step, await trainer.forward(step)))
+    const shared = await trainer.finish(step, await backwardAlone(host, 'ada', step, featureGrads))
     t.deepEqual(shared.map(({ name }) => name), ['embed/image', 'head/side'])
     host.share('ada', step, shared)
     host.applyStep(step, ['ada'])

@@ -10,12 +10,12 @@ import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { BackendError, InvalidParametersError } from '../../src/errors.ts'
 import { OPERATIONS } from './operations.ts'
-import { EDGE_PARTS, MODEL_PARTS, noise, trunk, weights } from '../helpers/parts.ts'
+import { EDGE_PARTS, GROUPED_PARTS, MODEL_PARTS, noise, trunk, weights } from '../helpers/parts.ts'
 import { LEVEL, MASK, SIDE, clientData } from '../helpers/synthetic.ts'
 import { byName, close } from '../helpers/tensors.ts'
 import { interpreterBackend } from '../helpers/interpreter.ts'
-import { smallCharter } from '../helpers/federation.ts'
-import type { Backend, Model } from '../../src/backend/backend.ts'
+import { backwardAlone, forwardAlone, smallCharter } from '../helpers/federation.ts'
+import type { Backend, ForwardOptions, Kept, Model } from '../../src/backend/backend.ts'
 import type { ExecutionContext } from 'ava'
 import type { Executor } from '../../src/backend/index.ts'
 import type { Graph } from '../../src/graph/graph.ts'
@@ -38,8 +38,8 @@ export async function backendCompliance (rungName: RungName, executor: Executor)
   }
   const backend = createBackend(rung, { executor, onFall: line => { throw new Error(line) } })
   const reference = interpreterBackend()
-  const models = (graph: Graph, wanted: readonly string[]): [Model, Model] => {
-    const program = differentiate(graph, wanted)
+  const models = (graph: Graph, wanted: readonly string[], grouped = false): [Model, Model] => {
+    const program = differentiate(graph, wanted, { grouped })
     const pair: [Model, Model] = [backend.load(program), reference.load(program)]
     for (const model of pair) model.setParameters(weights(graph))
     return pair
@@ -67,6 +67,49 @@ export async function backendCompliance (rungName: RungName, executor: Executor)
       model.dispose()
     })
   }
+
+  for (const { id, graph, input, shapes } of [...MODEL_PARTS, ...EDGE_PARTS]) {
+    tried(`${id}: backward from nothing but the inputs`, async t => {
+      const [model, want] = models(graph, [input])
+      for (const [i, shape] of shapes.entries()) await samePass(t, model, want, { [input]: noise(shape, 5 + i) }, { keep: 'inputs' })
+      model.dispose()
+    })
+  }
+
+  for (const { id, graph, input, shapes } of GROUPED_PARTS) {
+    tried(`${id}: parameter gradients of one to three groups of rows, kept apart`, async t => {
+      const [model, want] = models(graph, [input], true)
+      const inputs = { [input]: noise([6, ...(shapes[0] as readonly number[]).slice(1)], 5) }
+      for (const groups of [1, 2, 3]) {
+        for (const keep of ['values', 'inputs'] as const) await samePass(t, model, want, inputs, { groups, keep })
+      }
+      model.dispose()
+    })
+  }
+
+  tried('rows that do not make equal groups, and groups that a model does not keep apart, are refused', async t => {
+    const [[model], [ungrouped]] = [models(trunk, ['activations'], true), models(trunk, ['activations'])]
+    await t.throwsAsync(model.forward(activations(), { groups: 2 }), { instanceOf: InvalidParametersError, message: /groups/ })
+    await t.throwsAsync(ungrouped.forward(activations(), { groups: 3 }), { instanceOf: InvalidParametersError, message: /group/ })
+    for (const each of [model, ungrouped]) each.dispose()
+  })
+
+  tried('a pass that keeps its inputs alone holds fewer tensors, and the parameters that it began with', async t => {
+    const [model] = models(trunk, ['activations'])
+    const seeds = { features: noise([3, 4, 8], 2) }
+    const pass = async (keep: 'values' | 'inputs'): Promise<{ kept: Kept, held: number }> => {
+      const before = backend.liveTensors()
+      const { kept } = await model.forward(activations(), { keep })
+      return { kept, held: backend.liveTensors() - before }
+    }
+    await pass('values').then(({ kept }) => { kept.release() }) // what a model keeps for all passes is there now
+    const [values, inputs] = [await pass('values'), await pass('inputs')]
+    t.true(inputs.held < values.held, `${inputs.held} against ${values.held}`)
+    model.setParameters(new Float32Array(trunk.parameterCount))
+    const [want, got] = [await model.backward(values.kept, seeds), await model.backward(inputs.kept, seeds)]
+    close(t, 'parameter gradient', got.parameters, want.parameters, TOLERANCE)
+    model.dispose()
+  })
 
   tried('an input that needs no gradient gets none', async t => {
     const [model] = models(trunk, [])
@@ -168,8 +211,8 @@ function inputsOf (shapes: Readonly<Record<string, readonly number[]>>): Named {
 }
 
 /** Forward, infer, a kept backward and a last one with other gradients, all as the reference gives them. */
-async function samePass (t: ExecutionContext, model: Model, reference: Model, inputs: Named): Promise<void> {
-  const [got, want] = [await model.forward(inputs), await reference.forward(inputs)]
+async function samePass (t: ExecutionContext, model: Model, reference: Model, inputs: Named, options: ForwardOptions = {}): Promise<void> {
+  const [got, want] = [await model.forward(inputs, options), await reference.forward(inputs, options)]
   sameTensors(t, 'forward', got.outputs, want.outputs)
   sameTensors(t, 'infer', await model.infer(inputs), want.outputs)
   for (const way of ['backwardKeep', 'backward'] as const) {
@@ -196,9 +239,9 @@ async function train (backend: Backend): Promise<Array<{ what: string, data: Arr
   const seen: Array<{ what: string, data: ArrayLike<number> }> = []
   for (let step = 0; step < 3; step++) {
     const cut = await client.forward(step)
-    const features = await host.forward('ada', step, cut)
+    const features = await forwardAlone(host, 'ada', step, cut)
     const { featureGrads, losses } = await client.backward(step, features)
-    const back = await host.backward('ada', step, featureGrads)
+    const back = await backwardAlone(host, 'ada', step, featureGrads)
     await client.finish(step, back)
     host.applyStep(step, ['ada'])
     await client.localStep(step)

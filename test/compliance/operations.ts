@@ -39,12 +39,19 @@ function binary (kind: 'add' | 'sub' | 'mul', missing: number): OperationCase {
   return { id: `${kind}, ${missing === 0 ? 'same shape' : `over ${missing} leading axes`}`, graph, passes: [{ a: shape, b: shape.slice(missing) }] }
 }
 
-/** It is the gradient of a vector that was added to rows, and has none itself. */
-function sumsOverRows (): OperationCase[] {
-  const cases = [{ missing: 1, shapes: [[1, 7], [5, 7]] }, { missing: 2, shapes: [[5, 3, 7]] }, { missing: 1, shapes: [[1537, 5]] }]
-  return cases.map(({ missing, shapes }) => ({
-    id: `sumLeading of ${shapes.map(shape => shape.join(' x ')).join(' and ')} over ${missing}`,
-    graph: layer(g => g.sumLeading(g.input('x', ['B', ...(shapes[0] as number[]).slice(1)]), missing)),
+/** It is the gradient of a vector that was added to rows, over axis 1 within each group of them; it has none itself. */
+function sums (): OperationCase[] {
+  const cases = [
+    { from: 0, axes: 1, shapes: [[1, 7], [5, 7]] },
+    { from: 0, axes: 2, shapes: [[5, 3, 7]] },
+    { from: 0, axes: 1, shapes: [[1537, 5]] },
+    { from: 1, axes: 1, shapes: [[1, 4, 7], [3, 4, 7]] },
+    { from: 1, axes: 2, shapes: [[3, 5, 2, 7]] },
+    { from: 1, axes: 1, shapes: [[2, 1537, 5]] }
+  ]
+  return cases.map(({ from, axes, shapes }) => ({
+    id: `sum of ${shapes.map(shape => shape.join(' x ')).join(' and ')} over ${axes} from axis ${from}`,
+    graph: layer(g => g.sum(g.input('x', ['B', ...(shapes[0] as number[]).slice(1)]), from, axes)),
     gradients: false,
     passes: shapes.map(x => ({ x }))
   }))
@@ -66,12 +73,12 @@ export const OPERATIONS: readonly OperationCase[] = [
   unary('transpose, two axes', [5], (g, x) => g.transpose(x, [1, 0])),
   unary('transpose, heads out of rows', [3, 2, 4], (g, x) => g.transpose(x, [0, 2, 1, 3])),
   unary('transpose, all axes round', [3, 4], (g, x) => g.transpose(x, [2, 0, 1])),
-  ...sumsOverRows(),
+  ...sums(),
   unary('standardise', [48], (g, x) => g.standardise(x, 1e-5)),
   unary('standardise, uneven', [3, 7], (g, x) => g.standardise(x, 1e-5)),
   unary('softmax', [16], (g, x) => g.softmax(x)),
   unary('softmax, batched, of large numbers', [3, 7], (g, x) => g.softmax(g.scale(x, 4))),
-  unary('gelu', [6], (g, x) => g.gelu(x)),
+  unary('gelu, which is geluGate times its input', [6], (g, x) => g.gelu(x)),
   unary('gelu, far from zero', [64], (g, x) => g.gelu(g.scale(x, 30))),
   unary('tanh', [6], (g, x) => g.tanh(x)),
   unary('tanh, far from zero', [64], (g, x) => g.tanh(g.scale(x, 30))),

@@ -83,6 +83,47 @@ for (const { id, codec, value, want } of VALUES) {
   })
 }
 
+/** round(x / scale), ties away from zero, as the header of codecs.ts has it. */
+function asDocumented (data: Float32Array): { scales: number[], codes: number[] } {
+  const blocks = Array.from({ length: Math.ceil(data.length / INT8_BLOCK) }, (_, b) => data.subarray(b * INT8_BLOCK, (b + 1) * INT8_BLOCK))
+  const scales = blocks.map(block => {
+    const largest = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
+    return largest === 0 ? 1 : Math.max(2 ** -149, Math.fround(largest / 127))
+  })
+  const codes = blocks.flatMap((block, b) => Array.from(block, x => {
+    const size = Math.min(127, Math.floor(Math.abs(x) / (scales[b] as number) + 0.5))
+    return x < 0 ? 0 - size : size
+  }))
+  return { scales, codes }
+}
+
+const bounded = fc.float32Array({ maxLength: 700, noNaN: true, min: -(2 ** 100), max: 2 ** 100 })
+/** Every number a half of some scale: ties, in blocks that are full and not. */
+const ties = fc.tuple(fc.array(fc.integer({ min: -254, max: 254 }), { minLength: 1, maxLength: 600 }), fc.integer({ min: 1, max: 2 ** 24 - 1 }), fc.integer({ min: -150, max: 60 }))
+  .map(([halves, digits, exponent]) => Float32Array.from([254, ...halves], half => half / 2 * Math.fround(digits * 2 ** exponent)))
+const tiny = fc.array(fc.integer({ min: -40_000, max: 40_000 }), { minLength: 1, maxLength: 300 }).map(steps => Float32Array.from(steps, step => step * 2 ** -149))
+
+testProp('int8 gives the documented number for every element, ties and the smallest floats included', [fc.oneof(bounded, ties, tiny)], (t, data) => {
+  const bytes = encode('int8', data)
+  const { scales, codes } = asDocumented(data)
+  t.deepEqual([...new Float32Array(bytes.slice(0, 4 * scales.length).buffer)], scales)
+  t.deepEqual([...new Int8Array(bytes.buffer, 4 * scales.length)], codes)
+  const back = decode('int8', bytes, data.length)
+  t.deepEqual(back, Float32Array.from(codes, (code, i) => (scales[Math.floor(i / INT8_BLOCK)] as number) * code))
+}, { numRuns: 500 })
+
+test('one NaN travels, whatever its sign and payload', (t) => {
+  const odd = new Float32Array(Uint32Array.of(0xffc00001, 0x7f800001, 0xffffffff).buffer)
+  t.deepEqual([...new Uint16Array(encode('bf16', odd).buffer)], [0x7fc0, 0x7fc0, 0x7fc0])
+  t.deepEqual([...new Uint16Array(encode('f16', odd).buffer)], [0x7e00, 0x7e00, 0x7e00])
+})
+
+test('int8 names the element that is not finite, in whichever block it is', (t) => {
+  const data = new Float32Array(600)
+  data[511] = -Infinity
+  t.throws(() => encode('int8', data), { instanceOf: InvalidParametersError, message: /^element 511 / })
+})
+
 test('int8 bytes are laid out as documented', (t) => {
   const bytes = encode('int8', Float32Array.of(127, -63.5, 0.4, 0))
   t.deepEqual([...bytes], [0, 0, 128, 63, 127, 256 - 64, 0, 0])

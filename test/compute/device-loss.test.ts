@@ -3,7 +3,7 @@ import test from 'ava'
 import { BackendError } from '../../src/errors.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
 import { noise } from '../helpers/parts.ts'
-import { smallCharter } from '../helpers/federation.ts'
+import { forwardAlone, smallCharter } from '../helpers/federation.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { useSoftwareGpu } from '../helpers/software-gpu.ts'
 import { LEVEL } from '../helpers/synthetic.ts'
@@ -19,8 +19,8 @@ const activations = noise([3, 4, 8], 1)
 
 onDevice(title('a device that is lost fails the call under way and all later ones; a new worker has a new device'), async t => {
   const first = await spawnTrainer(init, { script: new URL('../helpers/losing-worker.ts', import.meta.url) })
-  t.truthy(first.facts.device)
-  const features = await first.trainer.forward('ada', 0, activations)
+  t.truthy((await first.bringUp()).device)
+  const features = await forwardAlone(first.trainer, 'ada', 0, activations)
   const channel = new BroadcastChannel('lose-device')
   const call = first.trainer.measure(16, 32)
   channel.postMessage('now')
@@ -31,8 +31,17 @@ onDevice(title('a device that is lost fails the call under way and all later one
   channel.close()
   await first.stop()
   const second = await spawnTrainer(init)
-  t.deepEqual(await second.trainer.forward('ada', 0, activations), features)
+  t.deepEqual(await forwardAlone(second.trainer, 'ada', 0, activations), features)
   await second.stop()
+})
+
+onDevice(title('a worker that is stopped while its device comes up ends by itself, too'), async t => {
+  const { bringUp, stop } = await spawnTrainer(init)
+  const up = bringUp()
+  await new Promise(resolve => { setTimeout(resolve, 50) }) // the rung is loading
+  const stopped = stop()
+  await t.throwsAsync(up, { instanceOf: BackendError, message: /was stopped/ })
+  await stopped
 })
 
 onDevice(title('a worker that is stopped under way ends by itself and takes nothing along'), async t => {

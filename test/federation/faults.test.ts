@@ -3,7 +3,7 @@ import test from 'ava'
 import { DeadlineError, ProtocolError } from '../../src/errors.ts'
 import { ExchangeHub } from '../../src/federation/exchange.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
-import { attach, makeClient, makeHost, smallCharter, until } from '../helpers/federation.ts'
+import { attach, backwardAlone, forwardAlone, makeClient, makeHost, smallCharter, until } from '../helpers/federation.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName } from '../helpers/tensors.ts'
 import { LEVEL, MASK, SIDE, THREE, clientData } from '../helpers/synthetic.ts'
@@ -39,6 +39,22 @@ async function nextOf (frames: AsyncIterator<Frame>, kind: Frame['kind']): Promi
     if (value.kind === kind) return value
   }
 }
+
+test.serial('a client computes nothing before the host\'s clock runs', async t => {
+  const charter = charterFor(2)
+  const home = makeHost(backend, charter)
+  const asked: string[] = []
+  const waiting = (name: string) => makeClient(backend, charter, data(name), { forward: async () => { asked.push(name) } })
+  home.host.start()
+  const first = attach(home, waiting('ada'), charter)
+  await new Promise(resolve => setImmediate(resolve)) // it would ask its trainer before that
+  t.is(home.host.attached, 1)
+  t.deepEqual(asked, [])
+  const second = attach(home, waiting('ben'), charter)
+  await Promise.all([first.ran, second.ran])
+  t.deepEqual([...new Set(asked)].sort(), ['ada', 'ben'])
+  await home.host.stop()
+})
 
 test.serial('a client whose channel is cut is named with the reason, and the others finish', async t => {
   const charter = charterFor(3)
@@ -181,7 +197,7 @@ test.serial('a client that is aborted stops and says why; a silent host is a dea
   await served
   const { SplitClient } = await import('../../src/federation/split-client.ts')
   const { queued } = await import('../../src/compute/remote.ts')
-  const impatient = new SplitClient(queued(ada.trainer), { charter, silenceMs: 30, holdoutRows: 0, testRows: 0, sharedUnits: [] })
+  const impatient = new SplitClient(queued(ada.trainer), { charter, silenceMs: 30, holdoutRows: 0, testRows: 0 })
   await t.throwsAsync(impatient.run(channelPair({ client: 'ada', host: 'mute' }).client, 0), { instanceOf: DeadlineError, message: /mute/ })
   await home.host.stop()
 })
@@ -261,10 +277,10 @@ test.serial('a client of rows in plenty gets no more rows in the projection than
   const charter = charterFor(1, { projection: { unit: 'client' } })
   const home = makeHost(backend, charter)
   const activations = { shape: [2, 4, 8], data: Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)) }
-  await home.trainer.forward('greedy', 0, activations)
+  await forwardAlone(home.trainer, 'greedy', 0, activations)
   const tensor = { shape: [2, 4, 8], data: Float32Array.from({ length: 64 }, (_, i) => Math.cos(i)) }
   const many = ['side', 'level', 'mask'].map(task => ({ name: `task/${task}`, tensor }))
-  await t.throwsAsync(home.trainer.backward('greedy', 0, many), { instanceOf: ProtocolError })
+  await t.throwsAsync(backwardAlone(home.trainer, 'greedy', 0, many), { instanceOf: ProtocolError })
   home.trainer.dispose()
 })
 
@@ -274,8 +290,8 @@ test.serial('a gradient of a shared unit that is not a number does not reach the
   const activations = { shape: [2, 4, 8], data: Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)) }
   const size = trainer.unitSizes()['embed/image'] as number
   for (const [client, value] of [['ada', 0.1], ['eve', Number.NaN]] as const) {
-    await trainer.forward(client, 0, activations)
-    await trainer.backward(client, 0, [{ name: 'client', tensor: activations }])
+    await forwardAlone(trainer, client, 0, activations)
+    await backwardAlone(trainer, client, 0, [{ name: 'client', tensor: activations }])
     try {
       trainer.share(client, 0, [{ name: 'embed/image', tensor: { shape: [size], data: new Float32Array(size).fill(value) } }])
     } catch (error) {

@@ -177,8 +177,16 @@ test.serial('a client without hold-out rows trains and is served the ensemble', 
   t.deepEqual(clients.map(({ served }) => served), ['ensemble', 'ensemble', 'ensemble'])
 })
 
-test.serial('a head shared by those who have the task leaves the other clients alone', async t => {
-  const mixed = syntheticDataset({ clients: [{ id: 'ada', tasks: [SIDE] }, { id: 'ben', tasks: [LEVEL] }, { id: 'cyd', tasks: [SIDE, LEVEL] }] })
-  const { clients } = await run({ model: { sharedHeads: ['side'] } }, { dataset: mixed })
-  t.is(clients.length, 3)
+for (const hosts of [['host'], ['h1', 'h2']]) {
+  test.serial(`a head shared by those who have the task leaves the other clients alone, hosts: ${hosts.join(', ')}`, async t => {
+    const mixed = syntheticDataset({ clients: [{ id: 'ada', tasks: [SIDE] }, { id: 'ben', tasks: [LEVEL] }, { id: 'cyd', tasks: [SIDE, LEVEL] }] })
+    const { clients } = await run({ model: { sharedHeads: ['side'] } }, { dataset: mixed, hosts })
+    t.is(clients.length, 3)
+  })
+}
+
+test.serial('the bytes of a run count the last evaluation, which comes after the last round', async t => {
+  const { bytes, rounds } = await run()
+  t.true(bytes.up > rounds.reduce((sum, { bytesUp }) => sum + bytesUp, 0))
+  t.true(bytes.down > rounds.reduce((sum, { bytesDown }) => sum + bytesDown, 0))
 })

@@ -5,15 +5,18 @@ import { ExchangeHub } from '../../src/federation/exchange.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { SplitClient } from '../../src/federation/split-client.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
+import { ProtocolError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
 import { outgoingGuard } from '../../src/backbone/guard.ts'
 import { queued } from '../../src/compute/remote.ts'
 import { PICTURES } from './synthetic.ts'
 import type { AttachRequest, Frame, FrameChannel } from '../../src/backbone/frames.ts'
 import type { Backend } from '../../src/backend/backend.ts'
+import type { BackwardResult } from '../../src/training/open-passes.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
 import type { DeltaExchange } from '../../src/federation/exchange.ts'
+import type { NamedTensor, TensorData } from '../../src/tensor/tensor.ts'
 import type { Remote } from '../../src/compute/remote.ts'
 import type { TaskSpec } from '../../src/tasks/task.ts'
 
@@ -57,8 +60,8 @@ export interface TestClient {
 
 export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}): TestClient {
   const trainer = new ClientTrainer(backend, charter, data, { control: false })
-  const { tasks, cut, batch, samples, sharedUnits } = trainer.describe()
-  const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, sharedUnits })
+  const { tasks, cut, batch, samples } = trainer.describe()
+  const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
   const request: AttachRequest = { client: data.id, name: data.id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
   return { name: data.id, client, trainer, request, cut }
 }
@@ -74,7 +77,7 @@ export interface Attachment {
 export function attach (to: TestHost, { client, request, cut, name }: TestClient, charter: Charter, onFrame: (frame: Frame) => void = () => {}): Attachment {
   const admission = to.host.admit(request)
   if ('code' in admission) throw new Error(admission.reason)
-  const guard = outgoingGuard({ cut, tasks: request.tasks, shared: charter.shared })
+  const guard = outgoingGuard({ cut, tasks: request.tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
   const channels = channelPair({
     client: name,
     host: to.id,
@@ -114,4 +117,18 @@ export async function until<T> (target: EventTarget, name: string, when: (detail
     }
     target.addEventListener(name, listener)
   })
+}
+
+type Passes = Pick<HostTrainer | Remote<HostTrainer>, 'forward' | 'backward'>
+
+/** One client's activations through the trunk, in a pass of its own. */
+export async function forwardAlone (host: Passes, client: string, step: number, activations: TensorData): Promise<TensorData> {
+  return (await host.forward([{ client, step, activations }]))[0] as TensorData
+}
+
+/** One client's gradients. @throws {ProtocolError} as the host answers */
+export async function backwardAlone (host: Passes, client: string, step: number, featureGrads: readonly NamedTensor[]): Promise<TensorData> {
+  const result = (await host.backward([{ client, step, featureGrads }]))[0] as BackwardResult
+  if ('tensor' in result) return result.tensor
+  throw new ProtocolError(result.message, { code: result.code })
 }

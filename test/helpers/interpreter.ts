@@ -2,8 +2,8 @@
  * Runs a program in plain loops over 64-bit numbers: what every executor's results are held against. Written from the
  * meaning of the operations in src/graph/graph.ts, and shares nothing with the executors but shapes.
  */
-import { GELU_SLOPE, bindShape, resolveShape } from '../../src/graph/graph.ts'
-import type { Backend, Gradients, Kept, Model, Passed } from '../../src/backend/backend.ts'
+import { GELU_SLOPE, axesOf, bindShape, resolveShape } from '../../src/graph/graph.ts'
+import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from '../../src/backend/backend.ts'
 import type { Node } from '../../src/graph/graph.ts'
 import type { Program } from '../../src/graph/gradients.ts'
 import type { TensorData } from '../../src/tensor/tensor.ts'
@@ -18,15 +18,15 @@ type Named<T> = Readonly<Record<string, T>>
 export interface Interpreted {
   readonly outputs: Named<Numbers>
   readonly inputGradients: Named<Numbers>
-  /** Flat, in the graph's parameter order. */
+  /** [groups, parameters] flat, in the graph's parameter order. */
   readonly parameterGradient: Float64Array
 }
 
-/** Forward and backward in one go; without seeds forward alone. */
-export function interpret (program: Program, parameters: ArrayLike<number>, inputs: Named<TensorData | Numbers>, seeds?: Named<TensorData | Numbers>): Interpreted {
+/** Forward and backward in one go; without seeds forward alone. @param groups - equal parts of the rows, of a grouped program */
+export function interpret (program: Program, parameters: ArrayLike<number>, inputs: Named<TensorData | Numbers>, seeds?: Named<TensorData | Numbers>, groups = 1): Interpreted {
   const { graph } = program
   const nodes = seeds === undefined ? graph.nodes : program.nodes
-  const sizes = new Map<string, number>()
+  const sizes = new Map<string, number>([['G', groups]])
   for (const [name, id] of graph.inputs) bindShape(name, (nodes[id] as Node).shape, (inputs[name] as TensorData).shape, sizes)
   const flat = Float64Array.from(parameters)
   const places = new Map(graph.parameters.map(parameter => [parameter.name, parameter]))
@@ -44,10 +44,11 @@ export function interpret (program: Program, parameters: ArrayLike<number>, inpu
     }
   }
   const pick = (ids: ReadonlyMap<string, number>): Named<Numbers> => Object.fromEntries([...ids].flatMap(([name, id]) => id < values.length ? [[name, values[id] as Numbers]] : []))
-  const parameterGradient = new Float64Array(graph.parameterCount)
-  for (const { name, offset } of graph.parameters) {
-    const id = program.parameterGradients.get(name)
-    if (id !== undefined && id < values.length) parameterGradient.set((values[id] as Numbers).data, offset)
+  const parameterGradient = new Float64Array(groups * graph.parameterCount)
+  for (const { name, offset, size } of graph.parameters) {
+    const gradient = values[program.parameterGradients.get(name) ?? Infinity]
+    if (gradient === undefined) continue
+    for (let g = 0; g < groups; g++) parameterGradient.set(gradient.data.subarray(g * size, (g + 1) * size), g * graph.parameterCount + offset)
   }
   return { outputs: pick(graph.outputs), inputGradients: pick(program.inputGradients), parameterGradient }
 }
@@ -75,8 +76,8 @@ class InterpretedModel implements Model {
 
   setParameters (flat: Float32Array): void { this.#parameters = flat.slice() }
 
-  async forward (inputs: Named<TensorData>): Promise<Passed> {
-    const kept: Recipe = { parameters: this.#parameters, inputs, release: () => {} }
+  async forward (inputs: Named<TensorData>, { groups = 1 }: ForwardOptions = {}): Promise<Passed> {
+    const kept: Recipe = { parameters: this.#parameters, inputs, groups, release: () => {} }
     return { outputs: await this.infer(inputs), kept }
   }
 
@@ -85,8 +86,8 @@ class InterpretedModel implements Model {
   }
 
   async backwardKeep (kept: Kept, seeds: Named<TensorData>): Promise<Gradients> {
-    const { parameters, inputs } = kept as Recipe
-    const { inputGradients, parameterGradient } = interpret(this.#program, parameters, inputs, seeds)
+    const { parameters, inputs, groups } = kept as Recipe
+    const { inputGradients, parameterGradient } = interpret(this.#program, parameters, inputs, seeds, groups)
     return { inputs: narrow(inputGradients), parameters: Float32Array.from(parameterGradient) }
   }
 
@@ -113,15 +114,15 @@ function compute ({ op }: Node, [a, b, c]: readonly Numbers[], shape: readonly n
     case 'scale': return x.map(value => value * op.factor)
     case 'reshape': return x.slice()
     case 'transpose': return permuted(a as Numbers, op.order)
-    case 'sumLeading': {
-      const sums = new Float64Array(count(shape))
-      x.forEach((value, i) => { sums[i % sums.length] = (sums[i % sums.length] as number) + value })
-      return sums
-    }
+    case 'sum': return summed(a as Numbers, axesOf(op), shape)
     case 'tanh': return x.map(Math.tanh)
     case 'tanhGrad': return pairs((out, g) => g * (1 - out ** 2)) // of (output, gradient)
-    case 'gelu': return x.map(value => value * gate(value))
-    case 'geluGrad': return pairs((value, g) => g * (gate(value) + GELU_SLOPE * value * gate(value) * (1 - gate(value)))) // of (input, gradient)
+    case 'geluGate': return x.map(value => 1 / (1 + Math.exp(-GELU_SLOPE * value)))
+    case 'gelu': return pairs((value, gate) => value * gate)
+    case 'geluGrad': return z.map((g, i) => { // of (input, gate, gradient)
+      const [value, gate] = [x[i] as number, y[i] as number]
+      return g * (gate + GELU_SLOPE * value * gate * (1 - gate))
+    })
     case 'softmax': return byRow(a as Numbers, row => {
       const largest = Math.max(...row)
       const powers = row.map(value => Math.exp(value - largest))
@@ -144,8 +145,6 @@ function compute ({ op }: Node, [a, b, c]: readonly Numbers[], shape: readonly n
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
 }
-
-function gate (x: number): number { return 1 / (1 + Math.exp(-GELU_SLOPE * x)) }
 
 function sum (values: readonly number[]): number { return values.reduce((a, b) => a + b, 0) }
 function mean (values: readonly number[]): number { return sum(values) / values.length }
@@ -179,6 +178,18 @@ function product (a: Numbers, b: Numbers, { transposeA, transposeB }: { transpos
     }
   }
   return out
+}
+
+/** Sum over `axes`, which follow each other. */
+function summed ({ shape: from, data }: Numbers, axes: readonly number[], shape: readonly number[]): Float64Array {
+  const inner = count(from.slice((axes.at(-1) as number) + 1))
+  const along = count(axes.map(axis => from[axis] as number))
+  const sums = new Float64Array(count(shape))
+  data.forEach((value, at) => {
+    const to = Math.floor(at / (along * inner)) * inner + at % inner
+    sums[to] = (sums[to] as number) + value
+  })
+  return sums
 }
 
 function permuted ({ shape, data }: Numbers, order: readonly number[]): Float64Array {

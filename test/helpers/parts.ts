@@ -37,6 +37,9 @@ export const EDGE_PARTS: readonly Part[] = [
   { id: 'a gradient that is the seed', graph: layer(g => g.add(g.input('in', [3]), g.parameter('bias', [3], { deviation: 1 }))), input: 'in', shapes: [[3]], output: 'out' }
 ]
 
+/** Those whose parameter gradients can be kept apart by groups of rows. */
+export const GROUPED_PARTS: readonly Part[] = [...MODEL_PARTS, ...EDGE_PARTS.filter(({ id }) => id !== 'a gradient that is the seed')]
+
 /** A graph with one output, 'out'. */
 export function layer (build: (g: GraphBuilder) => number): Graph {
   const g = new GraphBuilder()

@@ -128,7 +128,34 @@ test.serial('a client that loses its worker takes another one, and ends with its
   t.is(workers.length, 2)
   t.deepEqual(events.filter(event => event.type === 'error').map(({ code }) => code), ['ERR_COMPUTE_LOST'])
   t.is(events.filter(event => event.type === 'client:attached').length, 2)
+  t.is(events.filter(event => event.type === 'client:computing').length, 2, 'each worker is brought up once')
   t.deepEqual(events.filter(event => event.type === 'client:detached'), [], 'its host did nothing wrong')
+  await role.stop()
+})
+
+test.serial('a client whose worker is lost before it was brought up takes another one', async t => {
+  const { host } = makeHost(backend, charter, { id: 'ada' })
+  host.start()
+  const events: NodeEvent[] = []
+  const asked: Array<RungName | undefined> = []
+  const role = await ClientRole.create({
+    node: 'ada',
+    peer: 'ada',
+    charter,
+    trainer: { data: { path: '', client: 'ada', options: { seed: 1 } }, control: false },
+    prefer: [],
+    emit: event => events.push(event),
+    spawn: async init => {
+      asked.push(init.backend)
+      const { compute, lose } = losable(new ClientTrainer(backend, init.charter, data, { control: false }), 'cpu')
+      if (asked.length > 1) return compute
+      return { ...compute, bringUp: async () => { lose(); return await compute.bringUp() } }
+    }
+  })
+  t.truthy(await role.run(alone, host, new AbortController().signal))
+  t.deepEqual(asked, [undefined, undefined])
+  t.deepEqual(events.filter(event => event.type === 'error').map(({ code }) => code), ['ERR_COMPUTE_LOST'])
+  t.is(events.filter(event => event.type === 'client:computing').length, 1)
   await role.stop()
 })
 
@@ -142,4 +169,6 @@ test('losses count in a row: a checkpoint settles them', t => {
   t.is(losses.next(error, 'cpu'), 'cpu', 'nothing is below')
   t.is(losses.next(error, 'cpu'), 'cpu')
   t.throws(() => losses.next(error, 'cpu'), { is: error })
+  losses.settled()
+  t.deepEqual([1, 2].map(() => losses.next(error, undefined)), [undefined, undefined], 'none was loaded')
 })

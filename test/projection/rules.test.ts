@@ -40,7 +40,7 @@ for (const { id, rule } of RULES) {
     const mixed = rule.aggregate(order.map((i) => rows[i] as Float32Array), {
       ids: order.map((i) => ids(n)[i] as string), weights: order.map((i) => weights[i] as number), random: new Random(7)
     })
-    t.deepEqual(mixed, straight)
+    t.deepEqual({ ...mixed, gram: undefined }, { ...straight, gram: undefined }) // the matrix is in the order given
   }, { numRuns: 60 })
 
   testProp(`${id}: rows scaled by 4 scale the update by 4`, [drawn], (t, { seed, n, d, common }) => {

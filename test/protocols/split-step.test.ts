@@ -79,6 +79,17 @@ test('f16 halves the tensors in both directions', async t => {
   t.true(sizes.every(size => size > 2000 && size < 2100), sizes.join())
 })
 
+test('a frame with a codec of its own travels in it, whatever the channel has', async t => {
+  const { near, far } = await connect(t, { client: { codec: 'int8' } })
+  const tensor = { shape: [300], data: Float32Array.from({ length: 300 }, (_, i) => Math.fround(Math.sin(i))) }
+  await far.send({ kind: 'step', step: 1, tensors: [{ name: 'trunk', tensor }], codec: 'f32' })
+  const exact = await next(near)
+  t.deepEqual(exact.tensors[0]?.tensor.data, tensor.data)
+  t.false('codec' in exact)
+  await far.send({ kind: 'step', step: 2, tensors: [{ name: 'trunk', tensor }], code: 'change' })
+  t.deepEqual((await next(near)).tensors[0]?.tensor.data, compression.decode('int8', compression.encode('int8', tensor.data), 300))
+})
+
 test('1000 frames go there and back in order', async t => {
   const { near, far } = await connect(t)
   const echo = (async () => {

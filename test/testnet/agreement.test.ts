@@ -5,7 +5,7 @@ import type { NodeEvent } from '../../node/events.ts'
 import type { Summary } from '../../testnet/summary.ts'
 import type { TestnetOptions } from '../../testnet/plan.ts'
 
-const options: Omit<TestnetOptions, 'runner'> = {
+const split: Omit<TestnetOptions, 'runner'> = {
   hosts: 2,
   clients: 4,
   data: 'scenes',
@@ -21,29 +21,38 @@ const options: Omit<TestnetOptions, 'runner'> = {
   }
 }
 
-async function run (runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
+/** Whole models at the clients, changes rounded on their way. */
+const whole: Omit<TestnetOptions, 'runner'> = {
+  ...split,
+  strategy: 'fedavg',
+  charter: { ...split.charter, training: { rounds: 3, stepsPerRound: 1, localSteps: 3, batch: 8, warmup: 2 }, cutCodec: 'int8' }
+}
+
+async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
   const events: NodeEvent[] = []
   const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(100_000))
   return { summary, events }
 }
 
-test('daemons over TCP and the simulator end with the same metrics and the same conflict report', async t => {
-  const simulated = await run('in-process')
-  const networked = await run('process')
-  t.true(simulated.summary.complete, simulated.summary.missing.join('; '))
-  t.true(networked.summary.complete, networked.summary.missing.join('; '))
-  const metrics = ({ tasks }: Summary): Array<[string, number[]]> => tasks
-    .map(({ client, id, local, federated, ensemble, served }): [string, number[]] => [`${client} ${id}`, [local, federated, ensemble, served].map(Number)])
-    .sort(([a], [b]) => a < b ? -1 : 1)
-  const [want, got] = [metrics(simulated.summary), metrics(networked.summary)]
-  t.deepEqual(got.map(([name]) => name), want.map(([name]) => name))
-  for (const [i, [name, values]] of want.entries()) {
-    values.forEach((value, j) => { t.true(Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
-  }
-  const conflicts = ({ rounds }: Summary): unknown[] => rounds
-    .map(({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }) =>
-      ({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }))
-    .sort((a, b) => a.round - b.round || (a.host < b.host ? -1 : 1))
-  t.deepEqual(conflicts(networked.summary), conflicts(simulated.summary))
-  t.is(networked.summary.rounds.length, 4)
-})
+for (const options of [split, whole]) {
+  test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${options.strategy}`, async t => {
+    const simulated = await run(options, 'in-process')
+    const networked = await run(options, 'process')
+    t.true(simulated.summary.complete, simulated.summary.missing.join('; '))
+    t.true(networked.summary.complete, networked.summary.missing.join('; '))
+    const metrics = ({ tasks }: Summary): Array<[string, number[]]> => tasks
+      .map(({ client, id, local, federated, ensemble, served }): [string, number[]] => [`${client} ${id}`, [local, federated, ensemble, served].map(Number)])
+      .sort(([a], [b]) => a < b ? -1 : 1)
+    const [want, got] = [metrics(simulated.summary), metrics(networked.summary)]
+    t.deepEqual(got.map(([name]) => name), want.map(([name]) => name))
+    for (const [i, [name, values]] of want.entries()) {
+      values.forEach((value, j) => { t.true(Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
+    }
+    const conflicts = ({ rounds }: Summary): unknown[] => rounds
+      .map(({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }) =>
+        ({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }))
+      .sort((a, b) => a.round - b.round || (a.host < b.host ? -1 : 1))
+    t.deepEqual(conflicts(networked.summary), conflicts(simulated.summary))
+    t.is(networked.summary.rounds.length, options.hosts * Number(options.charter?.training?.rounds))
+  })
+}

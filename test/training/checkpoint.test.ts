@@ -3,7 +3,7 @@ import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
-import { smallCharter } from '../helpers/federation.ts'
+import { backwardAlone, forwardAlone, smallCharter } from '../helpers/federation.ts'
 import { LEVEL, MASK, SIDE, clientData } from '../helpers/synthetic.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
@@ -25,8 +25,8 @@ function build (charter: Charter): Pair {
 async function steps ({ clients, host }: Pair, from: number, to: number): Promise<void> {
   for (let step = from; step < to; step++) {
     for (const [i, client] of clients.entries()) {
-      const { featureGrads } = await client.backward(step, await host.forward(String(i), step, await client.forward(step)))
-      const shared = await client.finish(step, await host.backward(String(i), step, featureGrads))
+      const { featureGrads } = await client.backward(step, await forwardAlone(host, String(i), step, await client.forward(step)))
+      const shared = await client.finish(step, await backwardAlone(host, String(i), step, featureGrads))
       if (shared.length > 0) host.share(String(i), step, shared)
       await client.localStep(step)
     }

@@ -17,7 +17,7 @@ import { deriveSeed } from '../../src/random.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
 import { drawBatch } from '../../src/training/batches.ts'
 import { initialise } from '../../src/models/parameters.ts'
-import { smallCharter } from '../helpers/federation.ts'
+import { backwardAlone, forwardAlone, smallCharter } from '../helpers/federation.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName, close } from '../helpers/tensors.ts'
 import { LEVEL, MASK, PICTURES, SIDE, clientData } from '../helpers/synthetic.ts'
@@ -107,9 +107,9 @@ for (const rung of ['cpu', 'wasm'] as const) {
       const want = await unsplit(backend, charter, data, 0)
       const client = new ClientTrainer(backend, charter, data, { control: false })
       const host = new HostTrainer(backend, charter)
-      const features = await host.forward('ada', 0, await client.forward(0))
+      const features = await forwardAlone(host, 'ada', 0, await client.forward(0))
       const { featureGrads, losses } = await client.backward(0, features)
-      const activationGrad = await host.backward('ada', 0, featureGrads)
+      const activationGrad = await backwardAlone(host, 'ada', 0, featureGrads)
       t.deepEqual(await client.finish(0, activationGrad), [], 'nothing is shared')
       host.applyStep(0, ['ada'])
       // The same start and rows as the split model; a client's own local model has others.
@@ -145,9 +145,9 @@ for (const rung of ['cpu', 'wasm'] as const) {
     const want = await unsplit(backend, charter, data, 0)
     const client = new ClientTrainer(backend, charter, data, { control: false })
     const host = new HostTrainer(backend, charter)
-    const { featureGrads } = await client.backward(0, await host.forward('ada', 0, await client.forward(0)))
+    const { featureGrads } = await client.backward(0, await forwardAlone(host, 'ada', 0, await client.forward(0)))
     t.deepEqual(featureGrads.map(({ name }) => name), TASKS.map(task => `task/${task.id}`))
-    await client.finish(0, await host.backward('ada', 0, featureGrads))
+    await client.finish(0, await backwardAlone(host, 'ada', 0, featureGrads))
     t.is(host.applyStep(0, ['ada']).stats.pairs, 3)
     const share = (1 - charter.training.beta1) / TASKS.length // the rule takes the mean over tasks
     const first = byName(host.save())['trunk.first'] as Float32Array
@@ -182,8 +182,8 @@ test.serial('balanced gradients weigh the same: a task ten times as heavy moves 
     const charter = smallCharter(tasks, { projection: { rule: 'mean', strict: 'off', unit: 'task', balance } })
     const client = new ClientTrainer(backend, charter, clientData({ id: 'ada', tasks }), { control: false })
     const host = new HostTrainer(backend, charter)
-    const { featureGrads } = await client.backward(0, await host.forward('ada', 0, await client.forward(0)))
-    await client.finish(0, await host.backward('ada', 0, featureGrads))
+    const { featureGrads } = await client.backward(0, await forwardAlone(host, 'ada', 0, await client.forward(0)))
+    await client.finish(0, await backwardAlone(host, 'ada', 0, featureGrads))
     host.applyStep(0, ['ada'])
     const first = byName(host.save())['trunk.first'] as Float32Array
     client.dispose()

@@ -1,6 +1,16 @@
 /** `fmtl-node bench …`: how fast this machine and this network are, one file per bench. */
+import { registerAggregate } from './aggregate.ts'
+import { registerCodecBench } from './codec.ts'
+import { registerRounds } from './rounds.ts'
+import { registerSplit } from './split.ts'
+import { registerStart } from './start.ts'
 import type { Command } from 'commander'
 
 export function registerBench (program: Command): void {
-  program.command('bench').description('measure this machine: figures with their spread, as a table, NDJSON or files')
+  const bench = program.command('bench').description('measure this machine: figures with their spread, as a table, NDJSON or files')
+  registerAggregate(bench)
+  registerCodecBench(bench)
+  registerRounds(bench)
+  registerSplit(bench)
+  registerStart(bench)
 }

@@ -30,6 +30,7 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
     hosts: hosts.map(host => host.peer),
     clients: clients.map(client => client.peer),
     control: options.control,
+    baseline: options.baseline ?? true,
     tasksOf: id => tasksOf.get(id) ?? [],
     onAttached: (id, host, samples) => {
       const { name, tasks } = clients.find(client => client.data === id) as typeof clients[number]

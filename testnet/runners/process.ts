@@ -2,22 +2,21 @@
  * Runs a plan as real daemons: one process a node, real TCP on loopback, one bootstrap address. Kills and restarts what a
  * scenario asks for; ends every process it started.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
-import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process'
+import { spawnDaemon } from './daemon.ts'
+import type { ChildProcess } from 'node:child_process'
 import type { DaemonSpec } from '../../node/daemon.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { TestnetPlan } from '../plan.ts'
 
-const DAEMON = fileURLToPath(new URL('../../node/daemon.ts', import.meta.url))
 /** SIGTERM drains within five seconds; whoever is still there after twice that is killed. */
 const STOP_MS = 10_000
+const SLOW_PERIOD_MS = 100
 /** Errors after which a node goes on. */
 const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE'])
 
@@ -57,7 +56,7 @@ export class ProcessRunner {
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
-    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
+    const common = { charter: charterPath, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach((host, i) => this.#start({
       ...common,
       name: host.name,
@@ -96,6 +95,16 @@ export class ProcessRunner {
     this.#end(name, 'SIGKILL', end)
   }
 
+  /** Makes a node slow: of every 100 ms it gets only `share`, as on a machine that is busy otherwise. POSIX only. */
+  slow (name: string, share: number): void {
+    const child = this.#running.get(name)?.child
+    const timer = setInterval(() => {
+      if (child?.exitCode !== null || child.signalCode !== null || this.#stopping) return clearInterval(timer)
+      child.kill('SIGSTOP')
+      setTimeout(() => child.kill('SIGCONT'), SLOW_PERIOD_MS * (1 - share))
+    }, SLOW_PERIOD_MS)
+  }
+
   /** SIGTERM: the node saves and leaves. @returns its exit status, undefined where there is no such node */
   async terminate (name: string, end: 'returns' | 'gone' = 'gone'): Promise<number | undefined> {
     this.#end(name, 'SIGTERM', end)
@@ -117,6 +126,7 @@ export class ProcessRunner {
   /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes. */
   async stop (): Promise<void> {
     this.#stopping = true
+    for (const { child } of this.#running.values()) child.kill('SIGCONT') // or a slowed one would not hear of it
     const killer = setTimeout(() => { for (const { child } of this.#running.values()) child.kill('SIGKILL') }, STOP_MS)
     for (const { child } of this.#running.values()) child.kill('SIGTERM')
     await Promise.all([...this.#running.values()].map(async ({ exited }) => await exited))
@@ -133,13 +143,12 @@ export class ProcessRunner {
   }
 
   #start (spec: DaemonSpec): void {
-    const child = spawn(process.execPath, [DAEMON], {
-      // The channel carries nothing: that it closes tells a node that this process has died.
-      stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
-      // More processes than cores: a second thread in each would only make them wait for each other.
-      env: { ...process.env, ...this.#nodes > availableParallelism() ? { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } : {} }
-    }) as ChildProcessWithoutNullStreams
-    child.stdin.end(JSON.stringify(spec))
+    const child = spawnDaemon(spec, this.#threads(spec), event => {
+      this.#emit(event)
+      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
+      if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
+      if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
+    })
     const exited = new Promise<number>(resolve => {
       child.once('close', (code, signal) => {
         const exitCode = code ?? 128
@@ -152,16 +161,16 @@ export class ProcessRunner {
     })
     let lastError = ''
     createInterface({ input: child.stderr }).on('line', line => { lastError = line })
-    createInterface({ input: child.stdout }).on('line', line => {
-      const event = parseEvent(line)
-      if (event === undefined) return
-      this.#emit(event)
-      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
-      if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
-      if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
-    })
     void exited.then(code => { if (code !== 0 && lastError !== '' && !this.#stopping && !this.#down.has(spec.name)) this.#emit({ type: 'error', node: spec.name, code: 'ERR_INTERNAL', message: lastError }) })
     this.#running.set(spec.name, { spec, child, exited })
+  }
+
+  /** Where processes outnumber cores, a second thread in each would only make them wait for each other. */
+  #threads ({ role }: DaemonSpec): Record<string, string> {
+    const { threads } = this.#plan.options
+    if (threads === undefined && this.#nodes <= availableParallelism()) return {}
+    const count = String((role === 'host' ? threads?.host : threads?.client) ?? 1)
+    return { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: count }
   }
 
   get #nodes (): number { return this.#plan.hosts.length + this.#plan.clients.length }
@@ -173,14 +182,6 @@ export class ProcessRunner {
   }
 
   #failAll (error: Error): void { for (const { reject } of this.#reports.values()) reject(error) }
-}
-
-function parseEvent (line: string): NodeEvent | undefined {
-  try {
-    return JSON.parse(line) as NodeEvent
-  } catch {
-    return undefined // a library's own print; daemons write nothing else to stdout
-  }
 }
 
 /** A port that was free a moment ago: the bootstrap address has to be known before its node is up. */

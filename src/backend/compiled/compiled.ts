@@ -13,7 +13,7 @@ import { bindInputs, seedFor } from '../arguments.ts'
 import { resolveShape } from '../../graph/graph.ts'
 import { TAG, encodeSavedModel } from './graph-def.ts'
 import { GRADIENTS, PARAMETERS, lower, tensorOf } from './lower.ts'
-import type { Backend, Gradients, Kept, Model, Passed } from '../backend.ts'
+import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from '../backend.ts'
 import type { EagerRung } from '../eager.ts'
 import type { Lowered } from './lower.ts'
 import type { Node } from '../../graph/graph.ts'
@@ -109,6 +109,8 @@ class Held implements Kept {
     this.sizes = sizes
   }
 
+  get groups (): number { return this.sizes.get('G') ?? 1 }
+
   release (): void {
     if (!this.open) return
     this.open = false
@@ -146,12 +148,15 @@ class CompiledModel implements Model {
     this.#parameters = this.#tf.tensor1d(flat.slice(), 'float32')
   }
 
-  async forward (inputs: Readonly<Record<string, TensorData>>): Promise<Passed> {
-    const { feeds, sizes } = this.#feed(inputs)
+  async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
+    const { groups = 1, keep = 'values' } = options
+    const { feeds, sizes } = this.#feed(inputs, groups)
     const kept = new Held(this, feeds, sizes)
     let results: tfjs.Tensor[] = []
     try {
-      results = this.#session.run(feeds, [...this.#lowered.outputs.values(), ...this.#saved])
+      // Backward computes what it is not fed.
+      results = this.#session.run(feeds, [...this.#lowered.outputs.values(), ...keep === 'values' ? this.#saved : []])
+      if (keep === 'inputs') return { outputs: await download(this.#lowered.outputs, results), kept }
       const saved = results.splice(this.#lowered.outputs.size)
       this.#saved.forEach((name, i) => feeds.set(name, saved[i] as tfjs.Tensor))
       for (const id of this.#program.graph.inputs.values()) {
@@ -169,7 +174,7 @@ class CompiledModel implements Model {
   }
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
-    const { feeds } = this.#feed(inputs)
+    const { feeds } = this.#feed(inputs, 1)
     let results: tfjs.Tensor[] = []
     try {
       results = this.#session.run(feeds, [...this.#lowered.outputs.values()])
@@ -214,10 +219,10 @@ class CompiledModel implements Model {
   }
 
   /** Inputs, shapes and a share in the parameters, all owned by the pass. */
-  #feed (inputs: Readonly<Record<string, TensorData>>): { feeds: Map<string, tfjs.Tensor>, sizes: ReadonlyMap<string, number> } {
+  #feed (inputs: Readonly<Record<string, TensorData>>, groups: number): { feeds: Map<string, tfjs.Tensor>, sizes: ReadonlyMap<string, number> } {
     const { graph } = this.#program
     if (this.#parameters === undefined) throw new BackendError('forward before setParameters')
-    const sizes = bindInputs(this.#program, inputs)
+    const sizes = bindInputs(this.#program, inputs, groups)
     const feeds = new Map<string, tfjs.Tensor>([[PARAMETERS, this.#parameters.clone()]])
     for (const [name, shape] of this.#lowered.shapes) feeds.set(name, this.#tf.tensor1d(resolveShape(shape, sizes), 'int32'))
     for (const [name, id] of graph.inputs) {

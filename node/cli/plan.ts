@@ -1,0 +1,136 @@
+/** `fmtl-node plan`: what taking part will cost one site, before it joins, and which codec to take at the cut. */
+import { InvalidParametersError } from '../../src/errors.ts'
+import { CODECS } from '../../src/compression/index.ts'
+import { HOST_SAMPLES_PER_SECOND } from '../roles/choose.ts'
+import { TrafficPlan, accuracyCost, adviseCodec, blankSite, measureDevice, modelFloats, wholeModelTraffic } from '../../src/planning/index.ts'
+import { charterFromData } from './charter.ts'
+import { createBackend } from '../../src/backend/index.ts'
+import { findLink } from './link.ts'
+import { frameBytes } from '../../protocols/split-step/index.ts'
+import { loadBestRung } from '../../src/backend/ladder.ts'
+import { loadConfig } from '../config/config.ts'
+import { openDataset } from '../../src/data/open.ts'
+import { printPlan } from './plan-report.ts'
+import { readCharterFile, siteData } from './site.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { ClientData } from '../../src/data/dataset.ts'
+import type { CodecName } from '../../src/compression/index.ts'
+import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import type { DeviceSpeed } from '../../src/planning/index.ts'
+import type { PlanReport } from './plan-report.ts'
+
+interface Flags {
+  charter?: string
+  data?: string
+  client?: string
+  tasks?: string
+  link?: string
+  latency?: string
+  peer?: string
+  hostSpeed?: string
+  clients?: string
+  hosts?: string
+  backend?: string
+  strategy: string
+  config?: string
+  set: string[]
+  format: string
+}
+
+const EXAMPLES = `
+Examples:
+  $ fmtl-node plan --charter charter.json --link 20Mbit --latency 30
+  $ fmtl-node plan --charter charter.json --data ./our-data --client north --peer /ip4/192.0.2.7/tcp/4001
+`
+
+export function registerPlan (program: Command): void {
+  program.command('plan')
+    .description('measure this machine and its link, and say what a step would take under each codec')
+    .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
+    .option('--data <path>', 'this site\'s data set; without it rows of the charter\'s shape stand in')
+    .option('--client <id>', 'which client of the data set this site is (default: the only one)')
+    .option('--tasks <a,b>', 'tasks to train')
+    .option('--link <rate>', 'line rate to the host, 20Mbit; or down and up, 50Mbit,10Mbit')
+    .option('--latency <ms>', 'round trip to the host, as ping shows it')
+    .option('--peer <multiaddr>', 'a running node: round trip and throughput are measured (4 MiB each way at most)')
+    .option('--host-speed <rows/s>', 'the host\'s speed, as its first line in `up` says (default: as fast as this machine)')
+    .option('--clients <n>', 'clients that will share the host (default: the charter\'s quorum)')
+    .option('--hosts <n>', 'hosts of the consortium (default: what the charter waits for)')
+    .option('--backend <rung>', 'first compute rung to try')
+    .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
+    .option('--config <file>', 'configuration file')
+    .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: Flags) => { await plan(flags) })
+}
+
+async function plan (flags: Flags): Promise<void> {
+  if (flags.format !== 'text' && flags.format !== 'json') throw new InvalidParametersError(`--format cannot be '${flags.format}'`, { next: 'use text or json' })
+  const config = loadConfig({
+    ...flags.config === undefined ? {} : { file: flags.config },
+    env: process.env,
+    flags: { 'node.backend': flags.backend, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
+    sets: flags.set
+  })
+  if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter and no data: there is nothing to plan for', { next: 'give --charter FILE or --data PATH' })
+  const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
+  const clients = count('--clients', flags.clients) ?? charter.clock.quorum
+  const otherHosts = (count('--hosts', flags.hosts) ?? 1 + charter.clock.peers) - 1
+  const hostSpeed = count('--host-speed', flags.hostSpeed)
+  const link = await findLink(flags)
+  const device = await measure(config, charter)
+  const trafficAs = (codec: CodecName): TrafficPlan => new TrafficPlan(charter, device.site, { codec, sizeOf: frameBytes })
+  const slower = hostSpeed === undefined ? 1 : device.trunkRowsPerSecond / hostSpeed
+  const { trunkForward, trunkBackward, apply } = device.ms
+  const advice = adviseCodec({
+    link,
+    ms: { ...device.ms, trunkForward: slower * trunkForward, trunkBackward: slower * trunkBackward, apply: slower * apply },
+    codecMs: device.codecMs,
+    clients,
+    roundTrips: device.site.sharedUnits.length > 0 ? 3 : 2,
+    traffic: byCodec(codec => trafficAs(codec).step()),
+    accuracy: byCodec(accuracyCost)
+  })
+  const floats = modelFloats(charter, device.site.tasks)
+  const report: PlanReport = {
+    charter,
+    device,
+    link,
+    clients,
+    otherHosts,
+    advice,
+    hostRowsPerSecond: hostSpeed ?? device.trunkRowsPerSecond,
+    hostSpeedFrom: hostSpeed === undefined ? 'assumed: as fast as this machine' : 'given',
+    wouldHost: device.trunkRowsPerSecond >= HOST_SAMPLES_PER_SECOND,
+    round: trafficAs(advice.codec).round(otherHosts),
+    run: trafficAs(advice.codec).run(otherHosts),
+    wholeModel: wholeModelTraffic(floats),
+    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0)
+  }
+  printPlan(report, flags.format)
+}
+
+async function measure (config: Config, charter: Charter): Promise<DeviceSpeed> {
+  const { backend: prefer } = config.node
+  const rung = await loadBestRung(prefer === undefined ? {} : { prefer })
+  const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
+  return await measureDevice(backend, charter, await rowsOf(config, charter))
+}
+
+async function rowsOf (config: Config, charter: Charter): Promise<ClientData> {
+  const site = await siteData(config, charter)
+  if (site === undefined) return blankSite(charter)
+  return await (await openDataset(site.path, site.options)).client(site.client)
+}
+
+function byCodec<T> (of: (codec: CodecName) => T): Record<CodecName, T> {
+  return Object.fromEntries(CODECS.map(codec => [codec, of(codec)])) as Record<CodecName, T>
+}
+
+function count (flag: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined
+  if (!/^[1-9]\d{0,8}$/.test(value)) throw new InvalidParametersError(`${flag} must be a whole number from 1, got '${value}'`)
+  return Number(value)
+}

@@ -1,0 +1,8 @@
+export { BLOCK } from './layout.ts'
+export { combination, combined, copy, dot, gram, norm, over, overSource, products } from './passes.ts'
+export { plainKernels } from './plain.ts'
+export { simdKernels } from './simd.ts'
+export { Workspace } from './workspace.ts'
+export type { Kernels } from './layout.ts'
+export type { Measured, Pass, Range, RowSource } from './passes.ts'
+export type { Row } from './workspace.ts'

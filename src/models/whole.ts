@@ -1,0 +1,54 @@
+/**
+ * The parts of one model as one graph: embedder, trunk and heads joined where the cuts would be. A site that holds the
+ * whole model runs it as one program, one call forward and one backward, instead of one of each per part.
+ */
+import { GraphBuilder } from '../graph/graph.ts'
+import type { Dim, Graph, Shape } from '../graph/graph.ts'
+
+export interface ModelGraphs {
+  /** 'pieces' to 'activations'. */
+  readonly embedder: Graph
+  /** 'activations' to 'features'. */
+  readonly trunk: Graph
+  /** Task id -> 'features' to 'prediction'. */
+  readonly heads: ReadonlyMap<string, Graph>
+  /** Tokens that the embedder makes of a row. */
+  readonly tokens: number
+}
+
+/**
+ * Input 'pieces', one output per task under its id. The flat parameter vector is that of the parts one after the other:
+ * embedder, trunk, heads in the order of the map.
+ */
+export function composeModel ({ embedder, trunk, heads, tokens }: ModelGraphs): Graph {
+  const g = new GraphBuilder()
+  const join = (part: string, graph: Graph, input?: { name: string, node: number }): ReadonlyMap<string, number> => {
+    const ids: number[] = []
+    for (const { op, inputs, shape } of graph.nodes) {
+      const sizes = withTokens(shape, tokens)
+      if (op.kind === 'input') ids.push(op.name === input?.name ? input.node : g.input(op.name, sizes))
+      else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
+      else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
+    }
+    return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
+  }
+  const activations = join('embed', embedder).get('activations') as number
+  const features = join('trunk', trunk, { name: 'activations', node: activations }).get('features') as number
+  for (const [task, head] of heads) {
+    g.output(task, join(`head/${task}`, head, { name: 'features', node: features }).get('prediction') as number)
+  }
+  return g.build()
+}
+
+function parameter (g: GraphBuilder, part: string, { parameters }: Graph, name: string): number {
+  const { shape, initial } = parameters.find(parameter => parameter.name === name) as Graph['parameters'][number]
+  return g.parameter(`${part}:${name}`, shape, initial)
+}
+
+/** A trunk takes any number of tokens, 'N'; here there is one embedder, so the number is known. */
+function withTokens (shape: Shape, tokens: number): Shape {
+  return shape.map((dim): Dim => {
+    if (dim === 'N') return tokens
+    return typeof dim === 'number' ? dim : dim.split('*').map(symbol => symbol === 'N' ? String(tokens) : symbol).join('*')
+  })
+}

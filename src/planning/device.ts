@@ -1,0 +1,113 @@
+/**
+ * How long one training step takes on this machine, part by part, with the trainers that will run it: client and host in
+ * one process, rows of the site or blank ones of the same shape. No network and no file is touched.
+ */
+import { CODECS, decode, encode } from '../compression/index.ts'
+import { ClientTrainer } from '../training/client-trainer.ts'
+import { HostTrainer } from '../training/host-trainer.ts'
+import { elements } from '../tensor/tensor.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
+import type { ClientDescription } from '../training/client-description.ts'
+import type { CodecName } from '../compression/index.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+
+/** Milliseconds per step, each the median of the measured steps. */
+export interface StepMs {
+  /** At the client: rows to activations; heads forward and backward; the embedder's backward pass. */
+  readonly embed: number
+  readonly heads: number
+  readonly finish: number
+  /** The client's local baseline, which trains while the host computes. */
+  readonly local: number
+  /** At the host, per client: trunk forward, and backward. */
+  readonly trunkForward: number
+  readonly trunkBackward: number
+  /** At the host, once per step: projection and optimiser. */
+  readonly apply: number
+}
+
+export interface DeviceSpeed {
+  readonly backend: string
+  readonly site: ClientDescription
+  readonly ms: StepMs
+  /** Rows per second through embedder and heads, and through the trunk, forward and backward. */
+  readonly clientRowsPerSecond: number
+  readonly trunkRowsPerSecond: number
+  /** Encoding and decoding one tensor of the cut, ms. */
+  readonly codecMs: Readonly<Record<CodecName, number>>
+}
+
+/** The first passes compile and allocate. */
+const WARM_STEPS = 2
+/** A step takes from 5 ms to seconds: as many as fit, and enough for a median. */
+const [MIN_STEPS, MAX_STEPS, BUDGET_MS] = [3, 25, 1_500]
+const CODEC_RUNS = 25
+
+export async function measureDevice (backend: Backend, charter: Charter, data: ClientData): Promise<DeviceSpeed> {
+  const client = new ClientTrainer(backend, charter, data, { control: false })
+  const host = new HostTrainer(backend, charter)
+  const times: Record<keyof StepMs, number[]> = { embed: [], heads: [], finish: [], local: [], trunkForward: [], trunkBackward: [], apply: [] }
+  const timed = async <T> (part: keyof StepMs, step: number, body: () => T | Promise<T>): Promise<T> => {
+    const startedAt = performance.now()
+    const value = await body()
+    if (step >= WARM_STEPS) times[part].push(performance.now() - startedAt)
+    return value
+  }
+  try {
+    const site = client.describe()
+    let activations: Float32Array = new Float32Array(0)
+    const startedAt = performance.now()
+    for (let step = 0; step < WARM_STEPS + MIN_STEPS || (step < MAX_STEPS && performance.now() - startedAt < BUDGET_MS); step++) {
+      const sent = await timed('embed', step, async () => await client.forward(step))
+      activations = sent.data
+      await timed('local', step, async () => { await client.localStep(step) })
+      const features = await timed('trunkForward', step, async () => (await host.forward([{ client: SITE, step, activations: sent }]))[0] as TensorData)
+      const { featureGrads } = await timed('heads', step, async () => await client.backward(step, features))
+      const [back] = await timed('trunkBackward', step, async () => await host.backward([{ client: SITE, step, featureGrads }]))
+      if (back === undefined || !('tensor' in back)) throw new Error(back?.message)
+      const shared: readonly NamedTensor[] = await timed('finish', step, async () => await client.finish(step, back.tensor))
+      if (shared.length > 0) host.share(SITE, step, shared)
+      await timed('apply', step, () => host.applyStep(step, [SITE]))
+    }
+    const ms = Object.fromEntries(Object.entries(times).map(([part, all]) => [part, median(all)])) as unknown as StepMs
+    return {
+      backend: backend.name,
+      site,
+      ms,
+      clientRowsPerSecond: 1000 * site.batch / (ms.embed + ms.heads + ms.finish),
+      trunkRowsPerSecond: 1000 * site.batch / (ms.trunkForward + ms.trunkBackward),
+      codecMs: Object.fromEntries(CODECS.map(codec => [codec, codecMs(codec, activations)])) as Record<CodecName, number>
+    }
+  } finally {
+    client.dispose()
+    host.dispose()
+  }
+}
+
+/** A site of this charter without data: rows of zeros, for what depends on shapes only. Neither hold-out nor test rows. */
+export function blankSite (charter: Charter): ClientData {
+  const { input, tasks, training: { batch } } = charter
+  const rows = (count: number): Rows => ({
+    count,
+    x: new Float32Array(count * elements(input.shape)),
+    y: Object.fromEntries(tasks.map(({ id, positions, targets }) => [id, new Float32Array(count * elements(positions) * targets)])),
+    source: Int32Array.from({ length: count }, (_, i) => i)
+  })
+  return { id: SITE, input, tasks, train: rows(batch), holdout: rows(0), test: rows(0) }
+}
+
+const SITE = 'site'
+
+function codecMs (codec: CodecName, data: Float32Array): number {
+  const times: number[] = []
+  for (let run = 0; run < CODEC_RUNS; run++) {
+    const startedAt = performance.now()
+    decode(codec, encode(codec, data), data.length)
+    times.push(performance.now() - startedAt)
+  }
+  return median(times)
+}
+
+function median (values: readonly number[]): number { return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN }

@@ -1,0 +1,8 @@
+export { MEASURED, accuracyCost } from './accuracy.ts'
+export { TOLERATED_LOSS, adviseCodec } from './advice.ts'
+export { blankSite, measureDevice } from './device.ts'
+export { TrafficPlan, modelFloats, payloadBytes, wholeModelTraffic } from './traffic.ts'
+export type { AccuracyCost, MeasuredCost } from './accuracy.ts'
+export type { Advice, CodecPlan, Link, StepConditions } from './advice.ts'
+export type { DeviceSpeed, StepMs } from './device.ts'
+export type { FrameBytes, ModelFloats, Traffic } from './traffic.ts'

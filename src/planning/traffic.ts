@@ -1,0 +1,179 @@
+/**
+ * What a site sends and receives, worked out from the frames of src/backbone/frames.ts before anything runs. A frame's size
+ * is asked of whoever knows the wire: `payloadBytes` counts as the simulator does, `frameBytes` of protocols/split-step as
+ * a stream does. Signs of life and late steps are left out.
+ */
+import { EVALUATION_ROWS } from '../training/evaluation.ts'
+import { createEmbedder } from '../models/embedder.ts'
+import { createHead } from '../models/head.ts'
+import { buildTrunk } from '../models/trunk.ts'
+import { encodedBytes } from '../compression/index.ts'
+import { elements } from '../tensor/tensor.ts'
+import { totalSteps } from '../training/spec.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ClientDescription } from '../training/client-description.ts'
+import type { CodecName } from '../compression/index.ts'
+import type { Frame, FrameKind, RoundReport } from '../backbone/frames.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
+
+/** Of one frame as it crosses. */
+export type FrameBytes = (frame: Frame, codec: CodecName) => number
+
+export interface Traffic {
+  readonly up: number
+  readonly down: number
+}
+
+/** Floats of every part of the model that a site trains. */
+export interface ModelFloats {
+  readonly trunk: number
+  /** By unit name: 'embed/<modality>', 'head/<task>'. */
+  readonly parts: Readonly<Record<string, number>>
+}
+
+/** Tensors alone, without what is around them. */
+export const payloadBytes: FrameBytes = ({ tensors }, codec) =>
+  tensors.reduce((sum, { tensor }) => sum + encodedBytes(codec, tensor.data.length), 0)
+
+/** @param tasks - those of the site */
+export function modelFloats (charter: Charter, tasks: readonly string[]): ModelFloats {
+  const { model, input } = charter
+  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  const heads = charter.tasks.filter(({ id }) => tasks.includes(id))
+  return {
+    trunk: buildTrunk(model.backbone).parameterCount,
+    parts: {
+      [`embed/${input.modality}`]: embedder.graph.parameterCount,
+      ...Object.fromEntries(heads.map(task => [`head/${task.id}`, createHead(task, embedder, model.backbone.width, model.adapter).graph.parameterCount]))
+    }
+  }
+}
+
+/** What the whole model, averaged once a round as in FedAvg, would take: every parameter each way as float32. */
+export function wholeModelTraffic ({ trunk, parts }: ModelFloats): Traffic {
+  const bytes = encodedBytes('f32', trunk + Object.values(parts).reduce((sum, floats) => sum + floats, 0))
+  return { up: bytes, down: bytes }
+}
+
+/** A step number of two bytes, as nearly all are. */
+const TYPICAL_STEP = 200
+/** A peer id in text. */
+const TYPICAL_PEER = 'x'.repeat(52)
+
+export class TrafficPlan {
+  readonly #charter: Charter
+  readonly #site: ClientDescription
+  readonly #codec: CodecName
+  readonly #sizeOf: FrameBytes
+  readonly #shared: readonly NamedTensor[]
+
+  constructor (charter: Charter, site: ClientDescription, init: { codec: CodecName, sizeOf: FrameBytes }) {
+    this.#charter = charter
+    this.#site = site
+    this.#codec = init.codec
+    this.#sizeOf = init.sizeOf
+    const { parts } = modelFloats(charter, site.tasks)
+    this.#shared = site.sharedUnits.map(name => blank(name, [parts[name] as number]))
+  }
+
+  /** One mini-batch: activations, features and the gradients of both, and the shared units where there are any. */
+  step (): Traffic {
+    const { batch, cut, tasks } = this.#site
+    const shape = [batch, ...cut]
+    const gradients = this.#charter.projection.unit === 'task' ? tasks.map(task => `task/${task}`) : ['client']
+    const losses = tasks.map(task => ({ task, loss: 1, samples: batch }))
+    const shares = this.#shared.length > 0
+    return {
+      up: this.#size('forward', [blank('activations', shape)]) +
+        this.#size('grads', gradients.map(name => blank(name, shape)), { losses }) +
+        (shares ? this.#size('share', this.#shared) : 0),
+      down: this.#size('features', [blank('features', shape)]) +
+        this.#size('emb-grad', [blank('activations', shape)]) +
+        (shares ? this.#size('step', this.#shared) : 0)
+    }
+  }
+
+  /** The end of a round with this many other hosts: candidates judged on the hold-out, and the report. */
+  roundEnd (otherHosts: number): Traffic {
+    const votes = this.#charter.merge.mode === 'select' ? candidates(otherHosts) : 0
+    const holdout = this.#evaluation(this.#site.samples.holdout, TYPICAL_PEER)
+    const score = { candidate: TYPICAL_PEER, loss: 1, samples: this.#site.samples.holdout, difference: 1, standardError: 1 }
+    const about = { round: 1, candidate: TYPICAL_PEER }
+    return {
+      up: votes * (holdout.up + this.#size('eval-result', [], { ...about, scores: [score] })),
+      down: votes * (holdout.down + this.#size('eval', this.#shared, about)) + this.#size('round', [], { round: 1, report: typicalReport(otherHosts) })
+    }
+  }
+
+  /** Steps and the end of a round. */
+  round (otherHosts: number): Traffic {
+    return sum([times(this.step(), this.#charter.training.stepsPerRound), this.roundEnd(otherHosts)])
+  }
+
+  /** From attaching to leaving, the final evaluation on hold-out and test rows included. */
+  run (otherHosts: number): Traffic {
+    const { samples: { holdout, test } } = this.#site
+    return sum([
+      times(this.step(), totalSteps(this.#charter.training)),
+      times(this.roundEnd(otherHosts), this.#charter.training.rounds),
+      this.#evaluation(holdout, 'final'),
+      this.#evaluation(test, 'final'),
+      { up: this.#size('leave', [], { code: 'done', reason: 'training is complete' }), down: this.#shared.length > 0 ? this.#size('step', this.#shared) : 0 }
+    ])
+  }
+
+  /** Rows through a candidate trunk, in the pieces in which a client sends them. */
+  #evaluation (rows: number, candidate: string): Traffic {
+    const pieces = Array.from({ length: Math.ceil(rows / EVALUATION_ROWS) }, (_, i) => Math.min(EVALUATION_ROWS, rows - i * EVALUATION_ROWS))
+    return sum(pieces.map(count => {
+      const shape = [count, ...this.#site.cut]
+      return {
+        up: this.#size('eval-forward', [blank('activations', shape)], { candidate }),
+        down: this.#size('eval-features', [blank('features', shape)], { candidate })
+      }
+    }))
+  }
+
+  #size (kind: FrameKind, tensors: readonly NamedTensor[], rest: Partial<Frame> = {}): number {
+    return this.#sizeOf({ kind, step: TYPICAL_STEP, tensors, ...rest }, this.#codec)
+  }
+}
+
+/** The own trunk, each peer's delta merged into it, and with several peers all of them (src/federation/merge-decision.ts). */
+function candidates (otherHosts: number): number {
+  return otherHosts === 0 ? 0 : 1 + otherHosts + (otherHosts > 1 ? 1 : 0)
+}
+
+function blank (name: string, shape: readonly number[]): NamedTensor {
+  return { name, tensor: { shape, data: new Float32Array(elements(shape)) } }
+}
+
+function typicalReport (otherHosts: number): RoundReport {
+  const hosts = Array.from({ length: otherHosts + 1 }, () => TYPICAL_PEER)
+  return {
+    host: TYPICAL_PEER,
+    round: 1,
+    steps: 20,
+    seconds: 1,
+    contributors: [TYPICAL_PEER],
+    missing: [],
+    pairs: 100,
+    conflictPairs: 10,
+    meanCosine: 0.1,
+    minCosine: -0.1,
+    removedShare: 0.1,
+    minDirectionCosine: 0.1,
+    minUpdateCosine: 0.1,
+    merged: hosts,
+    mergeReason: 'x'.repeat(Math.min(256, 40 + 80 * otherHosts)),
+    bytesUp: 2 ** 20,
+    bytesDown: 2 ** 20,
+    final: false
+  }
+}
+
+function times ({ up, down }: Traffic, factor: number): Traffic { return { up: up * factor, down: down * factor } }
+
+function sum (parts: readonly Traffic[]): Traffic {
+  return parts.reduce((total, { up, down }) => ({ up: total.up + up, down: total.down + down }), { up: 0, down: 0 })
+}

@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import test from 'ava'
+import { InvalidParametersError } from '../../src/errors.ts'
+import { charterHash } from '../../src/federation/charter.ts'
+import { findLink } from '../../node/cli/link.ts'
+import { withCodec } from '../../node/cli/site.ts'
+import { folderOf } from '../helpers/files.ts'
+import { smallCharter } from '../helpers/federation.ts'
+import { SIDE } from '../helpers/synthetic.ts'
+import type { ExecutionContext } from 'ava'
+
+const MANIFEST = `name: clinic
+files: { rows: rows.csv }
+input: { modality: table, columns: [{ name: age, mean: 50, deviation: 10 }] }
+clients: { column: site }
+test: { column: part, equals: test }
+tasks:
+  - { id: ill, kind: classes, column: score, values: [0, 1], classes: [healthy, ill] }
+recipe: { model: { width: 8, layers: 1, hidden: 8, attention: false, embedder: { kind: row } }, training: { rounds: 2, batch: 8 } }
+`
+const ROWS = ['site,age,score,part', ...Array.from({ length: 240 }, (_, i) => `${i % 3 === 0 ? 'south' : 'north'},${30 + i % 50},${i % 2},${i % 8 < 3 ? 'test' : 'train'}`)].join('\n')
+const DATA = { 'fmtl.yaml': MANIFEST, 'rows.csv': ROWS }
+
+const source = (file: string): string => JSON.stringify(new URL(`../../node/cli/${file}.ts`, import.meta.url).href)
+const SCRIPT = `
+import { createProgram, runProgram } from ${source('program')}
+await runProgram(createProgram())`
+
+function run (...args: string[]): { status: number | null, stdout: string, stderr: string } {
+  return spawnSync(process.execPath, ['--input-type=module', '-e', SCRIPT, ...args], { encoding: 'utf8', env: { ...process.env, FMTL_BACKEND: 'cpu' } })
+}
+
+function rowsOf (t: ExecutionContext, { status, stdout, stderr }: ReturnType<typeof run>): Array<Record<string, unknown>> {
+  t.is(status, 0, stderr)
+  return stdout.trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
+}
+
+test('a charter with its codec is written, and planned for with and without data', async t => {
+  const folder = await folderOf(t, DATA)
+  const charter = join(folder, 'charter.json')
+  t.is(run('charter', '--data', folder, '--codec', 'bf16', '--out', charter).status, 0)
+  const rows = rowsOf(t, run('plan', '--charter', charter, '--link', '64kbit', '--latency', '5', '--format', 'json'))
+  t.deepEqual(rows.map(({ type, codec }) => [type, codec]), [['codec', 'f32'], ['codec', 'f16'], ['codec', 'bf16'], ['codec', 'int8'], ['summary', rows.at(-1)?.codec]])
+  const bytes = rows.slice(0, 4).map(row => Number(row.bytesUp) + Number(row.bytesDown))
+  t.deepEqual([...bytes].sort((a, b) => b - a)[0], bytes[0])
+  const summary = rows.at(-1) as { codec: string, reason: string, link: object, round: { steps: number, split: object, wholeModel: { up: number } } }
+  t.not(summary.codec, 'f32')
+  t.regex(summary.reason, /times fewer bytes/)
+  t.like(summary.link, { upBitsPerSecond: 0.96 * 64_000, roundTripMs: 5, from: 'given' })
+  t.is(summary.round.steps, 20)
+  t.is(summary.round.wholeModel.up % 4, 0)
+
+  const { status, stdout } = run('plan', '--data', folder, '--client', 'north', '--link', '20Mbit', '--latency', '5')
+  t.is(status, 0)
+  t.regex(stdout, /^this machine \(cpu\): embedder and heads \d+ rows\/s, trunk \d+ rows\/s/m)
+  t.regex(stdout, /^> +(f32|f16|bf16|int8) /m)
+  t.regex(stdout, /^take (f32|f16|bf16|int8): /m)
+})
+
+test('without charter and data, and with a codec that is none, the command ends in one line', async t => {
+  const nothing = run('plan', '--link', '20Mbit')
+  t.is(nothing.status, 1)
+  t.regex(nothing.stderr, /^fmtl-node: no charter and no data[^\n]*\n$/)
+  const wrong = run('charter', '--data', await folderOf(t, DATA), '--codec', 'int4')
+  t.is(wrong.status, 1)
+  t.regex(wrong.stderr, /^fmtl-node: [^\n]*int4[^\n]*f32, f16, bf16, int8[^\n]*\n$/)
+})
+
+test('a site may take another codec and still train under the same charter', t => {
+  const charter = smallCharter([SIDE])
+  const own = withCodec(charter, 'int8')
+  t.is(own.cutCodec, 'int8')
+  t.is(charterHash(own), charterHash(charter))
+  t.is(withCodec(charter, undefined), charter)
+  t.throws(() => withCodec(charter, 'int4'), { instanceOf: InvalidParametersError })
+})
+
+const LINKS: Array<{ id: string, flags: Parameters<typeof findLink>[0], want: { up: number, down: number, ms: number } }> = [
+  { id: 'one rate is both', flags: { link: '20Mbit', latency: '30' }, want: { up: 20e6, down: 20e6, ms: 30 } },
+  { id: 'down and up', flags: { link: '1.5Gbit, 500kbit/s' }, want: { up: 500e3, down: 1.5e9, ms: 0 } }
+]
+for (const { id, flags, want } of LINKS) {
+  test(`a link as it is given: ${id}`, async t => {
+    const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = await findLink(flags)
+    t.deepEqual({ up: upBitsPerSecond, down: downBitsPerSecond, ms: roundTripMs }, { up: 0.96 * want.up, down: 0.96 * want.down, ms: want.ms })
+  })
+}
+
+for (const flags of [{}, { latency: '30' }, { link: '20' }, { link: 'fast' }, { link: '0Mbit' }, { link: '1Mbit,2Mbit,3Mbit' }, { link: '1Mbit', latency: '-3' }, { peer: 'here' }]) {
+  test(`a link cannot be ${JSON.stringify(flags)}`, async t => {
+    await t.throwsAsync(findLink(flags), { instanceOf: InvalidParametersError })
+  })
+}
