@@ -17,11 +17,11 @@ import type { AbortOptions } from '@libp2p/interface'
  * @throws the signal's reason, when it aborted
  */
 export async function openFrames (
-  components: Pick<ProtocolComponents, 'network'>, peer: string, protocol: string, maxFrameBytes: number, options: AbortOptions = {}
+  components: Pick<ProtocolComponents, 'network'>, peer: string, protocol: string, maxFrameBytes: number, { pieces = false, ...options }: AbortOptions & { pieces?: boolean } = {}
 ): Promise<Frames> {
   try {
     const stream = await components.network.dialProtocol(peerIdFromString(peer), protocol, options)
-    return frames(stream, { maxFrameBytes, peer })
+    return frames(stream, { maxFrameBytes, peer, pieces })
   } catch (cause) {
     options.signal?.throwIfAborted()
     const err = cause as Error
@@ -55,10 +55,12 @@ export async function request (
 export interface ResponderInit {
   maxRequestBytes: number
   maxResponseBytes: number
-  /** Never throws for what a peer sent: a refusal is an answer too. */
-  answer: (bytes: Uint8Array, from: string, signal: AbortSignal) => Promise<Uint8Array>
+  /** A stream may carry several requests, answered in their order. Default: one. */
+  many?: boolean
+  /** Never throws for what a peer sent: a refusal is an answer too. It may come in parts, to be sent one after the other. */
+  answer: (bytes: Uint8Array, from: string, signal: AbortSignal) => Promise<Uint8Array | readonly Uint8Array[]>
   /** What a peer hears that has too many requests open. */
-  busy: () => Uint8Array
+  busy: () => Uint8Array | readonly Uint8Array[]
 }
 
 /** Registers the answering side. Returns what removes it. */
@@ -71,10 +73,11 @@ export async function respond (
     const from = connection.remotePeer.toString()
     const channel = frames(stream, { maxFrameBytes: Math.max(init.maxRequestBytes, init.maxResponseBytes), peer: from })
     const admitted = open.take(from)
-    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
     const run = async (): Promise<void> => {
-      const bytes = await channel.read({ signal })
-      await channel.write(admitted ? await init.answer(bytes, from, signal) : init.busy(), { signal })
+      for (let request = await next(channel, true); request != null; request = init.many === true && admitted ? await next(channel, false) : undefined) {
+        const { bytes, signal } = request
+        await channel.write(admitted ? await init.answer(bytes, from, signal) : init.busy(), { signal })
+      }
       await channel.close()
     }
     void run().catch(err => {
@@ -83,6 +86,17 @@ export async function respond (
     }).finally(() => { if (admitted) open.give(from) })
   }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, force: true })
   return async () => { await components.network.unhandle(protocol) }
+}
+
+/** A request and the time for its answer; undefined when a peer that was served before asks for no more. */
+async function next (channel: Frames, first: boolean): Promise<{ bytes: Uint8Array, signal: AbortSignal } | undefined> {
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+  try {
+    return { bytes: await channel.read({ signal }), signal }
+  } catch (err) {
+    if (!first && (signal.aborted || (err as { code?: string }).code === 'ERR_ENDED')) return undefined
+    throw err
+  }
 }
 
 /** How many of something each peer holds. */

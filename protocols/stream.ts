@@ -1,8 +1,9 @@
 /**
  * Messages over a libp2p stream: unsigned varint length, then that many bytes. The only file that knows stream types.
  *
- * A length is checked before a byte of the message is kept, memory is taken only for bytes that did arrive, and a
- * message comes out as one contiguous array at offset 0 of its own buffer, so that a Float32Array can look at it.
+ * A length is checked before a byte of the message is kept. A message comes out as one contiguous array at offset 0 of
+ * its own buffer, so that a Float32Array can look at it; it arrives straight into that buffer, which is taken at once where
+ * it is small, and otherwise when a good part of the message is there: a claim alone costs no memory.
  * Reading pauses the stream while nobody reads, writing waits while the other end does not.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -20,6 +21,8 @@ export interface FramesInit {
   peer: string
   /** How long a message may stop half-way, ms. Default FRAME_STALL_MS. */
   stallMs?: number
+  /** Messages are left in the pieces in which they arrive, for `readPieces`. */
+  pieces?: boolean
 }
 
 export interface Frames {
@@ -29,6 +32,8 @@ export interface Frames {
    * @throws {ProtocolError} ERR_ENDED: the other end finished cleanly; ERR_CLOSED: it went away; ERR_STALLED
    */
   read (options?: AbortOptions): Promise<Uint8Array>
+  /** The same, in the pieces in which it arrived, not copied: for who copies it to its own place. Needs `pieces` of FramesInit. */
+  readPieces (options?: AbortOptions): Promise<Uint8Array[]>
   /** Resolves once the message is on its way. The bytes must not be changed afterwards. */
   write (bytes: Uint8Array | readonly Uint8Array[], options?: AbortOptions): Promise<void>
   /** Ends both directions at once; the other end sees a reset. */
@@ -59,6 +64,8 @@ const MAX_PREFIX_BYTES = 4
 /** Chunks below this are copied together: a megabyte that comes byte by byte must not become a million objects. */
 const SMALL_CHUNK_BYTES = 1024
 const SLAB_BYTES = 16 * 1024
+/** A message above READ_AHEAD_BYTES gets its buffer when this part of it has arrived. */
+const MAX_CLAIM = 4
 
 class StreamFrames implements Frames {
   readonly ended: Promise<Error>
@@ -72,6 +79,9 @@ class StreamFrames implements Frames {
   /** The other end will send no more. */
   #finished = false
   #partialSince: number | undefined
+  #reading = false
+  /** Its prefix is read, the message itself is not yet complete or not yet taken. */
+  #incoming: { readonly size: number, readonly length: number } | undefined
 
   constructor (stream: Stream, init: FramesInit) {
     this.#stream = stream
@@ -94,32 +104,50 @@ class StreamFrames implements Frames {
     if (stream.status !== 'open') this.#end()
   }
 
-  async read ({ signal }: AbortOptions = {}): Promise<Uint8Array> {
+  async read (options: AbortOptions = {}): Promise<Uint8Array> {
+    return await this.#read(options, length => this.#queue.take(length))
+  }
+
+  async readPieces (options: AbortOptions = {}): Promise<Uint8Array[]> {
+    return await this.#read(options, length => this.#queue.pieces(length))
+  }
+
+  async #read<T> (options: AbortOptions, take: (length: number) => T): Promise<T> {
+    this.#reading = true
+    try {
+      return await this.#wait(options, take)
+    } finally {
+      this.#reading = false
+    }
+  }
+
+  async #wait<T> ({ signal }: AbortOptions, take: (length: number) => T): Promise<T> {
     while (true) {
       signal?.throwIfAborted()
-      const prefix = this.#prefix()
-      if (prefix != null && this.#queue.length >= prefix.size + prefix.length) {
-        this.#queue.take(prefix.size)
-        const message = this.#queue.take(prefix.length)
-        this.bytes.received += prefix.size + prefix.length
+      const next = this.#next()
+      if (next != null && this.#queue.length >= next.length) {
+        this.#incoming = undefined
+        this.bytes.received += next.size + next.length
         this.#partialSince = undefined
+        const message = take(next.length)
         if (this.#stream.readStatus === 'paused') this.#stream.resume()
         return message
       }
-      if (this.#failure != null && !(this.#finished && this.#queue.length === 0)) throw this.#failure
+      const partial = next != null || this.#queue.length > 0
+      if (this.#failure != null && (partial || !this.#finished)) throw this.#failure
       if (this.#finished && this.#stream.readBufferLength === 0) {
-        if (this.#queue.length > 0) throw closedError(this.#init.peer)
+        if (partial) throw closedError(this.#init.peer)
         throw new ProtocolError(`${this.#init.peer} ended the stream`, { code: 'ERR_ENDED' })
       }
-      if (this.#queue.length === 0) {
+      if (!partial) {
         await this.#change(signal)
         continue
       }
       this.#partialSince ??= performance.now()
-      const allowedMs = (this.#init.stallMs ?? FRAME_STALL_MS) + 1000 * (prefix?.length ?? 0) / FRAME_MIN_BYTES_PER_SECOND
+      const allowedMs = (this.#init.stallMs ?? FRAME_STALL_MS) + 1000 * (next?.length ?? 0) / FRAME_MIN_BYTES_PER_SECOND
       const leftMs = this.#partialSince + allowedMs - performance.now()
       if (leftMs <= 0) {
-        const err = new ProtocolError(`${this.#init.peer}: message of ${prefix?.length ?? 'unknown'} bytes stopped half-way`, { code: 'ERR_STALLED' })
+        const err = new ProtocolError(`${this.#init.peer}: message of ${next?.length ?? 'unknown'} bytes stopped half-way`, { code: 'ERR_STALLED' })
         this.abort(err)
         throw err
       }
@@ -137,7 +165,7 @@ class StreamFrames implements Frames {
     if (this.#failure != null) throw this.#failure
     const prefix = varint(length)
     try {
-      this.#stream.send(new Uint8ArrayList(prefix, ...parts))
+      this.#stream.send(new Uint8ArrayList(...prefixed(prefix, parts)))
     } catch (cause) {
       throw this.#failure ?? closedError(this.#init.peer, cause)
     }
@@ -174,16 +202,28 @@ class StreamFrames implements Frames {
     if (data instanceof Uint8Array) this.#queue.push(data)
     else for (const chunk of data) this.#queue.push(chunk)
     try {
-      const prefix = this.#prefix()
-      const need = prefix == null ? MAX_PREFIX_BYTES : prefix.size + prefix.length
-      if (this.#queue.length > need + READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
+      const need = this.#next()?.length ?? MAX_PREFIX_BYTES
+      if (!this.#reading && this.#queue.length > need + READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
     } catch (err) {
       this.abort(err as Error)
     }
     this.#wake()
   }
 
-  /** Length of the message that is next, or undefined while its prefix is incomplete. */
+  /** The message that is being received, or undefined while its prefix is incomplete. */
+  #next (): { readonly size: number, readonly length: number } | undefined {
+    if (this.#incoming == null) {
+      this.#incoming = this.#prefix()
+      if (this.#incoming == null) return undefined
+      this.#queue.skip(this.#incoming.size)
+    }
+    const { length } = this.#incoming
+    if (this.#init.pieces === true) return this.#incoming
+    if (length <= READ_AHEAD_BYTES || this.#queue.length >= length / MAX_CLAIM) this.#queue.reserve(length)
+    return this.#incoming
+  }
+
+  /** Bytes of the prefix that is next in the queue, and the length that it gives. */
   #prefix (): { size: number, length: number } | undefined {
     let length = 0
     for (let i = 0; i < MAX_PREFIX_BYTES; i++) {
@@ -227,17 +267,94 @@ class StreamFrames implements Frames {
   }
 }
 
-/** Received chunks in order, with small ones copied together. */
+/** Received bytes in order: first those of the message that was reserved, then chunks, with small ones copied together. */
 class ByteQueue {
-  length = 0
+  #message: Uint8Array | undefined
+  /** Bytes of the message that are there. */
+  #filled = 0
   #chunks: Uint8Array[] = []
+  /** Bytes in the chunks that are still needed. */
+  #loose = 0
   /** Index of the first chunk still needed, and how much of it is taken. */
   #first = 0
   #offset = 0
   #slab: { bytes: Uint8Array, used: number } | undefined
 
+  get length (): number { return this.#filled + this.#loose }
+
   push (chunk: Uint8Array): void {
-    this.length += chunk.byteLength
+    const direct = this.#message == null ? 0 : Math.min(this.#message.byteLength - this.#filled, chunk.byteLength)
+    if (direct > 0) {
+      this.#message?.set(direct === chunk.byteLength ? chunk : chunk.subarray(0, direct), this.#filled)
+      this.#filled += direct
+    }
+    if (direct < chunk.byteLength) this.#keep(chunk.subarray(direct))
+  }
+
+  /** Of what is not reserved. */
+  peek (index: number): number | undefined {
+    if (index >= this.#loose) return undefined
+    let at = index + this.#offset
+    for (let i = this.#first; ; i++) {
+      const chunk = this.#chunks[i] as Uint8Array
+      if (at < chunk.byteLength) return chunk[at]
+      at -= chunk.byteLength
+    }
+  }
+
+  /** Takes `count` bytes off the chunks, which must be there. `onPiece` gets them one after the other. */
+  skip (count: number, onPiece?: (piece: Uint8Array) => void): void {
+    for (let left = count; left > 0;) {
+      const chunk = this.#chunks[this.#first] as Uint8Array
+      const part = chunk.subarray(this.#offset, this.#offset + left)
+      onPiece?.(part)
+      left -= part.byteLength
+      this.#offset += part.byteLength
+      // the slab still grows at its end, so it stays while it is the last chunk
+      if (this.#offset < chunk.byteLength || (this.#slab != null && this.#first === this.#chunks.length - 1)) continue
+      this.#first++
+      this.#offset = 0
+    }
+    this.#loose -= count
+    if (this.#loose === 0) {
+      this.#chunks = []
+      this.#first = this.#offset = 0
+      this.#slab = undefined
+    } else if (this.#first > 64) {
+      this.#chunks = this.#chunks.slice(this.#first)
+      this.#first = 0
+    }
+  }
+
+  /** A buffer for the next `count` bytes: what is there moves into it, what comes is copied once. */
+  reserve (count: number): void {
+    if (this.#message != null) return
+    const message = new Uint8Array(Buffer.allocUnsafeSlow(count).buffer) // every byte is written before anybody sees it
+    this.skip(Math.min(count, this.#loose), piece => {
+      message.set(piece, this.#filled)
+      this.#filled += piece.byteLength
+    })
+    this.#message = message
+  }
+
+  /** `count` bytes, which must be there and not reserved, as they came. */
+  pieces (count: number): Uint8Array[] {
+    const pieces: Uint8Array[] = []
+    this.skip(count, piece => { pieces.push(piece) })
+    return pieces
+  }
+
+  /** `count` bytes, which must be there, as an array of their own. */
+  take (count: number): Uint8Array {
+    this.reserve(count)
+    const message = this.#message as Uint8Array
+    this.#message = undefined
+    this.#filled = 0
+    return message
+  }
+
+  #keep (chunk: Uint8Array): void {
+    this.#loose += chunk.byteLength
     if (chunk.byteLength >= SMALL_CHUNK_BYTES) {
       this.#chunks.push(chunk)
       this.#slab = undefined
@@ -255,43 +372,16 @@ class ByteQueue {
     this.#slab = { bytes, used: chunk.byteLength }
     this.#chunks.push(bytes.subarray(0, chunk.byteLength))
   }
+}
 
-  peek (index: number): number | undefined {
-    if (index >= this.length) return undefined
-    let at = index + this.#offset
-    for (let i = this.#first; ; i++) {
-      const chunk = this.#chunks[i] as Uint8Array
-      if (at < chunk.byteLength) return chunk[at]
-      at -= chunk.byteLength
-    }
-  }
-
-  /** `count` bytes, which must be there, as an array of their own. */
-  take (count: number): Uint8Array {
-    const out = new Uint8Array(count)
-    let filled = 0
-    while (filled < count) {
-      const chunk = this.#chunks[this.#first] as Uint8Array
-      const part = chunk.subarray(this.#offset, this.#offset + count - filled)
-      out.set(part, filled)
-      filled += part.byteLength
-      this.#offset += part.byteLength
-      // the slab still grows at its end, so it stays while it is the last chunk
-      if (this.#offset < chunk.byteLength || (this.#slab != null && this.#first === this.#chunks.length - 1)) continue
-      this.#first++
-      this.#offset = 0
-    }
-    this.length -= count
-    if (this.length === 0) {
-      this.#chunks = []
-      this.#first = this.#offset = 0
-      this.#slab = undefined
-    } else if (this.#first > 64) {
-      this.#chunks = this.#chunks.slice(this.#first)
-      this.#first = 0
-    }
-    return out
-  }
+/** A small first part rides with the prefix: the library encrypts and sends every piece by itself. */
+function prefixed (prefix: Uint8Array, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  const [first, ...rest] = parts
+  if (first == null || first.byteLength > SMALL_CHUNK_BYTES) return [prefix, ...parts]
+  const joined = new Uint8Array(prefix.byteLength + first.byteLength)
+  joined.set(prefix)
+  joined.set(first, prefix.byteLength)
+  return [joined, ...rest]
 }
 
 function varint (value: number): Uint8Array {

@@ -78,7 +78,7 @@ await mkdir(OUT, { recursive: true })
 for (const [name, frame] of Object.entries(frames)) {
   for (const codec of name === 'forward' ? compression.CODECS : ['f32'] as const) {
     const tensors = frame.tensors.map(({ name, tensor }) => ({ name, shape: tensor.shape, data: [...tensor.data] }))
-    await vector(codec === 'f32' ? name : `${name}-${codec}`, encodeFrame(frame, codec, compression), { codec, message: { ...frame, tensors } })
+    await vector(codec === 'f32' ? name : `${name}-${codec}`, Buffer.concat(encodeFrame(frame, codec, compression)), { codec, message: { ...frame, tensors } })
   }
 }
 for (const control of controls) {

@@ -1,23 +1,25 @@
 /**
- * Blob, fetching side. Several providers at once, every chunk verified, chunks kept over a failed or aborted try.
+ * Blob, fetching side. Several providers at once, chunks kept over a failed or aborted try.
  *
  * A blob of one chunk needs no manifest: its chunk's hash is its own. A larger one's chunk hashes come from a provider
  * that nobody vouches for, so the manifests of all providers are compared, the most frequent is tried first, and the
  * whole is verified at the end; who gave a manifest that led to a wrong whole is not asked again.
+ *
+ * Every chunk is verified when it comes, so that honest providers can make up for the others. Only where there is but one
+ * provider and nothing of the blob yet, no manifest is asked for at first: it would be by the same hand as the chunks, and
+ * say nothing that the whole does not. It is asked for, and every chunk verified, when the whole was wrong and before another
+ * try builds on what is there.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
 import {
-  BLOB_CHUNK_BYTES, BLOB_MANIFEST_GRACE_MS, BLOB_REQUESTS_PER_PROVIDER, BLOB_REQUEST_TIMEOUT_MS, MAX_BLOB_BYTES, MAX_BLOB_MESSAGE_BYTES,
-  MAX_BLOB_PROVIDERS, MAX_PARTIAL_BLOBS
+  BLOB_CHUNK_BYTES, BLOB_MANIFEST_GRACE_MS, BLOB_REQUESTS_PER_PROVIDER, MAX_BLOB_BYTES, MAX_BLOB_PROVIDERS, MAX_PARTIAL_BLOBS
 } from '../limits.ts'
-import { request as ask } from '../request.ts'
 import { hash as checkHash } from '../wire.ts'
-import { PROTOCOL } from './constants.ts'
-import { decodeResponse, encodeRequest } from './messages.ts'
-import { sha256 } from './store.ts'
+import { Assembly } from './assembly.ts'
+import { Line } from './line.ts'
 import type { ProtocolComponents } from '../components.ts'
-import type { BlobManifest, BlobRequest } from './messages.ts'
+import type { BlobManifest } from './messages.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** A provider that is busy is asked again after that. */
@@ -31,8 +33,8 @@ interface Offer {
 
 export class BlobFetcher {
   readonly #components: Pick<ProtocolComponents, 'network'>
-  /** hash of a blob -> hash of a chunk -> its bytes, verified. */
-  readonly #partial = new Map<string, Map<string, Uint8Array>>()
+  /** hash of a blob -> what is there of it. One that is being fetched is not among them. */
+  readonly #partial = new Map<string, Assembly>()
 
   constructor (components: Pick<ProtocolComponents, 'network'>) {
     this.#components = components
@@ -48,39 +50,56 @@ export class BlobFetcher {
     if (!(size > 0 && size <= MAX_BLOB_BYTES)) throw new DecodeError(`blob of ${size} bytes, at most ${MAX_BLOB_BYTES}`)
     const asked = [...new Set(providers)].slice(0, MAX_BLOB_PROVIDERS)
     if (asked.length === 0) throw new InvalidParametersError('no provider to ask')
+    const kept = this.#partial.get(hash)
+    this.#partial.delete(hash)
+    const assembly = kept?.bytes.byteLength === size ? kept : new Assembly(size)
+    const lines = new Map(asked.map(peer => [peer, new Line(this.#components, peer)]))
     const reasons = new Map<string, string>()
-    const have = this.#partials(hash)
+    try {
+      if (await this.#fill(assembly, hash, lines, reasons, signal)) return assembly.bytes
+    } catch (err) {
+      this.#keep(hash, assembly)
+      throw err
+    } finally {
+      for (const line of lines.values()) line.close()
+    }
+    this.#keep(hash, assembly)
+    throw new ProtocolError(`blob ${hash.slice(0, 12)} not received: ${asked.map(peer => `${peer}: ${reasons.get(peer) ?? 'no answer'}`).join('; ')}`, { code: 'ERR_BLOB' })
+  }
+
+  /** For the next try. */
+  #keep (hash: string, assembly: Assembly): void {
+    if (assembly.empty) return
+    this.#partial.set(hash, assembly)
+    for (const oldest of this.#partial.keys()) {
+      if (this.#partial.size <= MAX_PARTIAL_BLOBS) break
+      this.#partial.delete(oldest)
+    }
+  }
+
+  /** One manifest after the other until the whole is right. False when no provider is left. */
+  async #fill (assembly: Assembly, hash: string, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined): Promise<boolean> {
+    if (lines.size === 1 && assembly.empty) {
+      const whole = await this.#chunks(assembly, hash, undefined, lines, reasons, signal)
+      if (whole === undefined || whole === hash) return whole === hash
+    }
     const liars = new Set<string>()
-    for await (const { manifest, from } of this.#manifests(hash, size, asked, reasons, signal)) {
-      const honest = asked.filter(peer => !liars.has(peer))
-      if (!await this.#chunks(hash, manifest, have, honest, reasons, signal)) continue
-      const whole = assemble(manifest, have)
-      if (sha256(whole) === hash) {
-        this.#partial.delete(hash)
-        return whole
-      }
+    for await (const { manifest, from } of this.#manifests(hash, assembly.bytes.byteLength, lines, reasons, signal)) {
+      const honest = new Map([...lines].filter(([peer]) => !liars.has(peer)))
+      const whole = await this.#chunks(assembly, hash, manifest, honest, reasons, signal)
+      if (whole === hash) return true
+      if (whole === undefined) continue
       for (const peer of from) {
         liars.add(peer)
         reasons.set(peer, 'manifest of another blob')
       }
     }
-    throw new ProtocolError(`blob ${hash.slice(0, 12)} not received: ${asked.map(peer => `${peer}: ${reasons.get(peer) ?? 'no answer'}`).join('; ')}`, { code: 'ERR_BLOB' })
-  }
-
-  #partials (hash: string): Map<string, Uint8Array> {
-    const have = this.#partial.get(hash) ?? new Map<string, Uint8Array>()
-    this.#partial.delete(hash)
-    this.#partial.set(hash, have)
-    for (const oldest of this.#partial.keys()) {
-      if (this.#partial.size <= MAX_PARTIAL_BLOBS) break
-      this.#partial.delete(oldest)
-    }
-    return have
+    return false
   }
 
   /** Different manifests, of those that arrived the most frequent first. Late ones are still given when the others failed. */
   async * #manifests (
-    hash: string, size: number, providers: readonly string[], reasons: Map<string, string>, signal: AbortSignal | undefined
+    hash: string, size: number, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined
   ): AsyncGenerator<Offer> {
     if (size <= BLOB_CHUNK_BYTES) {
       yield { manifest: { bytes: size, chunks: [hash] }, from: [] }
@@ -88,9 +107,9 @@ export class BlobFetcher {
     }
     const groups = new Map<string, Offer>()
     const { promise: first, resolve } = Promise.withResolvers<void>()
-    const all = Promise.all(providers.map(async peer => {
+    const all = Promise.all([...lines].map(async ([peer, line]) => {
       try {
-        const response = await this.#ask(peer, { hash }, signal)
+        const response = await line.ask({ hash }, { ...signal == null ? {} : { signal } })
         if (!('manifest' in response)) throw new DecodeError('no manifest in answer')
         if (response.manifest.bytes !== size) throw new DecodeError(`blob of ${response.manifest.bytes} bytes, announced were ${size}`)
         const key = response.manifest.chunks.join()
@@ -119,63 +138,55 @@ export class BlobFetcher {
     }
   }
 
-  /** Adds the missing chunks to `have`. False when the providers are used up before. */
+  /**
+   * Fetches the missing chunks, which are hashed while they come.
+   * @param manifest - what each chunk must be; without it, all are missing and only the whole tells
+   * @returns sha-256 of the whole; undefined when the providers were used up before it was there
+   */
   async #chunks (
-    hash: string, manifest: BlobManifest, have: Map<string, Uint8Array>, providers: readonly string[], reasons: Map<string, string>, signal: AbortSignal | undefined
-  ): Promise<boolean> {
-    const todo = manifest.chunks.map((chunk, index) => ({ chunk, index })).filter(({ chunk }) => !have.has(chunk))
+    assembly: Assembly, hash: string, manifest: BlobManifest | undefined, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined
+  ): Promise<string | undefined> {
+    const todo = await assembly.missing(manifest)
     let missing = todo.length
+    let changed = Promise.withResolvers<void>()
+    const wake = (): void => {
+      changed.resolve()
+      changed = Promise.withResolvers<void>()
+    }
     const dropped = new Set<string>()
-    const worker = async (peer: string): Promise<void> => {
-      while (!dropped.has(peer) && missing > 0) {
-        signal?.throwIfAborted()
-        const next = todo.shift()
-        if (next == null) {
+    const worker = async (peer: string, line: Line): Promise<void> => {
+      while (!dropped.has(peer) && missing > 0 && signal?.aborted !== true) {
+        const index = todo.shift()
+        if (index == null) {
           // the last chunks are with others; one of them may come back
-          await pause(BUSY_PAUSE_MS)
+          await changed.promise
           continue
         }
         try {
-          const response = await this.#ask(peer, { hash, chunk: next.index }, signal)
+          const response = await line.ask({ hash, chunk: index }, { ...signal == null ? {} : { signal } })
           if (!('data' in response)) throw new DecodeError('no data in answer')
-          if (sha256(response.data) !== next.chunk) throw new DecodeError(`chunk ${next.index} is not what its hash says`)
-          have.set(next.chunk, response.data)
+          if (!await assembly.place(index, response.data, manifest?.chunks[index])) throw new DecodeError(`chunk ${index} is not what its hash says`)
           missing--
+          if (missing === 0) wake()
         } catch (err) {
-          todo.unshift(next)
-          if ((err as { code?: string }).code === 'ERR_BUSY') {
-            await pause(BUSY_PAUSE_MS)
-            continue
+          todo.unshift(index)
+          const busy = (err as { code?: string }).code === 'ERR_BUSY'
+          if (!busy) {
+            reasons.set(peer, (err as Error).message)
+            dropped.add(peer)
           }
-          reasons.set(peer, (err as Error).message)
-          dropped.add(peer)
+          wake()
+          if (busy) await pause(BUSY_PAUSE_MS)
         }
       }
     }
-    await Promise.all(providers.flatMap(peer => Array.from({ length: BLOB_REQUESTS_PER_PROVIDER }, async () => { await worker(peer) })))
+    const over = new AbortController()
+    const whole = assembly.digest(over.signal).catch(() => undefined)
+    signal?.addEventListener('abort', wake)
+    await Promise.all([...lines].flatMap(([peer, line]) => Array.from({ length: BLOB_REQUESTS_PER_PROVIDER }, async () => { await worker(peer, line) })))
+    signal?.removeEventListener('abort', wake)
+    if (missing > 0) over.abort()
     signal?.throwIfAborted()
-    return missing === 0
+    return await whole
   }
-
-  async #ask (peer: string, request: BlobRequest, signal: AbortSignal | undefined): Promise<Exclude<ReturnType<typeof decodeResponse>, { code: string }>> {
-    const timeout = AbortSignal.timeout(BLOB_REQUEST_TIMEOUT_MS)
-    const response = decodeResponse(await ask(this.#components, peer, PROTOCOL, encodeRequest(request), {
-      signal: signal == null ? timeout : AbortSignal.any([signal, timeout]),
-      maxRequestBytes: MAX_BLOB_MESSAGE_BYTES,
-      maxResponseBytes: MAX_BLOB_MESSAGE_BYTES
-    }))
-    if ('code' in response) throw new ProtocolError(response.reason, { code: response.code })
-    return response
-  }
-}
-
-function assemble (manifest: BlobManifest, have: ReadonlyMap<string, Uint8Array>): Uint8Array {
-  const parts = manifest.chunks.map(chunk => have.get(chunk) ?? new Uint8Array(0))
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.byteLength
-  }
-  return whole
 }

@@ -4,19 +4,25 @@ import { respond, wireError } from '../request.ts'
 import { PROTOCOL } from './constants.ts'
 import { decodeRequest, encodeResponse } from './messages.ts'
 import type { ProtocolComponents } from '../components.ts'
-import type { BlobRequest, BlobResponse } from './messages.ts'
-import type { BlobStore } from './store.ts'
+import type { BlobManifest, BlobRequest, BlobResponse } from './messages.ts'
+
+/** What is provided: a BlobStore, or part of one. */
+export interface BlobSource {
+  manifest (hash: string): Promise<BlobManifest | undefined> | BlobManifest | undefined
+  chunk (hash: string, index: number): Uint8Array | undefined
+}
 
 export async function serveBlobs (
-  components: Pick<ProtocolComponents, 'network' | 'logger'>, store: Pick<BlobStore, 'manifest' | 'chunk'>
+  components: Pick<ProtocolComponents, 'network' | 'logger'>, store: BlobSource
 ): Promise<() => Promise<void>> {
   return await respond(components, PROTOCOL, {
     maxRequestBytes: MAX_BLOB_MESSAGE_BYTES,
     maxResponseBytes: MAX_BLOB_MESSAGE_BYTES,
+    many: true,
     busy: () => encodeResponse({ code: 'ERR_BUSY', reason: 'too many blob requests at once' }),
     answer: async bytes => {
       try {
-        return encodeResponse(find(decodeRequest(bytes), store))
+        return encodeResponse(await find(decodeRequest(bytes), store))
       } catch (err) {
         return encodeResponse(wireError(err))
       }
@@ -24,13 +30,13 @@ export async function serveBlobs (
   })
 }
 
-function find (request: BlobRequest, store: Pick<BlobStore, 'manifest' | 'chunk'>): BlobResponse {
+async function find (request: BlobRequest, store: BlobSource): Promise<BlobResponse> {
   if (request.chunk == null) {
-    const manifest = store.manifest(request.hash)
+    const manifest = await store.manifest(request.hash)
     if (manifest != null) return { manifest }
   } else {
     const data = store.chunk(request.hash, request.chunk)
-    if (data != null) return { data }
+    if (data != null) return { data: [data] }
   }
   return { code: 'ERR_NOT_FOUND', reason: 'no such blob here' }
 }

@@ -36,12 +36,18 @@ export class BlobService {
     return this.store.put(bytes)
   }
 
+  /** Provides what is known to have this hash. */
+  add (hash: string, bytes: Uint8Array): void {
+    this.store.add(hash, bytes)
+  }
+
   /** From the store, or from the providers; see BlobFetcher. */
   async fetch (hash: string, size: number, providers: readonly string[], options: AbortOptions = {}): Promise<Uint8Array> {
     const known = this.store.get(hash)
     if (known != null && known.byteLength === size) return known
+    this.store.expectRoom(size)
     const bytes = await this.#fetcher.fetch(hash, size, providers, options)
-    this.store.put(bytes)
+    this.store.add(hash, bytes)
     return bytes
   }
 }

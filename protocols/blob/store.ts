@@ -1,12 +1,12 @@
 /** Blobs by the sha-256 of their content, in memory, least recently used out first when the cap is reached. */
-import { createHash } from 'node:crypto'
+import { createHash, subtle } from 'node:crypto'
 import { ResourceError } from '../../src/errors.ts'
 import { BLOB_CHUNK_BYTES, MAX_BLOB_BYTES } from '../limits.ts'
 import type { BlobManifest } from './messages.ts'
 
 interface Entry {
   bytes: Uint8Array
-  manifest: BlobManifest | undefined
+  manifest: Promise<BlobManifest> | undefined
 }
 
 export class BlobStore {
@@ -26,11 +26,26 @@ export class BlobStore {
    * @throws {ResourceError} larger than the cap, or than any blob may be
    */
   put (bytes: Uint8Array): string {
-    if (bytes.byteLength > Math.min(this.#maxBytes, MAX_BLOB_BYTES)) {
-      throw new ResourceError(`blob of ${bytes.byteLength} bytes, the store holds ${this.#maxBytes}`, { next: 'raise the cap of the blob store' })
-    }
+    this.expectRoom(bytes.byteLength)
     const hash = sha256(bytes)
-    if (this.#use(hash) != null) return hash
+    this.add(hash, bytes)
+    return hash
+  }
+
+  /** @throws {ResourceError} larger than the cap, or than any blob may be */
+  expectRoom (bytes: number): void {
+    if (bytes > Math.min(this.#maxBytes, MAX_BLOB_BYTES)) {
+      throw new ResourceError(`blob of ${bytes} bytes, the store holds ${this.#maxBytes}`, { next: 'raise the cap of the blob store' })
+    }
+  }
+
+  /**
+   * A blob that is known to have this hash.
+   * @throws {ResourceError} larger than the cap, or than any blob may be
+   */
+  add (hash: string, bytes: Uint8Array): void {
+    this.expectRoom(bytes.byteLength)
+    if (this.#use(hash) != null) return
     this.#entries.set(hash, { bytes, manifest: undefined })
     this.#bytes += bytes.byteLength
     for (const [oldest, entry] of this.#entries) {
@@ -38,18 +53,17 @@ export class BlobStore {
       this.#entries.delete(oldest)
       this.#bytes -= entry.bytes.byteLength
     }
-    return hash
   }
 
   get (hash: string): Uint8Array | undefined {
     return this.#use(hash)?.bytes
   }
 
-  manifest (hash: string): BlobManifest | undefined {
+  async manifest (hash: string): Promise<BlobManifest | undefined> {
     const entry = this.#use(hash)
     if (entry == null) return undefined
-    entry.manifest ??= { bytes: entry.bytes.byteLength, chunks: chunksOf(entry.bytes).map(sha256) }
-    return entry.manifest
+    entry.manifest ??= manifestOf(entry.bytes)
+    return await entry.manifest
   }
 
   chunk (hash: string, index: number): Uint8Array | undefined {
@@ -70,6 +84,14 @@ export function sha256 (bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-function chunksOf (bytes: Uint8Array): Uint8Array[] {
-  return Array.from({ length: Math.ceil(bytes.byteLength / BLOB_CHUNK_BYTES) }, (_, i) => bytes.subarray(i * BLOB_CHUNK_BYTES, (i + 1) * BLOB_CHUNK_BYTES))
+/** The same, computed by another thread: this one only copies the bytes. */
+export async function sha256Aside (bytes: Uint8Array): Promise<string> {
+  return Buffer.from(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)).toString('hex')
+}
+
+/** Chunk by chunk: copying all at once would hold up whoever waits for this thread. */
+async function manifestOf (bytes: Uint8Array): Promise<BlobManifest> {
+  const chunks: string[] = []
+  for (let at = 0; at < bytes.byteLength; at += BLOB_CHUNK_BYTES) chunks.push(await sha256Aside(bytes.subarray(at, at + BLOB_CHUNK_BYTES)))
+  return { bytes: bytes.byteLength, chunks }
 }

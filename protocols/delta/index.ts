@@ -80,7 +80,7 @@ export class DeltaService {
     if (manifest.model !== this.#init.model) throw new InvalidParametersError(`delta of model ${manifest.model} on the topic of ${this.#init.model}`)
     if (manifest.bytes !== payload.byteLength || manifest.hash !== sha256(payload)) throw new InvalidParametersError('the manifest describes another payload')
     if (payload.byteLength <= MAX_INLINE_BYTES) return await this.#topic.publish({ manifest, payload })
-    this.#blobs.put(payload)
+    this.#blobs.add(manifest.hash, payload)
     return await this.#topic.publish({ manifest })
   }
 

@@ -82,12 +82,12 @@ export class WireChannel implements FrameChannel {
       while (this.#over == null && this.#init.side === 'client' && Credits.needed(frame) && this.#credits.used >= this.#init.credits) await this.#change(signal)
       if (this.#over != null) throw this.#over.reason ?? new ProtocolError(`channel to ${this.peer} is closed`, { code: 'ERR_CLOSED' })
       this.#init.beforeSend?.(frame)
-      const bytes = encodeFrame(frame, this.#init.codec, this.#init.tensors)
+      const parts = encodeFrame(frame, this.#init.codec, this.#init.tensors)
       // the account is settled before the peer can react
       if (this.#init.side === 'client') this.#credits.use(frame)
       else this.#credits.answer(frame)
       const before = this.#wire.bytes.sent
-      const written = this.#wire.write(bytes, signal == null ? {} : { signal })
+      const written = this.#wire.write(parts, signal == null ? {} : { signal })
       const sent = this.#wire.bytes.sent - before
       if (sent > 0) this.#init.onFrame?.('sent', frame, sent)
       await written

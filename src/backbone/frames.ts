@@ -90,7 +90,8 @@ export interface Frame {
 
 /**
  * An ordered duplex of frames between one client and one host. `send` waits while the peer's credits are used up.
- * Both ends may close; `frames` then ends, or throws why.
+ * A frame that was handed to `send` may be on its way long after: its tensors are read where they stand, so they must
+ * neither change nor be moved to another thread from then on. Both ends may close; `frames` then ends, or throws why.
  */
 export interface FrameChannel {
   readonly peer: string

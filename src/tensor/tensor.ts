@@ -27,3 +27,11 @@ export function tensor (shape: readonly number[], data: Float32Array): TensorDat
 export function sameShape (a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((dim, i) => dim === b[i])
 }
+
+/**
+ * Gives an array's memory back at once; nobody may read it afterwards, nor any other view of its buffer. A step makes and
+ * drops megabytes: left to the garbage collector, they make it run several times a second, on the cores that compute.
+ */
+export function giveBack ({ buffer }: Float32Array): void {
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0)
+}

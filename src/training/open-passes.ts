@@ -4,7 +4,7 @@
  */
 import { FmtlError, InvalidParametersError, ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { keptFloats } from './memory.ts'
-import { sameShape } from '../tensor/tensor.ts'
+import { giveBack, sameShape } from '../tensor/tensor.ts'
 import { sumTensors } from './client-parts.ts'
 import type { BackboneSpec } from '../models/spec.ts'
 import type { Kept } from '../backend/backend.ts'
@@ -40,6 +40,9 @@ interface Pass {
   readonly size: number
   /** Shares whose gradients have not come. */
   open: number
+  /** What backward gave, [groups, parameters] each, and how many shares still hold a part of it. */
+  readonly gradients: Float32Array[]
+  read: number
 }
 
 export interface OpenStep {
@@ -91,7 +94,7 @@ export class OpenPasses {
     const all = shares.length * keptFloats(this.#trunk.program, shape[0] as number, shape[1] as number)
     const keep = this.#kept + all <= this.#limit ? 'values' : 'inputs'
     const { outputs, kept } = await this.#trunk.model.forward({ activations }, { groups: shares.length, keep })
-    const pass: Pass = { kept, floats: keep === 'values' ? all : 0, shape, size, open: shares.length }
+    const pass: Pass = { kept, floats: keep === 'values' ? all : 0, shape, size, open: shares.length, gradients: [], read: 0 }
     this.#kept += pass.floats
     for (const [index, { client, step }] of shares.entries()) {
       this.#close(client, step) // sent again
@@ -121,6 +124,8 @@ export class OpenPasses {
         : { shape: [groups * (pass.shape[0] as number), ...pass.shape.slice(1)], data: new Float32Array(groups * pass.size) }
       if (groups > 1) for (const { open, share } of had) features.data.set(share.featureGrads[k]?.tensor.data as Float32Array, open.index * pass.size)
       const back = await this.#trunk.model.backwardKeep(pass.kept, { features })
+      if (groups > 1) giveBack(features.data)
+      pass.gradients.push(back.parameters)
       const count = back.parameters.length / groups
       for (const { open, share: { client, featureGrads }, inputs } of had) {
         const name = featureGrads[k]?.name as string
@@ -129,6 +134,7 @@ export class OpenPasses {
       }
     }
     this.#leave(pass, taken.length)
+    pass.read += taken.length
     const results = taken.map(({ inputs }) => ({ tensor: sumTensors(inputs) }))
     return found.map(open => 'pass' in open ? results.shift() as { tensor: TensorData } : open)
   }
@@ -174,6 +180,8 @@ export class OpenPasses {
     if (open === undefined) return
     this.#open.get(client)?.delete(step)
     if (open.rows.size === 0) this.#leave(open.pass, 1)
+    // Clients of one backward share a buffer: it goes with the last of them.
+    else if (--open.pass.read === 0) for (const gradients of open.pass.gradients) giveBack(gradients)
   }
 
   /** So many shares of a pass are through with it; the last one frees it. */

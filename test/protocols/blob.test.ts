@@ -1,6 +1,9 @@
 import test from 'ava'
-import { BlobFetcher, BlobService, BlobStore, serveBlobs, sha256 } from '../../protocols/blob/index.ts'
-import { BLOB_CHUNK_BYTES } from '../../protocols/limits.ts'
+import { BLOB_PROTOCOL, BlobFetcher, BlobService, BlobStore, serveBlobs, sha256 } from '../../protocols/blob/index.ts'
+import { BlobResponse } from '../../protocols/blob/messages.generated.ts'
+import { decodeRequest, decodeResponse, encodeResponse } from '../../protocols/blob/messages.ts'
+import { BLOB_CHUNK_BYTES, MAX_BLOB_MESSAGE_BYTES } from '../../protocols/limits.ts'
+import { respond } from '../../protocols/request.ts'
 import { DecodeError, ProtocolError, ResourceError } from '../../src/errors.ts'
 import { startNodes } from './nodes.ts'
 import type { TestNode } from './nodes.ts'
@@ -20,7 +23,7 @@ async function provide (node: TestNode, asked: number[], change: Partial<Pick<Bl
   const store = new BlobStore(2 ** 24)
   store.put(CONTENT)
   await serveBlobs(node.components, {
-    manifest: hash => change.manifest == null ? store.manifest(hash) : change.manifest(hash),
+    manifest: async hash => await (change.manifest == null ? store.manifest(hash) : change.manifest(hash)),
     chunk: (hash, index) => {
       asked.push(index)
       return change.chunk == null ? store.chunk(hash, index) : change.chunk(hash, index)
@@ -76,6 +79,100 @@ test('a second try goes on where the first ended', async t => {
   await t.throwsAsync(fetcher.fetch(HASH, CONTENT.length, [a.id]), { code: 'ERR_BLOB', message: /no such blob here/ })
   t.is(sha256(await fetcher.fetch(HASH, CONTENT.length, [b.id])), HASH)
   t.deepEqual(fromB.sort(), [2, 3])
+})
+
+test('a single provider that lies about a chunk is found out at the end, and only that chunk is fetched again', async t => {
+  const [liar, honest, c] = await three(t)
+  const fromHonest: number[] = []
+  await provide(liar, [], { chunk: (_hash, index) => index === 1 ? blob(BLOB_CHUNK_BYTES, 2) : CONTENT.subarray(index * BLOB_CHUNK_BYTES, (index + 1) * BLOB_CHUNK_BYTES) })
+  await provide(honest, fromHonest)
+  const fetcher = new BlobFetcher(c.components)
+  await t.throwsAsync(fetcher.fetch(HASH, CONTENT.length, [liar.id]), { code: 'ERR_BLOB', message: /chunk 1 is not what its hash says/ })
+  t.is(sha256(await fetcher.fetch(HASH, CONTENT.length, [honest.id])), HASH)
+  t.deepEqual(fromHonest, [1])
+})
+
+test('all chunks of a provider come on one stream', async t => {
+  const [a, , c] = await three(t)
+  await provide(a, [])
+  const { network } = c.components
+  let opened = 0
+  const counting = {
+    network: Object.assign(Object.create(network) as typeof network, {
+      dialProtocol: async (...args: Parameters<typeof network.dialProtocol>) => {
+        opened++
+        return await network.dialProtocol(...args)
+      }
+    })
+  }
+  t.is(sha256(await new BlobFetcher(counting).fetch(HASH, CONTENT.length, [a.id])), HASH)
+  t.is(opened, 1)
+})
+
+test('a provider that answers once a stream serves as well', async t => {
+  const [a, , c] = await three(t)
+  const store = new BlobStore(2 ** 24)
+  store.put(CONTENT)
+  await respond(a.components, BLOB_PROTOCOL, {
+    maxRequestBytes: MAX_BLOB_MESSAGE_BYTES,
+    maxResponseBytes: MAX_BLOB_MESSAGE_BYTES,
+    busy: () => new Uint8Array(1),
+    answer: async bytes => {
+      const { hash, chunk } = decodeRequest(bytes)
+      const manifest = await store.manifest(hash)
+      return encodeResponse(chunk == null && manifest != null ? { manifest } : { data: [store.chunk(hash, chunk ?? 0) ?? new Uint8Array(0)] })
+    }
+  })
+  t.is(sha256(await new BlobFetcher(c.components).fetch(HASH, CONTENT.length, [a.id])), HASH)
+})
+
+test('an aborted fetch ends at once, and the next one goes on where it was', async t => {
+  const [a, b, c] = await three(t)
+  const fromB: number[] = []
+  const abort = new AbortController()
+  await provide(a, [], {
+    chunk: (_hash, index) => {
+      if (index === 2) abort.abort(new Error('enough'))
+      return CONTENT.subarray(index * BLOB_CHUNK_BYTES, (index + 1) * BLOB_CHUNK_BYTES)
+    }
+  })
+  await provide(b, fromB)
+  const fetcher = new BlobFetcher(c.components)
+  await t.throwsAsync(fetcher.fetch(HASH, CONTENT.length, [a.id], { signal: abort.signal }), { message: 'enough' })
+  t.is(sha256(await fetcher.fetch(HASH, CONTENT.length, [b.id])), HASH)
+  t.true(fromB.length < 4 && !fromB.includes(0), fromB.join())
+})
+
+test('two fetches of one blob at once do not disturb each other', async t => {
+  const [a, b, c] = await three(t)
+  await provide(a, [])
+  await provide(b, [])
+  const fetcher = new BlobFetcher(c.components)
+  const got = await Promise.all([fetcher.fetch(HASH, CONTENT.length, [a.id]), fetcher.fetch(HASH, CONTENT.length, [a.id, b.id])])
+  t.deepEqual(got.map(sha256), [HASH, HASH])
+})
+
+test('a chunk is the same in whatever pieces its message comes', t => {
+  for (const bytes of [1, 127, 128, 16_383, 16_384, BLOB_CHUNK_BYTES]) {
+    const data = blob(bytes)
+    const message = Buffer.concat(encodeResponse({ data: [data] }))
+    t.deepEqual(message, Buffer.from(BlobResponse.encode({ data })))
+    for (const cut of [0, 1, 2, 3, 4, 5, message.length >> 1]) {
+      const response = decodeResponse([message.subarray(0, cut), message.subarray(cut)].filter(piece => piece.byteLength > 0))
+      t.true('data' in response && Buffer.concat(response.data).equals(data), `${bytes} cut at ${cut}`)
+    }
+  }
+  const tooLarge = Buffer.from(BlobResponse.encode({ data: new Uint8Array(BLOB_CHUNK_BYTES + 1) }))
+  t.throws(() => decodeResponse([tooLarge]), { instanceOf: DecodeError })
+})
+
+test('a blob that the store could not hold is not asked for', async t => {
+  const [a, , c] = await three(t)
+  const asked: number[] = []
+  await provide(a, asked)
+  const service = new BlobService(c.components, { maxBytes: 2 ** 20 })
+  await t.throwsAsync(service.fetch(HASH, CONTENT.length, [a.id]), { instanceOf: ResourceError })
+  t.deepEqual(asked, [])
 })
 
 test('a small blob needs no manifest, and what was fetched is provided further', async t => {

@@ -15,8 +15,9 @@ import * as pb from '../../protocols/split-step/messages.generated.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
 import * as compression from '../../src/compression/index.ts'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
-import { attachRequest, clientFrames, hostFrames } from './nodes.ts'
+import { attachRequest, clientFrames, hostFrames, joined } from './nodes.ts'
 import type { DeltaManifest, HostCard } from '../../src/backbone/frames.ts'
+import type { BlobResponse } from '../../protocols/blob/messages.ts'
 import type { Message } from '../../protocols/split-step/index.ts'
 
 const RUNS = Number(process.env['FMTL_FUZZ_RUNS'] ?? 2000)
@@ -71,14 +72,14 @@ const decoders: Decoder[] = [
   {
     id: 'split-step message',
     corpus: [
-      ...[...clientFrames, ...hostFrames].flatMap(frame => compression.CODECS.map(codec => encodeFrame(frame, codec, compression))),
+      ...[...clientFrames, ...hostFrames].flatMap(frame => compression.CODECS.map(codec => joined(encodeFrame(frame, codec, compression)))),
       encodeControl({ control: 'open', session: 's', codec: 'bf16' }),
       encodeControl({ control: 'accepted' }),
       encodeControl({ control: 'declined', code: 'ERR_BUSY', reason: 'busy' }),
       encodeControl({ control: 'bye', code: 'ERR_DATA', reason: 'no more' })
     ],
     decode: bytes => decodeMessage(bytes, { tensors: compression }),
-    encode: (message: Message) => 'control' in message ? encodeControl(message) : encodeFrame(message, 'f32', compression)
+    encode: (message: Message) => 'control' in message ? encodeControl(message) : joined(encodeFrame(message, 'f32', compression))
   },
   { id: 'host card', corpus: [encodeCard(card)], decode: decodeCard, encode: encodeCard },
   { id: 'delta', corpus: [encodeDelta({ manifest }), encodeDelta({ manifest, payload: new Uint8Array(5) })], decode: decodeDelta, encode: encodeDelta },
@@ -86,12 +87,13 @@ const decoders: Decoder[] = [
   {
     id: 'blob response',
     corpus: [
-      blob.encodeResponse({ manifest: { bytes: limits.BLOB_CHUNK_BYTES + 1, chunks: ['0'.repeat(64), '1'.repeat(64)] } }),
-      blob.encodeResponse({ data: new Uint8Array(40) }),
-      blob.encodeResponse({ code: 'ERR_NOT_FOUND', reason: 'no' })
+      joined(blob.encodeResponse({ manifest: { bytes: limits.BLOB_CHUNK_BYTES + 1, chunks: ['0'.repeat(64), '1'.repeat(64)] } })),
+      joined(blob.encodeResponse({ data: [new Uint8Array(40)] })),
+      joined(blob.encodeResponse({ data: [new Uint8Array(300)] })),
+      joined(blob.encodeResponse({ code: 'ERR_NOT_FOUND', reason: 'no' }))
     ],
-    decode: blob.decodeResponse,
-    encode: blob.encodeResponse
+    decode: bytes => blob.decodeResponse([bytes]),
+    encode: (response: BlobResponse) => joined(blob.encodeResponse(response))
   }
 ]
 
@@ -201,7 +203,7 @@ for (const { id, send } of unsendable) {
 }
 
 test('a loss that diverged arrives as infinity, and long texts are cut', t => {
-  const bytes = encodeFrame({ kind: 'pause', step: 0, tensors: [], losses: [{ task: 'a', loss: NaN, samples: 1 }], reason: 'ä'.repeat(300) + '\n' }, 'f32', compression)
+  const bytes = joined(encodeFrame({ kind: 'pause', step: 0, tensors: [], losses: [{ task: 'a', loss: NaN, samples: 1 }], reason: 'ä'.repeat(300) + '\n' }, 'f32', compression))
   const got = decodeMessage(bytes, { tensors: compression })
   if ('control' in got) return t.fail()
   t.is(got.losses?.[0]?.loss, Infinity)

@@ -45,6 +45,11 @@ export function meshSize ({ node }: TestNode, topic: string): number {
   return (node.services.pubsub as unknown as { getMeshPeers: (topic: string) => string[] }).getMeshPeers(topic).length
 }
 
+/** A message in one piece, at offset 0 of its buffer, as it arrives. */
+export function joined (parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(Buffer.concat(parts))
+}
+
 export function attachRequest (client: string): AttachRequest {
   return { client, name: 'site a', model: 'm'.repeat(64), tasks: ['digits-parity', 'digits-loop'], cut: [16, 64], samples: 1200, batch: 32 }
 }

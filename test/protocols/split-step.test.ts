@@ -2,9 +2,9 @@ import test from 'ava'
 import * as compression from '../../src/compression/index.ts'
 import { attach, serveAttach, SessionTable } from '../../protocols/attach/index.ts'
 import { openFrames } from '../../protocols/request.ts'
-import { encodeControl, encodeFrame, openChannel, serveSplitStep, SPLIT_STEP_PROTOCOL } from '../../protocols/split-step/index.ts'
-import { DataError, InvalidParametersError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
-import { attachRequest, clientFrames, hostFrames, pair, until } from './nodes.ts'
+import { decodeMessage, encodeControl, encodeFrame, openChannel, serveSplitStep, SPLIT_STEP_PROTOCOL } from '../../protocols/split-step/index.ts'
+import { DataError, DecodeError, InvalidParametersError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
+import { attachRequest, clientFrames, hostFrames, joined, pair, until } from './nodes.ts'
 import type { ServeSplitStepInit, OpenChannelInit, WireChannel } from '../../protocols/split-step/index.ts'
 import type { Frame, FrameChannel } from '../../src/backbone/frames.ts'
 import type { ExecutionContext } from 'ava'
@@ -121,6 +121,24 @@ test('frames of 8 MiB pass, and a frame above the limit is refused before it is 
   await near.send(forward(2))
   t.is((await next(far)).step, 2)
 })
+
+test('a float32 tensor is sent from where it stands', t => {
+  const data = Float32Array.from({ length: 4096 }, (_, i) => i)
+  const parts = encodeFrame({ kind: 'features', step: 0, tensors: [{ name: 'a', tensor: { shape: [4096], data } }] }, 'f32', compression)
+  t.true(parts.some(part => part.buffer === data.buffer && part.byteLength === data.byteLength))
+})
+
+for (const length of [1, 15, 16, 17, 100]) {
+  test(`a value that is no number is found among ${length}, wherever it stands`, t => {
+    for (const value of [NaN, Infinity, -Infinity]) {
+      for (let i = 0; i < length; i++) {
+        const data = new Float32Array(length).fill(3.4e38).with(i, value)
+        const bytes = joined(encodeFrame({ kind: 'features', step: 0, tensors: [{ name: 'a', tensor: { shape: [length], data } }] }, 'f32', compression))
+        t.throws(() => decodeMessage(bytes, { tensors: compression }), { instanceOf: DecodeError, message: new RegExp(`${value} at element ${i}$`) })
+      }
+    }
+  })
+}
 
 test('a frame announced as too large ends the channel before its bytes are kept', async t => {
   const { host, client, far } = await connect(t)

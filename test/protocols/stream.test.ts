@@ -36,6 +36,33 @@ test('many messages in one chunk come out one by one', async t => {
   for (let i = 0; i < 2000; i++) if ((await reader.read())[0] !== 8) t.fail(String(i))
 })
 
+test('large messages and small ones alternate, cut anywhere', async t => {
+  const { raw, reader } = await connect(t, { maxFrameBytes: 2 ** 24 })
+  const sizes = [1, 3_000_000, 2, 70_000, 5_000_000, 1, 1, 1_048_576]
+  const bytes = Buffer.concat(sizes.flatMap((size, i) => [varint(size), Buffer.alloc(size, i + 1)]))
+  const sending = (async () => {
+    for (let at = 0, cut = 1; at < bytes.length; at += cut, cut = cut * 7 % 65_521) {
+      if (!raw.send(bytes.subarray(at, at + cut))) await raw.onDrain()
+    }
+  })()
+  for (const [i, size] of sizes.entries()) {
+    const message = await reader.read()
+    t.is(message.byteLength, size)
+    t.is(message.buffer.byteLength, size)
+    t.true(message.every(byte => byte === i + 1))
+  }
+  await sending
+  t.is(reader.bytes.received, bytes.length)
+})
+
+test('a claim alone takes no memory: a large message gets its buffer when a quarter of it is there', async t => {
+  const { raw, reader } = await connect(t, { maxFrameBytes: 2 ** 27 })
+  const before = process.memoryUsage().arrayBuffers
+  raw.send(Buffer.concat([varint(2 ** 27), Buffer.alloc(1000)]))
+  await t.throwsAsync(reader.read({ signal: AbortSignal.timeout(100) }), { name: 'TimeoutError' })
+  t.true(process.memoryUsage().arrayBuffers - before < 2 ** 23)
+})
+
 const hostile = [
   { id: 'no length', bytes: [0] },
   { id: 'above the limit', bytes: [233, 7] },
@@ -101,3 +128,9 @@ test('writing waits while nobody reads, and ends with its signal', async t => {
   t.true(reader.bytes.sent < 16 * 2 ** 20, `${reader.bytes.sent} bytes sent`)
   raw.abort(new Error('done'))
 })
+
+function varint (value: number): Uint8Array {
+  const bytes: number[] = []
+  for (; value >= 128; value = Math.floor(value / 128)) bytes.push((value & 127) | 128)
+  return Uint8Array.from([...bytes, value])
+}

@@ -45,8 +45,8 @@ test.serial('what a host keeps for its clients is within a third of the estimate
 })
 
 test.serial('a client holds no more than its estimate, and not a small part of it', async t => {
-  const agreed = charter(32, 48)
-  const data = clientData({ id: 'ada', tasks: [SIDE, LEVEL, MASK] }, { rows: [48, 16, 16] })
+  const agreed = charter(32, 24)
+  const data = clientData({ id: 'ada', tasks: [SIDE, LEVEL, MASK] }, { rows: [48, 8, 8] })
   const rung = await loadRung('cpu')
   const before = rung.tf.memory().numBytes
   const trainer = new ClientTrainer(createEagerBackend(rung), agreed, data, { control: true })
