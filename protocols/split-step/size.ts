@@ -10,6 +10,6 @@ import type { Frame } from '../../src/backbone/frames.ts'
  * @throws {InvalidParametersError} the frame breaks a limit of the wire
  */
 export function frameBytes (frame: Frame, codec: CodecName): number {
-  const { byteLength } = encodeFrame(frame, codec, compression)
-  return prefixBytes(byteLength) + byteLength
+  const bytes = encodeFrame(frame, codec, compression).reduce((sum, part) => sum + part.byteLength, 0)
+  return prefixBytes(bytes) + bytes
 }
