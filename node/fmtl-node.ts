@@ -69,7 +69,7 @@ export class FmtlNode {
   get report (): Promise<ClientReport | undefined> { return this.#report }
 
   /** Resolves when a host's last round is closed; at once for a node that only attaches. */
-  get finished (): Promise<void> { return this.#host?.host.finished ?? Promise.resolve() }
+  get finished (): Promise<void> { return this.#host?.finished ?? Promise.resolve() }
 
   async start (): Promise<void> {
     const { name, privateKey, charter, bootstrap, profile } = this.#init
@@ -109,7 +109,7 @@ export class FmtlNode {
       signal: this.#abort.signal,
       onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
     }).catch(() => undefined) // ends by abort only
-    this.#report = this.#client?.run(protocols, this.#host?.host, this.#abort.signal) ?? Promise.resolve(undefined)
+    this.#report = this.#client?.run(protocols, this.#host, this.#abort.signal) ?? Promise.resolve(undefined)
     this.#report.then(async report => {
       this.#gauges.keep()
       await this.#emitGauges()

@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 /**
- * `npm test`: sets up whatever is missing, runs ava on a Node that runs TypeScript, and ends with one line that a machine can
- * read: `N passed, N failed`. Arguments go to ava: `npm test -- test/data`, `npm test -- --match='*wire*'`.
+ * `npm test`: sets up whatever is missing (a software GPU among it, where that can be had), runs ava on a Node that runs
+ * TypeScript, and ends with one line that a machine can read: `N passed, N failed`. Arguments go to ava:
+ * `npm test -- test/data`, `npm test -- --match='*wire*'`.
  */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { installSoftwareGpu } from './setup/software-gpu.mjs'
 import { setup } from './setup/index.mjs'
 import { ROOT } from './setup/paths.mjs'
 import { TapCounter, formatSummary, verdict } from './test-summary.mjs'
 
 const { ok, node } = await setup()
+if (ok) await installSoftwareGpu()
 const counter = new TapCounter()
 let status = 1
 if (ok) {

@@ -9,13 +9,13 @@ import type { RungName } from '../../src/backend/ladder.ts'
 import type { ProbeResult } from '../../src/backend/probe.ts'
 
 export type ProbeMessage =
-  | { readonly loads: true, readonly software: boolean, readonly result: ProbeResult }
+  | { readonly loads: true, readonly software: boolean, readonly device: string | null, readonly result: ProbeResult }
   | { readonly loads: false, readonly reason: string }
 
 async function measure (name: RungName): Promise<ProbeMessage> {
   try {
     const rung = await loadRung(name)
-    return { loads: true, software: rung.software, result: await probe(rung) }
+    return { loads: true, software: rung.software, device: rung.device?.name ?? null, result: await probe(rung) }
   } catch (err) {
     if (err instanceof FmtlError) return { loads: false, reason: err.message }
     return { loads: false, reason: `${name} loads but fails while computing: ${err instanceof Error ? err.message : String(err)}` }

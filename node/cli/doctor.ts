@@ -13,7 +13,7 @@ import type { ProbeMessage } from './doctor-probe.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { Command } from 'commander'
 
-/** tfjs-node takes 1 s to load and 1 s to measure; a machine 30 times slower than that has no use for the rung. */
+/** tfjs-node takes 1 s to load and 1 s to measure, a software GPU 15 s; slower than 60 s, there is no use for the rung. */
 const PROBE_TIMEOUT_MS = 60_000
 /** A client with the built-in data peaks at about 400 MB; below twice that the machine will swap. */
 const LOW_MEMORY_BYTES = 800 * 2 ** 20
@@ -23,6 +23,9 @@ export interface RungReport {
   readonly loads: boolean
   readonly gflops: number | null
   readonly trainStepMs: number | null
+  /** The graphics device that computes, and whether it is one in software. */
+  readonly device: string | null
+  readonly software: boolean
   /** Why it does not serve, or null. */
   readonly reason: string | null
 }
@@ -62,12 +65,12 @@ export async function examine (prefer?: RungName): Promise<DoctorReport> {
   for (const name of RUNGS) { // one after the other: they would share the cores
     const found = await probeInChild(name)
     if (!found.loads) {
-      rungs.push({ name, loads: false, gflops: null, trainStepMs: null, reason: withoutPrefix(name, found.reason) })
+      rungs.push({ name, loads: false, gflops: null, trainStepMs: null, device: null, software: false, reason: withoutPrefix(name, found.reason) })
       continue
     }
     const idle = idleReason(name, found.software, prefer)
     if (idle == null) backend ??= name
-    rungs.push({ name, loads: true, gflops: round(found.result.gflops), trainStepMs: round(found.result.trainStepMs), reason: idle })
+    rungs.push({ name, loads: true, gflops: round(found.result.gflops), trainStepMs: round(found.result.trainStepMs), device: found.device, software: found.software, reason: idle })
   }
   return { backend, rungs, ...advise(backend, rungs) }
 }
@@ -125,7 +128,7 @@ function table (report: DoctorReport): string {
     rung.loads ? 'yes' : 'no',
     rung.gflops?.toFixed(1) ?? '-',
     rung.trainStepMs?.toFixed(2) ?? '-',
-    rung.name === report.backend ? 'serves' : rung.reason ?? 'ready; a better one serves'
+    `${rung.name === report.backend ? 'serves' : rung.reason ?? 'ready; a better one serves'}${rung.device == null ? '' : ` (${rung.device}${rung.software ? ', software' : ''})`}`
   ])
   const cells = [['', 'backend', 'loads', 'GFLOPS', 'train step ms', ''], ...rows]
   const widths = [0, 1, 2, 3, 4].map(column => Math.max(...cells.map(row => row[column]?.length ?? 0)))

@@ -1,9 +1,12 @@
 /**
  * A node as split client: finds a host, trains through it, moves to another when it dies, and ends with its served
- * predictor and an honest report. Its own host role, if it has one, is reached without a socket.
+ * predictor and an honest report. Its own host role, if it has one, is reached without a socket. A compute worker that is
+ * lost, its graphics device with it, is replaced, and training goes on from the newest checkpoint.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { BackendError, FmtlError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
+import { Losses } from './losses.ts'
+import { MemoryCheckpoints } from '../store/memory.ts'
 import { SplitClient } from '../../src/federation/split-client.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
 import { charterHash } from '../../src/federation/charter.ts'
@@ -12,13 +15,15 @@ import { spawnTrainer } from '../../src/compute/spawn.ts'
 import type { Admission, AttachRequest, FrameChannel, HostCard } from '../../src/backbone/frames.ts'
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { Charter } from '../../src/federation/charter.ts'
+import type { Checkpoints } from '../store/memory.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
 import type { ClientDescription } from '../../src/training/client-description.ts'
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
-import type { ClientTrainerInit, Compute } from '../../src/compute/spawn.ts'
+import type { ClientTrainerInit, Compute, ComputeFacts } from '../../src/compute/spawn.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
+import type { RungName } from '../../src/backend/ladder.ts'
 
 export interface ClientRoleInit {
   readonly node: string
@@ -29,7 +34,12 @@ export interface ClientRoleInit {
   readonly prefer: readonly string[]
   readonly store?: CheckpointStore
   readonly emit: (event: NodeEvent) => void
+  /** Default: a worker thread of this process. */
+  readonly spawn?: (init: ClientTrainerInit) => Promise<Compute<ClientTrainer>>
 }
+
+/** A host in the same node. */
+export type LocalHost = Pick<BackboneHost, 'admit' | 'serve'>
 
 /** How long a preferred host may take to appear before another one is taken, ms. */
 const PREFERENCE_MS = 20_000
@@ -39,21 +49,29 @@ const BACKOFF_MS = { first: 250, longest: 5_000 }
 const CARD_POLL_MS = 200
 
 export class ClientRole {
-  readonly compute: Compute<ClientTrainer>
   readonly #init: ClientRoleInit
+  readonly #checkpoints: Checkpoints
+  readonly #losses = new Losses()
   readonly #description: ClientDescription
   /** Hash of the charter: which hosts to ask for, and what to tell them. */
   readonly #model: string
   readonly #banned = new Map<string, number>()
   readonly #channels: FrameChannel[] = []
+  #compute: Compute<ClientTrainer>
+  /** Why the worker of now is no more, once it is not. */
+  #lost: BackendError | undefined
   #attachedOnce = false
+  /** Of the worker of now, once it has been brought up. */
+  #facts: ComputeFacts | undefined
   #up: Promise<void> | undefined
   /** What kept this node from computing: no other host can help. */
   #unfit: unknown
   #told = ''
 
   constructor (compute: Compute<ClientTrainer>, description: ClientDescription, init: ClientRoleInit) {
-    this.compute = compute
+    this.#compute = compute
+    this.#watch(compute)
+    this.#checkpoints = init.store ?? new MemoryCheckpoints()
     this.#description = description
     this.#model = charterHash(init.charter)
     this.#init = init
@@ -61,20 +79,50 @@ export class ClientRole {
 
   /** Reads the data, in the compute worker, and loads nothing to compute with yet. @throws {DataError} what is wrong with the data */
   static async create (init: ClientRoleInit): Promise<ClientRole> {
-    const compute = await spawnTrainer({ kind: 'client', charter: init.charter, ...init.trainer })
+    const compute = await spawn(init, init.trainer.backend)
     return new ClientRole(compute, await compute.trainer.describe(), init)
   }
 
+  get compute (): Compute<ClientTrainer> { return this.#compute }
+
   /** Trains to the end of the charter. @throws the signal's reason */
-  async run (protocols: Protocols, local: BackboneHost | undefined, signal: AbortSignal): Promise<ClientReport> {
-    const { node, charter, store, emit } = this.#init
-    const { trainer } = this.compute
+  async run (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
+    const { node, emit } = this.#init
     const { tasks, samples } = this.#description
     emit({ type: 'client:ready', node, tasks, samples })
+    for (;;) {
+      try {
+        return await this.#runOnce(protocols, local, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (this.#lost === undefined) throw error
+        await this.#recover(this.#lost)
+      }
+    }
+  }
+
+  #watch (compute: Compute<ClientTrainer>): void {
+    void compute.lost.then(error => { this.#lost = error }) // before any call fails
+  }
+
+  async #recover (error: BackendError): Promise<void> {
+    const { node, emit } = this.#init
+    await this.#compute.stop()
+    const compute = this.#compute = await spawn(this.#init, this.#losses.next(error, this.#facts?.backend ?? this.#init.trainer.backend))
+    this.#lost = this.#facts = this.#up = this.#unfit = undefined
+    this.#watch(compute)
+    emit({ type: 'error', node, code: 'ERR_COMPUTE_LOST', message: `${error.message}; goes on with another compute worker`, ...error.next === undefined ? {} : { next: error.next } })
+  }
+
+  /** Until training is complete or the compute worker is lost, from the newest checkpoint. */
+  async #runOnce (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
+    const { node, charter, store, emit } = this.#init
+    const { trainer } = this.compute
+    const { samples } = this.#description
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
-      if (store === undefined) return
-      const { bytes } = await store.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
-      emit({ type: 'checkpoint', node, step, bytes })
+      const { bytes } = await this.#checkpoints.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
+      this.#losses.settled()
+      if (store !== undefined) emit({ type: 'checkpoint', node, step, bytes })
     }
     const client = new SplitClient(trainer, {
       charter,
@@ -83,7 +131,7 @@ export class ClientRole {
       onBegin: async () => { await this.#bringUp() },
       onBoundary: save
     })
-    const restored = await store?.latest()
+    const restored = await this.#checkpoints.latest()
     if (restored !== undefined) {
       await trainer.load([...restored.tensors])
       client.resume({ step: restored.step, localSteps: Number(restored.meta.localSteps ?? restored.step) })
@@ -93,12 +141,12 @@ export class ClientRole {
     try {
       return await this.#train(client, protocols, local, signal)
     } finally {
-      if (signal.aborted && client.step > 0 && this.#up !== undefined) await save(client) // not a whole round is lost by a restart
+      if (signal.aborted && client.step > 0 && this.#up !== undefined && this.#lost === undefined) await save(client) // not a whole round is lost by a restart
     }
   }
 
   /** Through one host after another, until training is complete. */
-  async #train (client: SplitClient, protocols: Protocols, local: BackboneHost | undefined, signal: AbortSignal): Promise<ClientReport> {
+  async #train (client: SplitClient, protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
     const { node, emit } = this.#init
     for (let failures = 0; ;) {
       const host = await this.#chooseHost(protocols, local, signal)
@@ -134,7 +182,7 @@ export class ClientRole {
   async #bringUp (): Promise<void> {
     this.#up ??= (async () => {
       const startedAt = performance.now()
-      const { backend, falls } = await this.compute.bringUp()
+      const { backend, falls } = this.#facts = await this.compute.bringUp()
       this.#init.emit({ type: 'client:computing', node: this.#init.node, backend, falls, seconds: (performance.now() - startedAt) / 1000 })
     })()
     try {
@@ -145,7 +193,7 @@ export class ClientRole {
     }
   }
 
-  async #attach (protocols: Protocols, local: BackboneHost | undefined, host: string, signal: AbortSignal): Promise<{ admission: Admission, channel: FrameChannel }> {
+  async #attach (protocols: Protocols, local: LocalHost | undefined, host: string, signal: AbortSignal): Promise<{ admission: Admission, channel: FrameChannel }> {
     const { node, peer, charter } = this.#init
     const { tasks, cut, batch, samples } = this.#description
     const request: AttachRequest = { client: peer, name: node, model: this.#model, tasks, cut, samples: samples.train, batch }
@@ -163,7 +211,7 @@ export class ClientRole {
   }
 
   /** The first preferred host that is there; else, after a while or once attached before, the least loaded of all. */
-  async #chooseHost (protocols: Protocols, local: BackboneHost | undefined, signal: AbortSignal): Promise<string> {
+  async #chooseHost (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<string> {
     const { prefer, peer } = this.#init
     const preferenceEnds = performance.now() + (this.#attachedOnce ? 0 : PREFERENCE_MS)
     for (;;) {
@@ -198,3 +246,7 @@ export class ClientRole {
 
 /** Clients per measured speed: the lower, the sooner a newcomer is served. */
 function load (card: HostCard): number { return (card.attached + 1) / Math.max(1, card.samplesPerSecond) }
+
+async function spawn ({ charter, trainer, spawn = spawnTrainer }: ClientRoleInit, backend: RungName | undefined): Promise<Compute<ClientTrainer>> {
+  return await spawn({ kind: 'client', charter, ...trainer, ...backend === undefined ? {} : { backend } })
+}

@@ -1,17 +1,26 @@
-/** A node as backbone host: compute worker, step and round clocks, announcements, checkpoints. */
+/**
+ * A node as backbone host: compute worker, step and round clocks, announcements, checkpoints. When the worker is lost, its
+ * graphics device with it, the role takes another one, goes on from the newest checkpoint, and its clients attach again.
+ */
 import { BackboneHost } from '../../src/federation/backbone-host.ts'
 import { GossipExchange } from './gossip-exchange.ts'
+import { Losses } from './losses.ts'
+import { MemoryCheckpoints } from '../store/memory.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
 import { meanByTask } from '../../src/federation/round-log.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { totalSteps } from '../../src/training/spec.ts'
+import type { Admission, AttachRequest, FrameChannel } from '../../src/backbone/frames.ts'
+import type { BackendError } from '../../src/errors.ts'
 import type { Charter } from '../../src/federation/charter.ts'
+import type { Checkpoints } from '../store/memory.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
-import type { Compute, ComputeFacts } from '../../src/compute/spawn.ts'
+import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { NodeEvent } from '../events.ts'
 import type { Protocols } from '../../protocols/index.ts'
+import type { Refusal } from '../../src/federation/admission.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 
 export interface HostRoleInit {
@@ -26,6 +35,8 @@ export interface HostRoleInit {
   readonly memoryBytes?: number
   readonly store?: CheckpointStore
   readonly emit: (event: NodeEvent) => void
+  /** Default: a worker thread of this process. */
+  readonly spawn?: (init: HostTrainerInit) => Promise<Compute<HostTrainer>>
 }
 
 /** A step event at most this often, ms; the clock may tick a hundred times a second. */
@@ -34,77 +45,93 @@ const STEP_EVENT_MS = 250
 const WAITING_POLL_MS = 2_000
 
 export class HostRole {
-  readonly compute: Compute<HostTrainer>
-  readonly facts: ComputeFacts
   readonly samplesPerSecond: number
   readonly #init: HostRoleInit
+  readonly #checkpoints: Checkpoints
+  readonly #losses = new Losses()
+  readonly #end = Promise.withResolvers<void>()
+  #compute: Compute<HostTrainer>
+  #facts: ComputeFacts
   #host: BackboneHost | undefined
   #exchange: GossipExchange | undefined
   #timers: NodeJS.Timeout[] = []
   #announce: () => void = () => {}
-  #commit: (at: { step: number }) => Promise<void> = async () => {}
   #stopServing: (() => Promise<void>) | undefined
+  /** From the loss of a compute worker until another one has taken its place. */
+  #lost = false
+  #recovered: Promise<void> = Promise.resolve()
+  #stopping = false
 
   constructor (compute: Compute<HostTrainer>, facts: ComputeFacts, samplesPerSecond: number, init: HostRoleInit) {
-    this.compute = compute
-    this.facts = facts
+    this.#compute = compute
+    this.#facts = facts
     this.samplesPerSecond = samplesPerSecond
     this.#init = init
+    this.#checkpoints = init.store ?? new MemoryCheckpoints()
+    this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
   }
 
   /** Brings up the compute worker and measures what this machine can do; nothing is announced yet. */
   static async create (init: HostRoleInit): Promise<HostRole> {
-    const { charter, slots, backend, memoryBytes } = init
-    const compute = await spawnTrainer({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } })
+    const { charter } = init
+    const compute = await spawn(init, init.backend)
     const { tokens } = createEmbedder(charter.model.embedder, charter.input, charter.model.backbone.width)
     const facts = await compute.bringUp()
     return new HostRole(compute, facts, await compute.trainer.measure(tokens, charter.training.batch), init)
   }
+
+  get compute (): Compute<HostTrainer> { return this.#compute }
+
+  /** Of the worker of now. */
+  get facts (): ComputeFacts { return this.#facts }
 
   get host (): BackboneHost {
     if (this.#host === undefined) throw new Error('the host role has not been started')
     return this.#host
   }
 
+  /** Resolves after the last round is closed; rejects when this role cannot go on. */
+  get finished (): Promise<void> { return this.#end.promise }
+
+  admit (request: AttachRequest): Admission | Refusal {
+    return this.#lost ? { code: 'RESTARTING', reason: 'this host has lost its compute worker and is starting another one' } : this.host.admit(request)
+  }
+
+  async serve (request: AttachRequest, channel: FrameChannel): Promise<string> { return await this.host.serve(request, channel) }
+
   async start (protocols: Protocols, addresses: () => readonly string[]): Promise<void> {
-    const { node, peer, charter, slots, announceMs, emit, store } = this.#init
-    const { compute: { trainer }, facts } = this
+    const { node, peer, charter, slots, announceMs, emit } = this.#init
     const model = charterHash(charter)
-    const restored = await store?.latest()
-    if (restored !== undefined) await trainer.load([...restored.tensors])
+    const unitSizes = await this.compute.trainer.unitSizes()
     this.#exchange = new GossipExchange(protocols, {
       self: peer,
       model,
       codec: charter.merge.codec,
-      unitSizes: await trainer.unitSizes(),
+      unitSizes,
       onProblem: line => emit({ type: 'error', node, code: 'ERR_DELTA', message: line })
     })
-    const commit = this.#commit = async ({ step }: { step: number }): Promise<void> => {
-      if (store === undefined) return
-      const { bytes } = await store.save(step, await trainer.save(), { model })
-      emit({ type: 'checkpoint', node, step, bytes })
-    }
-    const host = this.#host = new BackboneHost({ trainer, exchange: this.#exchange, commit }, { id: peer, charter, slots })
-    if (restored !== undefined) host.resume(restored.step)
-    this.#forward(host)
-    emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: facts.memoryBytes, parameters: Object.values(await trainer.unitSizes()).reduce((sum, size) => sum + size, 0) })
+    const host = await this.#takeUp(this.#exchange)
+    emit({ type: 'host:ready', node, samplesPerSecond: this.samplesPerSecond, memoryBytes: this.facts.memoryBytes, parameters: Object.values(unitSizes).reduce((sum, size) => sum + size, 0) })
     this.#stopServing = await protocols.serve({
-      admit: async request => host.admit(request),
-      onChannel: (session, channel) => { void host.serve(session.request, channel) }
+      admit: async request => this.admit(request),
+      onChannel: (session, channel) => { void this.serve(session.request, channel) }
     })
     host.start()
+    this.#watchClock()
     this.#announce = () => {
+      const { attached, round, step } = this.host
+      const { backend, memoryBytes } = this.facts
       protocols.announce.publish({
         host: peer,
         name: node,
-        backend: facts.backend,
+        backend,
         samplesPerSecond: this.samplesPerSecond,
-        memoryBytes: facts.memoryBytes,
-        attached: host.attached,
+        memoryBytes,
+        attached,
         slots,
         model,
-        round: host.round,
-        step: host.step,
+        round,
+        step,
         addresses: [...addresses()],
         sentAt: Date.now()
       }).catch(() => undefined) // nobody listens yet; the next card will find somebody
@@ -123,14 +150,60 @@ export class HostRole {
   lost (peer: string): void { this.#exchange?.lost(peer) }
 
   async stop (): Promise<void> {
+    this.#stopping = true
     for (const timer of this.#timers) clearInterval(timer)
+    await this.#recovered
     await this.#host?.stop()
     // A round's end that was not committed is not saved half-way: it begins again from the checkpoint before.
     const step = this.#host?.step ?? 0
-    if (step % this.#init.charter.training.stepsPerRound !== 0) await this.#commit({ step })
+    if (!this.#lost && step % this.#init.charter.training.stepsPerRound !== 0) await this.#commit(step)
     await this.#stopServing?.()
     this.#exchange?.stop()
     await this.compute.stop()
+  }
+
+  async #commit (step: number): Promise<void> {
+    const { node, charter, store, emit } = this.#init
+    const { bytes } = await this.#checkpoints.save(step, await this.compute.trainer.save(), { model: charterHash(charter) })
+    this.#losses.settled()
+    if (store !== undefined) emit({ type: 'checkpoint', node, step, bytes })
+  }
+
+  /** A host on the compute worker of now, at the newest checkpoint. Not started. */
+  async #takeUp (exchange: GossipExchange): Promise<BackboneHost> {
+    const { peer, charter, slots } = this.#init
+    const compute = this.#compute
+    const restored = await this.#checkpoints.latest()
+    if (restored !== undefined) await compute.trainer.load([...restored.tensors])
+    const host = this.#host = new BackboneHost({ trainer: compute.trainer, exchange, commit: async ({ step }) => { await this.#commit(step) } }, { id: peer, charter, slots })
+    if (restored !== undefined) host.resume(restored.step)
+    this.#forward(host)
+    this.#lost = false
+    void compute.lost.then(error => { // before any call of the host's fails
+      this.#lost = true
+      this.#recovered = this.#recover(error, host, exchange)
+    })
+    host.finished.then(() => { this.#end.resolve() }, error => { if (!this.#lost) this.#end.reject(error) })
+    return host
+  }
+
+  async #recover (error: BackendError, old: BackboneHost, exchange: GossipExchange): Promise<void> {
+    const { node, emit } = this.#init
+    try {
+      await old.stop(error.message)
+      await this.#compute.stop()
+      if (this.#stopping) return
+      this.#compute = await spawn(this.#init, this.#losses.next(error, this.#facts.backend))
+      this.#facts = await this.#compute.bringUp()
+      const host = await this.#takeUp(exchange)
+      const { backend } = this.#facts
+      emit({ type: 'error', node, code: 'ERR_COMPUTE_LOST', message: `${error.message}; goes on at step ${host.step} on ${backend}`, ...error.next === undefined ? {} : { next: error.next } })
+      if (this.#stopping) return
+      host.start()
+      this.#announce()
+    } catch (cause) {
+      this.#end.reject(cause)
+    }
   }
 
   #forward (host: BackboneHost): void {
@@ -147,14 +220,24 @@ export class HostRole {
     })
     host.addEventListener('round:closed', ({ detail }) => { emit({ type: 'round', node, report: detail }) })
     host.addEventListener('client:attached', () => { this.#announce() })
+  }
+
+  /** Says why the clock stands, when it does and the reason is a new one. */
+  #watchClock (): void {
+    const { node, emit } = this.#init
     let told = ''
     let lastStep = -1
     this.#timers.push(setInterval(() => {
-      const stands = host.step === lastStep
-      lastStep = host.step
-      if (!stands || host.waiting === told) return
-      told = host.waiting
+      const { step, waiting } = this.host
+      const stands = step === lastStep
+      lastStep = step
+      if (!stands || waiting === told) return
+      told = waiting
       if (told !== '') emit({ type: 'waiting', node, reason: told })
     }, WAITING_POLL_MS))
   }
+}
+
+async function spawn ({ charter, slots, memoryBytes, spawn = spawnTrainer }: HostRoleInit, backend: RungName | undefined): Promise<Compute<HostTrainer>> {
+  return await spawn({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } })
 }

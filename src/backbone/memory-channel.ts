@@ -1,5 +1,5 @@
 /** Two ends of a frame channel inside one process: the simulator's wire. Frames keep their order and are not copied. */
-import { ProtocolError } from '../errors.ts'
+import { BackendError, ProtocolError } from '../errors.ts'
 import { decode, encode, encodedBytes } from '../compression/index.ts'
 import type { CodecName } from '../compression/index.ts'
 import type { Frame, FrameChannel } from './frames.ts'
@@ -46,7 +46,8 @@ class MemoryChannel implements FrameChannel {
   }
 
   async close (reason?: Error): Promise<void> {
-    this.#out.end(reason)
+    // As over the wire: an end whose computing failed must not pass its error off as one of the other's.
+    this.#out.end(reason instanceof BackendError ? new ProtocolError(reason.message, { code: reason.code, cause: reason }) : reason)
     this.#in.end(reason)
   }
 }

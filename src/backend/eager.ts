@@ -1,11 +1,16 @@
 /**
- * Runs a model part operation by operation on whatever tfjs backend a rung brought up. The reference for every other
- * executor. Tensors are freed at their last use (computed once per program), never by the garbage collector.
+ * Runs a model part operation by operation on whatever tfjs backend a rung brought up. Tensors are freed at their last use
+ * (computed once per program), never by the garbage collector.
+ *
+ * A graphics device answers a read only after all that was asked of it before, so there each call uploads and reads once:
+ * parameters go up as one flat vector and are cut apart there, their gradients are joined there and come back as one. On
+ * rungs that compute in memory of their own process the extra copies would only cost time.
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
 import { GELU_SLOPE, axesOf, resolveShape } from '../graph/graph.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from './backend.ts'
+import type { Device } from './device.ts'
 import type { Sizes } from './arguments.ts'
 import type { Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
@@ -18,13 +23,14 @@ export interface EagerRung {
   readonly name: string
   readonly tf: Tf
   readonly memoryBytes: number
+  readonly device?: Device
 }
 
 export function createEagerBackend (rung: EagerRung): Backend {
   return {
     name: rung.name,
     memoryBytes: rung.memoryBytes,
-    load: program => new EagerModel(rung.tf, program),
+    load: program => new EagerModel(rung, program),
     liveTensors: () => rung.tf.memory().numTensors,
     dispose: () => {}
   }
@@ -32,13 +38,15 @@ export function createEagerBackend (rung: EagerRung): Backend {
 
 /** Forward values that backward reads, or the inputs to compute them from, plus the parameter tensors of that pass (shared, counted). */
 class Held implements Kept {
+  readonly owner: EagerModel
   readonly values: Map<number, tfjs.Tensor>
   readonly sizes: Sizes
   readonly parameters: ParameterSet
   readonly inputs: Readonly<Record<string, TensorData>> | undefined
   open = true
 
-  constructor (values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet, inputs: Readonly<Record<string, TensorData>> | undefined) {
+  constructor (owner: EagerModel, values: Map<number, tfjs.Tensor>, sizes: Sizes, parameters: ParameterSet, inputs: Readonly<Record<string, TensorData>> | undefined) {
+    this.owner = owner
     this.values = values
     this.sizes = sizes
     this.parameters = parameters
@@ -65,9 +73,31 @@ class ParameterSet {
   }
 }
 
+/** Numbers that operations multiply or add, each uploaded once: an upload in between would cut a batch of GPU commands in two. */
+class Scalars {
+  readonly #tf: Tf
+  readonly #tensors = new Map<number, tfjs.Tensor>()
+  constructor (tf: Tf) { this.#tf = tf }
+
+  get (value: number): tfjs.Tensor {
+    const known = this.#tensors.get(value)
+    if (known !== undefined) return known
+    const tensor = this.#tf.keep(this.#tf.scalar(value, 'float32')) // whatever tidy is at work
+    this.#tensors.set(value, tensor)
+    return tensor
+  }
+
+  dispose (): void {
+    for (const tensor of this.#tensors.values()) tensor.dispose()
+    this.#tensors.clear()
+  }
+}
+
 class EagerModel implements Model {
   readonly parameterCount: number
   readonly #tf: Tf
+  readonly #device: Device | undefined
+  readonly #scalars: Scalars
   readonly #program: Program
   readonly #parameterIds: ReadonlyMap<string, number>
   /** Node -> the last node that reads it, within forward and within backward. */
@@ -78,8 +108,10 @@ class EagerModel implements Model {
   readonly #gradients: ReadonlySet<number>
   #parameters: ParameterSet | undefined
 
-  constructor (tf: Tf, program: Program) {
+  constructor ({ tf, device }: EagerRung, program: Program) {
     this.#tf = tf
+    this.#device = device
+    this.#scalars = new Scalars(tf)
     this.#program = program
     this.parameterCount = program.graph.parameterCount
     this.#parameterIds = new Map(program.graph.nodes.flatMap(node => node.op.kind === 'parameter' ? [[node.op.name, node.id]] : []))
@@ -94,37 +126,43 @@ class EagerModel implements Model {
   setParameters (flat: Float32Array): void {
     const { graph } = this.#program
     if (flat.length !== graph.parameterCount) throw new InvalidParametersError(`model has ${graph.parameterCount} parameters, got ${flat.length}`)
-    const tensors = new Map<number, tfjs.Tensor>()
-    for (const { name, shape, offset, size } of graph.parameters) {
-      tensors.set(this.#parameterIds.get(name) as number, this.#upload({ data: flat.slice(offset, offset + size), shape }))
-    }
+    const tensors = this.#device === undefined ? this.#uploadEach(flat) : this.#uploadWhole(flat)
     this.#parameters?.drop()
     this.#parameters = new ParameterSet(tensors)
   }
 
   async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
     const { groups = 1, keep = 'values' } = options
-    const sizes = bindInputs(this.#program, inputs, groups)
-    const values = this.#runForward(inputs, sizes, this.#current(), keep === 'values' ? this.#saved : new Set())
-    const kept = new Held(values, sizes, this.#current(), keep === 'values' ? undefined : inputs)
-    try {
-      return { outputs: await this.#read(values), kept }
-    } finally {
-      for (const id of this.#outputs) {
-        if (keep === 'values' && this.#saved.has(id)) continue
-        values.get(id)?.dispose()
-        values.delete(id)
+    return await this.#guard(async () => {
+      const saved = keep === 'values' ? this.#saved : new Set<number>()
+      const parameters = this.#current()
+      const sizes = bindInputs(this.#program, inputs, groups)
+      const values = this.#runForward(inputs, sizes, parameters, saved)
+      const kept = new Held(this, values, sizes, parameters, keep === 'values' ? undefined : inputs)
+      try {
+        const outputs = await download(values, this.#program.graph.outputs)
+        for (const id of this.#outputs) {
+          if (saved.has(id)) continue
+          values.get(id)?.dispose()
+          values.delete(id)
+        }
+        return { outputs, kept }
+      } catch (cause) {
+        kept.release()
+        throw cause
       }
-    }
+    })
   }
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
-    const values = this.#runForward(inputs, bindInputs(this.#program, inputs, 1), this.#current(), new Set())
-    try {
-      return await this.#read(values)
-    } finally {
-      for (const value of values.values()) value.dispose()
-    }
+    return await this.#guard(async () => {
+      const values = this.#runForward(inputs, bindInputs(this.#program, inputs, 1), this.#current(), new Set())
+      try {
+        return await download(values, this.#program.graph.outputs)
+      } finally {
+        for (const value of values.values()) value.dispose()
+      }
+    })
   }
 
   async backward (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
@@ -136,39 +174,26 @@ class EagerModel implements Model {
   }
 
   async backwardKeep (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
-    if (!(kept instanceof Held) || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
-    const { nodes, forwardCount, inputGradients, parameterGradients, graph } = this.#program
-    const owned = kept.inputs === undefined ? new Map<number, tfjs.Tensor>() : this.#runForward(kept.inputs, kept.sizes, kept.parameters, this.#saved)
-    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors, ...owned])
-    try {
-      for (let id = forwardCount; id < nodes.length; id++) {
-        const node = nodes[id] as Node
-        const value = node.op.kind === 'seed'
-          ? this.#upload(seedFor(node.op.name, seeds, node, kept.sizes))
-          : this.#apply(node, values, kept.sizes)
-        values.set(id, value)
-        owned.set(id, value)
-        this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
-      }
-      const { groups } = kept
-      const gradients = new Float32Array(groups * graph.parameterCount)
-      const inputs: Record<string, TensorData> = {}
-      for (const { name, offset, size } of graph.parameters) {
-        const id = parameterGradients.get(name)
-        if (id === undefined) continue
-        const data = await (values.get(id) as tfjs.Tensor).data() as Float32Array
-        for (let g = 0; g < groups; g++) gradients.set(data.subarray(g * size, (g + 1) * size), g * graph.parameterCount + offset)
-      }
-      for (const [name, id] of inputGradients) inputs[name] = await download(values.get(id) as tfjs.Tensor)
-      return { inputs, parameters: gradients }
-    } finally {
-      for (const value of owned.values()) value.dispose()
-    }
+    if (!(kept instanceof Held) || kept.owner !== this || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
+    return await this.#guard(async () => await this.#runBackward(kept, seeds))
   }
 
   dispose (): void {
     this.#parameters?.drop()
     this.#parameters = undefined
+    this.#scalars.dispose()
+  }
+
+  /** @throws {BackendError} the graphics device was lost under way: what was read is no result */
+  async #guard<T> (pass: () => Promise<T>): Promise<T> {
+    if (this.#device === undefined) return await pass()
+    try {
+      const result = await pass()
+      this.#device.check()
+      return result
+    } catch (cause) {
+      throw await this.#device.explain(cause)
+    }
   }
 
   #current (): ParameterSet {
@@ -200,6 +225,76 @@ class EagerModel implements Model {
     return owned
   }
 
+  #uploadEach (flat: Float32Array): Map<number, tfjs.Tensor> {
+    return new Map(this.#program.graph.parameters.map(({ name, shape, offset, size }) =>
+      [this.#parameterIds.get(name) as number, this.#upload({ data: flat.slice(offset, offset + size), shape })]))
+  }
+
+  #uploadWhole (flat: Float32Array): Map<number, tfjs.Tensor> {
+    const tf = this.#tf
+    const tensors = new Map<number, tfjs.Tensor>()
+    tf.tidy(() => {
+      const whole = tf.tensor1d(flat.slice(), 'float32') // tfjs may keep the array it is given
+      for (const { name, shape, offset, size } of this.#program.graph.parameters) {
+        tensors.set(this.#parameterIds.get(name) as number, tf.keep(tf.reshape(tf.slice1d(whole, offset, size), [...shape])))
+      }
+    })
+    return tensors
+  }
+
+  async #runBackward (kept: Held, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
+    const { nodes, forwardCount, inputGradients } = this.#program
+    const owned = kept.inputs === undefined ? new Map<number, tfjs.Tensor>() : this.#runForward(kept.inputs, kept.sizes, kept.parameters, this.#saved)
+    const values = new Map<number, tfjs.Tensor>([...kept.values, ...kept.parameters.tensors, ...owned])
+    try {
+      for (let id = forwardCount; id < nodes.length; id++) {
+        const node = nodes[id] as Node
+        const value = node.op.kind === 'seed'
+          ? this.#upload(seedFor(node.op.name, seeds, node, kept.sizes))
+          : this.#apply(node, values, kept.sizes)
+        values.set(id, value)
+        owned.set(id, value)
+        this.#free(node, owned, id, this.#lastBackwardUse, this.#gradients)
+      }
+      const [parameters, inputs] = await Promise.all([
+        this.#device === undefined ? this.#readEach(values, kept.groups) : this.#readJoined(values, kept.groups),
+        download(values, inputGradients)
+      ])
+      return { inputs, parameters }
+    } finally {
+      for (const value of owned.values()) value.dispose()
+    }
+  }
+
+  /** [groups, parameters] flat; zeros for parameters that no output depends on. */
+  async #readEach (values: ReadonlyMap<number, tfjs.Tensor>, groups: number): Promise<Float32Array> {
+    const { graph, parameterGradients } = this.#program
+    const gradients = new Float32Array(groups * graph.parameterCount)
+    for (const { name, offset, size } of graph.parameters) {
+      const id = parameterGradients.get(name)
+      if (id === undefined) continue
+      const data = await (values.get(id) as tfjs.Tensor).data() as Float32Array
+      for (let group = 0; group < groups; group++) gradients.set(data.subarray(group * size, (group + 1) * size), group * graph.parameterCount + offset)
+    }
+    return gradients
+  }
+
+  /** As `#readEach`, in one read. */
+  async #readJoined (values: ReadonlyMap<number, tfjs.Tensor>, groups: number): Promise<Float32Array> {
+    const tf = this.#tf
+    const { graph, parameterGradients } = this.#program
+    if (graph.parameterCount === 0) return new Float32Array(0)
+    const joined = tf.tidy(() => tf.concat2d(graph.parameters.map(({ name, size }) => {
+      const id = parameterGradients.get(name)
+      return id === undefined ? tf.zeros<tfjs.Rank.R2>([groups, size]) : tf.reshape<tfjs.Rank.R2>(values.get(id) as tfjs.Tensor, [groups, size])
+    }), 1))
+    try {
+      return (await joined.data() as Float32Array).slice() // of a single part it may be the caller's own seed
+    } finally {
+      joined.dispose()
+    }
+  }
+
   /** Frees what `node` was the last to read. */
   #free (node: Node, owned: Map<number, tfjs.Tensor>, at: number, lastUses: Int32Array, wanted: ReadonlySet<number>): void {
     for (const input of [...node.inputs, at]) {
@@ -209,29 +304,24 @@ class EagerModel implements Model {
     }
   }
 
-  async #read (values: ReadonlyMap<number, tfjs.Tensor>): Promise<Record<string, TensorData>> {
-    const outputs: Record<string, TensorData> = {}
-    for (const [name, id] of this.#program.graph.outputs) outputs[name] = await download(values.get(id) as tfjs.Tensor)
-    return outputs
-  }
-
   #upload ({ data, shape }: TensorData): tfjs.Tensor {
     return this.#tf.tensor(data, [...shape], 'float32')
   }
 
   #apply (node: Node, values: ReadonlyMap<number, tfjs.Tensor>, sizes: Sizes): tfjs.Tensor {
+    this.#device?.check()
     const [a, b, c] = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
-    return apply(this.#tf, node.op, a, b, c, () => resolveShape(node.shape, sizes))
+    return apply(this.#tf, this.#scalars, node.op, a, b, c, () => resolveShape(node.shape, sizes))
   }
 }
 
-function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, shape: () => number[]): tfjs.Tensor {
+function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, shape: () => number[]): tfjs.Tensor {
   switch (op.kind) {
     case 'matMul': return tf.matMul(a, b, op.transposeA, op.transposeB)
     case 'add': return tf.add(a, b)
     case 'sub': return tf.sub(a, b)
     case 'mul': return tf.mul(a, b)
-    case 'scale': return tf.mul(a, op.factor)
+    case 'scale': return tf.mul(a, scalars.get(op.factor))
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
     case 'sum': return tf.sum(a, axesOf(op))
@@ -239,7 +329,7 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {
       const centred = tf.sub(a, tf.mean(a, -1, true))
-      return tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), op.epsilon))
+      return tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), scalars.get(op.epsilon)))
     })
     case 'standardise': return tf.tidy(() => tf.mul(tf.sub(a, tf.mean(a, -1, true)), b))
     // a = standardised, b = inverse deviation, c = gradient
@@ -252,21 +342,28 @@ function apply (tf: Tf, op: Op, a: tfjs.Tensor, b: tfjs.Tensor, c: tfjs.Tensor, 
       const product = tf.mul(a, b)
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
-    case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(1, tf.square(a))))
-    case 'geluGate': return tf.tidy(() => tf.sigmoid(tf.mul(a, GELU_SLOPE)))
+    case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(scalars.get(1), tf.square(a))))
+    case 'geluGate': return tf.tidy(() => tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE))))
     case 'gelu': return tf.mul(a, b)
     // a = input, b = gate s, c = gradient: d/dx = s + 1.702 x s (1 - s)
-    case 'geluGrad': return tf.tidy(() => tf.mul(c, tf.add(b, tf.mul(tf.mul(tf.mul(a, GELU_SLOPE), b), tf.sub(1, b)))))
+    case 'geluGrad': return tf.tidy(() => {
+      const slope = tf.add(b, tf.mul(tf.mul(tf.mul(a, scalars.get(GELU_SLOPE)), b), tf.sub(scalars.get(1), b)))
+      return tf.mul(c, slope)
+    })
     case 'input':
     case 'parameter':
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
 }
 
-async function download (value: tfjs.Tensor): Promise<TensorData> {
-  const data = await value.data() as Float32Array
-  // Some backends hand out a view of their own memory.
-  return { shape: [...value.shape], data: data.slice() }
+/** Reads named tensors, all at once: a graphics device then keeps us waiting once. */
+async function download (values: ReadonlyMap<number, tfjs.Tensor>, names: ReadonlyMap<string, number>): Promise<Record<string, TensorData>> {
+  return Object.fromEntries(await Promise.all([...names].map(async ([name, id]) => {
+    const value = values.get(id) as tfjs.Tensor
+    const data = await value.data() as Float32Array
+    // Some backends hand out a view of their own memory.
+    return [name, { shape: [...value.shape], data: data.slice() }]
+  })))
 }
 
 function lastUse (nodes: readonly Node[], from: number, to: number): Int32Array {

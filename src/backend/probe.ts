@@ -1,8 +1,15 @@
 /**
  * How fast a rung is here, in two figures: the rate of one large product, and the time of one training step of a small
- * fixed network. The step is written out by hand in plain operations, because not every rung has every gradient kernel.
+ * backbone, through the executor that would train it.
  */
+import { createBackend } from './index.ts'
+import { buildTrunk } from '../models/trunk.ts'
+import { differentiate } from '../graph/gradients.ts'
+import { initialise } from '../models/parameters.ts'
+import { Random } from '../random.ts'
+import { elements } from '../tensor/tensor.ts'
 import type { Rung } from './ladder.ts'
+import type { TensorData } from '../tensor/tensor.ts'
 import type * as tfjs from '@tensorflow/tfjs-core'
 
 export interface ProbeResult {
@@ -10,18 +17,19 @@ export interface ProbeResult {
   readonly trainStepMs: number
 }
 
-/** Side of the measured product. 1024 fills a vector unit's pipeline; plain JavaScript would take 4 s for it. */
+/** Side of the measured product. 1024 fills a vector unit's pipeline; plain JavaScript and software GPUs take seconds for it. */
 const PRODUCT_SIDE = 1024
-const PRODUCT_SIDE_CPU = 256
-/** The measured network: 64 rows, 256 inputs, 512 hidden, 32 outputs: 56 MFLOP a step, about a small task head's. */
-const [ROWS, INPUTS, HIDDEN, OUTPUTS] = [64, 256, 512, 32]
+const SLOW_PRODUCT_SIDE = 256
+/** The measured backbone, that of the smallest tasks: 24 rows of 16 tokens, 48 wide, two blocks. */
+const TRUNK = { width: 48, layers: 2, heads: 4, hidden: 96, attention: true }
+const SHAPE = [24, 16, TRUNK.width]
 /** Each figure is the median over this long, and at least three runs after one to warm up. */
 const BUDGET_MS = 400
 
 export async function probe (rung: Rung): Promise<ProbeResult> {
-  const side = rung.name === 'cpu' ? PRODUCT_SIDE_CPU : PRODUCT_SIDE
+  const side = rung.name === 'cpu' || rung.software ? SLOW_PRODUCT_SIDE : PRODUCT_SIDE
   const productMs = await measureProduct(rung.tf, side)
-  return { gflops: 2 * side ** 3 / productMs / 1e6, trainStepMs: await measureStep(rung.tf) }
+  return { gflops: 2 * side ** 3 / productMs / 1e6, trainStepMs: await measureStep(rung) }
 }
 
 async function measureProduct (tf: Rung['tf'], side: number): Promise<number> {
@@ -39,32 +47,23 @@ async function measureProduct (tf: Rung['tf'], side: number): Promise<number> {
   }
 }
 
-async function measureStep (tf: Rung['tf']): Promise<number> {
-  const x = tf.randomUniform([ROWS, INPUTS], -1, 1, 'float32', 3)
-  const y = tf.randomUniform([ROWS, OUTPUTS], -1, 1, 'float32', 4)
-  let [w1, w2] = [tf.randomNormal([INPUTS, HIDDEN], 0, 0.05, 'float32', 5), tf.randomNormal([HIDDEN, OUTPUTS], 0, 0.05, 'float32', 6)]
+/** As in training: new weights, forward, backward to every weight and to the activations. */
+async function measureStep (rung: Rung): Promise<number> {
+  const graph = buildTrunk(TRUNK)
+  const model = createBackend(rung).load(differentiate(graph, ['activations']))
+  const parameters = initialise(graph, 1, 'trunk')
+  const random = new Random(2)
+  const noise = (): TensorData => ({ shape: SHAPE, data: Float32Array.from({ length: elements(SHAPE) }, () => random.normal()) })
+  const [activations, features] = [noise(), noise()]
   try {
     return await median(async () => {
-      const [next1, next2] = tf.tidy(() => step(tf, x, y, w1, w2))
-      tf.dispose([w1, w2]);
-      [w1, w2] = [next1, next2]
-      await w1.data()
+      model.setParameters(parameters)
+      const { kept } = await model.forward({ activations })
+      await model.backward(kept, { features })
     })
   } finally {
-    tf.dispose([x, y, w1, w2])
+    model.dispose()
   }
-}
-
-/** One step of squared error through a hidden layer of rectifiers. */
-function step (tf: Rung['tf'], x: tfjs.Tensor, y: tfjs.Tensor, w1: tfjs.Tensor, w2: tfjs.Tensor): [tfjs.Tensor, tfjs.Tensor] {
-  const hidden = tf.relu(tf.matMul(x, w1))
-  const outputGrad = tf.mul(tf.sub(tf.matMul(hidden, w2), y), 2 / ROWS)
-  const hiddenGrad = tf.mul(tf.matMul(outputGrad, w2, false, true), tf.step(hidden))
-  const rate = 0.01
-  return [
-    tf.sub(w1, tf.mul(tf.matMul(x, hiddenGrad, true), rate)),
-    tf.sub(w2, tf.mul(tf.matMul(hidden, outputGrad, true), rate))
-  ]
 }
 
 async function median (run: () => Promise<void>): Promise<number> {

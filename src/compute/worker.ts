@@ -6,6 +6,7 @@
  */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
+import { BackendError } from '../errors.ts'
 import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
@@ -18,10 +19,12 @@ import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
 import { usableMemoryBytes } from '../backend/compat.ts'
 import type { Backend } from '../backend/backend.ts'
-import type { Call, ComputeFacts, TrainerInit } from './spawn.ts'
+import type { Call, ComputeFacts, Stop, TrainerInit, WorkerInit } from './spawn.ts'
 import type { ClientDescription } from '../training/client-description.ts'
+import type { Device } from '../backend/device.ts'
 import type { MemoryEstimate } from '../training/memory.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
+import type { Rung, RungName } from '../backend/ladder.ts'
 
 /**
  * Computing yields to the threads that answer peers. On Linux a priority belongs to a thread, and threads that this one
@@ -67,15 +70,18 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
 
 /** A trainer that is built when it is first needed. What can be said without it is said without it. */
 class Lazy {
-  readonly #init: TrainerInit
+  readonly #init: WorkerInit
   readonly #work: Prepared
+  readonly #onLost: (error: BackendError) => void
   #state: readonly NamedTensor[] | undefined
+  #device: Device | undefined
   #built: Promise<{ trainer: Trainer, facts: ComputeFacts }> | undefined
 
-  constructor (init: TrainerInit, work: Prepared) {
+  constructor (init: WorkerInit, work: Prepared, onLost: (error: BackendError) => void) {
     this.#init = init
     this.#work = work
-    const memoryBytes = init.memoryBytes ?? usableMemoryBytes()
+    this.#onLost = onLost
+    const memoryBytes = init.trainer.memoryBytes ?? usableMemoryBytes()
     expectRoom(work.what, work.estimate(memoryBytes), memoryBytes)
   }
 
@@ -96,28 +102,65 @@ class Lazy {
     return await call(...args)
   }
 
+  /** Gives the graphics device back: what reads under way wait for. */
+  close (): void { this.#device?.close() }
+
   async #build (): Promise<{ trainer: Trainer, facts: ComputeFacts }> {
-    const { backend: prefer } = this.#init
+    const { backend: prefer, memoryBytes: given } = this.#init.trainer
     const { what, estimate, build } = this.#work
     const falls: string[] = []
     const onFall = (line: string): void => { falls.push(line) }
-    const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, onFall })
-    const memoryBytes = this.#init.memoryBytes ?? rung.memoryBytes
+    const rung = await this.#loadRung(prefer, onFall)
+    const memoryBytes = given ?? rung.memoryBytes
     expectRoom(what, estimate(memoryBytes), memoryBytes)
     const trainer = build(createBackend(rung, { onFall }), memoryBytes)
     if (this.#state !== undefined) trainer.load(this.#state)
     this.#state = undefined
-    return { trainer: queued(trainer) as unknown as Trainer, facts: { backend: rung.name, memoryBytes: rung.memoryBytes, falls } }
+    const { device } = rung
+    const facts = { backend: rung.name, memoryBytes: rung.memoryBytes, falls, ...device === undefined ? {} : { device: device.name } }
+    return { trainer: queued(trainer) as unknown as Trainer, facts }
+  }
+
+  async #loadRung (prefer: RungName | undefined, onFall: (line: string) => void): Promise<Rung> {
+    const { stopping, holding } = this.#init
+    const stopped = (): boolean => Atomics.load(stopping, 0) !== 0
+    const expectGoing = (): void => { if (stopped()) throw new BackendError('stopped while it was loading') }
+    Atomics.store(holding, 0, 1)
+    try {
+      expectGoing()
+      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, onFall })
+      this.#device = rung.device
+      rung.device?.interruptWhen(stopped)
+      rung.device?.lost.then(this.#onLost, () => undefined)
+      expectGoing()
+      return rung
+    } finally {
+      if (this.#device === undefined) Atomics.store(holding, 0, 0)
+      else if (stopped()) this.#device.close()
+    }
   }
 }
 
 try {
-  const init = workerData as TrainerInit
-  const trainer = new Lazy(init, await prepare(init))
-  port.on('message', ({ id, method, args }: Call) => {
-    trainer.answer(method, args).then(
-      value => { port.postMessage({ id, value }, transferables(value)) },
-      (error: unknown) => { port.postMessage({ id, error: toWire(error) }) })
+  const init = workerData as WorkerInit
+  const trainer = new Lazy(init, await prepare(init.trainer), error => { port.postMessage({ lost: toWire(error) }) })
+  const running = new Set<Promise<unknown>>()
+  const answer = async ({ id, method, args }: Call): Promise<void> => {
+    try {
+      const value = await trainer.answer(method, args)
+      port.postMessage({ id, value }, transferables(value))
+    } catch (error) {
+      port.postMessage({ id, error: toWire(error) })
+    }
+  }
+  port.on('message', (message: Call | Stop) => {
+    if ('stop' in message) {
+      trainer.close()
+      Promise.allSettled(running).then(() => { port.close() }, () => undefined) // the thread ends when the last read has failed
+      return
+    }
+    const ended = answer(message).then(() => { running.delete(ended) })
+    running.add(ended)
   })
   port.postMessage({ ready: true })
 } catch (error) {

@@ -119,3 +119,16 @@ test.serial('a call that is no method fails alone; stop rejects what is pending 
   await t.throwsAsync(trainer.fingerprint(), { instanceOf: BackendError })
   await t.notThrowsAsync(stop())
 })
+
+test.serial('a worker that is stopped while its rung loads ends, and what waits for it fails', async t => {
+  const { bringUp, lost, stop } = await spawnTrainer({ kind: 'host', charter, backend: 'wasm' })
+  let told = false
+  void lost.then(() => { told = true })
+  const up = bringUp()
+  up.catch(() => undefined)
+  await new Promise(resolve => { setTimeout(resolve, 20) }) // it has begun
+  await stop()
+  await t.throwsAsync(up, { instanceOf: BackendError, message: /was stopped/ })
+  await t.throwsAsync(bringUp(), { instanceOf: BackendError })
+  t.false(told, 'a stop is no loss')
+})

@@ -1,101 +1,56 @@
+/** The rules of differentiation, in 64-bit numbers and without any backend; that backends compute them right: ../compliance. */
 import test from 'ava'
-import { createEagerBackend } from '../../src/backend/eager.ts'
-import { createHead } from '../../src/models/head.ts'
-import { createEmbedder } from '../../src/models/embedder.ts'
-import { buildTrunk } from '../../src/models/trunk.ts'
+import { MODEL_PARTS, noise, weights } from '../helpers/parts.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
-import { initialise } from '../../src/models/parameters.ts'
-import { InvalidParametersError } from '../../src/errors.ts'
-import { loadRung } from '../../src/backend/ladder.ts'
-import { Random } from '../../src/random.ts'
+import { interpret } from '../helpers/interpreter.ts'
+import { OPERATIONS } from '../compliance/operations.ts'
 import type { Graph } from '../../src/graph/graph.ts'
-import type { TensorData } from '../../src/tensor/tensor.ts'
+import type { Numbers } from '../helpers/interpreter.ts'
 
-const backend = createEagerBackend(await loadRung('cpu'))
-const embedder = createEmbedder({ kind: 'patches', patch: 4, stride: 4, padding: 0 }, { modality: 'image', shape: [8, 8, 1] }, 8)
-const classes = { id: 't', kind: 'classes', channels: 3, targets: 1, positions: [1], metric: 'accuracy' } as const
-const dense = { id: 'd', kind: 'dense-classes', channels: 2, targets: 1, positions: [8, 8], metric: 'meanIoU' } as const
+type Named = Readonly<Record<string, Numbers>>
 
-const parts: Array<{ id: string, graph: Graph, input: string, shape: number[], output: string }> = [
-  { id: 'trunk with attention', graph: buildTrunk({ width: 8, layers: 2, heads: 2, hidden: 12, attention: true }), input: 'activations', shape: [3, 4, 8], output: 'features' },
-  { id: 'trunk without attention', graph: buildTrunk({ width: 8, layers: 1, heads: 1, hidden: 12, attention: false }), input: 'activations', shape: [3, 1, 8], output: 'features' },
-  { id: 'pooled head with adapter', graph: createHead(classes, embedder, 8, 4).graph, input: 'features', shape: [3, 4, 8], output: 'prediction' },
-  { id: 'dense head', graph: createHead(dense, embedder, 8, 0).graph, input: 'features', shape: [3, 4, 8], output: 'prediction' },
-  { id: 'embedder', graph: embedder.graph, input: 'pieces', shape: [3, 4, 16], output: 'activations' }
+/** Central differences of a smooth function: the error falls with the square of the step until rounding takes over. */
+const STEP = 1e-5
+const TOLERANCE = 1e-7
+
+const cases: Array<{ id: string, graph: Graph, shapes: Readonly<Record<string, readonly number[]>> }> = [
+  ...MODEL_PARTS.map(({ id, graph, input, shapes }) => ({ id, graph, shapes: { [input]: shapes[0] as readonly number[] } })),
+  ...OPERATIONS.filter(({ gradients, passes }) => gradients !== false && Object.values(passes[0] ?? {}).flat().every(size => size < 50))
+    .map(({ id, graph, passes }) => ({ id, graph, shapes: passes.at(-1) as Readonly<Record<string, readonly number[]>> }))
 ]
 
-function noise (length: number, seed: number, scale = 1): Float32Array {
-  const random = new Random(seed)
-  return Float32Array.from({ length }, () => random.normal() * scale)
-}
-
-for (const part of parts) {
-  test.serial(`${part.id}: backward equals central differences along random directions`, async t => {
-    const model = backend.load(differentiate(part.graph, [part.input]))
-    const parameters = initialise(part.graph, 3, 'unit').map((value, i) => value + 0.1 * Math.sin(i)) // away from zeros and ones
-    const x = noise(part.shape.reduce((a, b) => a * b), 5)
-    const at = async (p: Float32Array, data: Float32Array, weights: Float32Array): Promise<number> => {
-      model.setParameters(p)
-      const { data: out } = (await model.infer({ [part.input]: { shape: part.shape, data } }))[part.output] as TensorData
-      return out.reduce((sum, value, i) => sum + value * (weights[i] as number), 0)
+for (const { id, graph, shapes } of cases) {
+  test(`${id}: backward equals central differences along random directions`, t => {
+    const program = differentiate(graph, [...graph.inputs.keys()])
+    const parameters = Float64Array.from(weights(graph))
+    const inputs = noises(shapes, 5)
+    const seeds = noises(shapesOf(interpret(program, parameters, inputs).outputs), 6)
+    const at = (p: Float64Array, x: Named): number => {
+      const { outputs } = interpret(program, p, x)
+      return Object.entries(outputs).reduce((sum, [name, { data }]) => sum + dot(data, (seeds[name] as Numbers).data), 0)
     }
-    model.setParameters(parameters)
-    const { outputs, kept } = await model.forward({ [part.input]: { shape: part.shape, data: x } })
-    const { shape, data } = outputs[part.output] as TensorData
-    const weights = noise(data.length, 6)
-    const gradients = await model.backward(kept, { [part.output]: { shape, data: weights } })
-    const step = 1e-3
-    for (let direction = 0; direction < 4; direction++) {
-      const v = noise(parameters.length, 10 + direction)
-      const shifted = (sign: number): Float32Array => parameters.map((value, i) => value + sign * step * (v[i] as number))
-      const slope = (await at(shifted(1), x, weights) - await at(shifted(-1), x, weights)) / (2 * step)
-      const predicted = gradients.parameters.reduce((sum, g, i) => sum + g * (v[i] as number), 0)
-      t.true(Math.abs(slope - predicted) < 0.01 * Math.max(1, Math.abs(slope)), `parameters: ${predicted} against ${slope}`)
-      const u = noise(x.length, 20 + direction)
-      const moved = (sign: number): Float32Array => x.map((value, i) => value + sign * step * (u[i] as number))
-      const inputSlope = (await at(parameters, moved(1), weights) - await at(parameters, moved(-1), weights)) / (2 * step)
-      const inputPredicted = (gradients.inputs[part.input] as TensorData).data.reduce((sum, g, i) => sum + g * (u[i] as number), 0)
-      t.true(Math.abs(inputSlope - inputPredicted) < 0.01 * Math.max(1, Math.abs(inputSlope)), `input: ${inputPredicted} against ${inputSlope}`)
+    const { inputGradients, parameterGradient } = interpret(program, parameters, inputs, seeds)
+    for (let direction = 0; direction < 3; direction++) {
+      const v = Float64Array.from(noise([graph.parameterCount], 10 + direction).data)
+      const u = noises(shapes, 20 + direction)
+      const moved = (sign: number): number => at(along(parameters, v, sign), Object.fromEntries(Object.entries(inputs).map(([name, { shape, data }]) => [name, { shape, data: along(data, (u[name] as Numbers).data, sign) }])))
+      const slope = (moved(1) - moved(-1)) / (2 * STEP)
+      const predicted = dot(parameterGradient, v) + Object.entries(inputGradients).reduce((sum, [name, { data }]) => sum + dot(data, (u[name] as Numbers).data), 0)
+      t.true(Math.abs(slope - predicted) < TOLERANCE * Math.max(1, Math.abs(slope)), `${predicted} against ${slope}`)
     }
-    model.dispose()
   })
 }
 
-test.serial('a forward pass can be used for one backward only, and leaves no tensor behind', async t => {
-  const graph = buildTrunk({ width: 8, layers: 1, heads: 2, hidden: 8, attention: true })
-  const model = backend.load(differentiate(graph, ['activations']))
-  const before = backend.liveTensors()
-  model.setParameters(initialise(graph, 1, 'trunk'))
-  const x = { shape: [2, 3, 8], data: noise(48, 1) }
-  const { outputs, kept } = await model.forward({ activations: x })
-  await model.backward(kept, { features: outputs.features as TensorData })
-  await t.throwsAsync(model.backward(kept, { features: outputs.features as TensorData }), { instanceOf: InvalidParametersError })
-  const { kept: unused } = await model.forward({ activations: x })
-  unused.release()
-  await model.infer({ activations: x })
-  model.dispose()
-  t.is(backend.liveTensors(), before)
-})
+function noises (shapes: Readonly<Record<string, readonly number[]>>, seed: number): Named {
+  return Object.fromEntries(Object.entries(shapes).map(([name, shape], i) => [name, { shape, data: Float64Array.from(noise(shape, seed + i).data) }]))
+}
 
-test.serial('parameters set between forward and backward do not disturb the pass under way', async t => {
-  const graph = buildTrunk({ width: 8, layers: 1, heads: 2, hidden: 8, attention: true })
-  const model = backend.load(differentiate(graph, ['activations']))
-  const parameters = initialise(graph, 1, 'trunk')
-  model.setParameters(parameters)
-  const x = { shape: [2, 3, 8], data: noise(48, 1) }
-  const first = await model.forward({ activations: x })
-  const second = await model.forward({ activations: x })
-  const seeds = { features: first.outputs.features as TensorData }
-  const want = await model.backward(first.kept, seeds)
-  model.setParameters(parameters.map(value => value + 1))
-  const got = await model.backward(second.kept, seeds)
-  t.deepEqual([...got.parameters], [...want.parameters])
-  model.dispose()
-})
+function shapesOf (tensors: Named): Record<string, readonly number[]> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]))
+}
 
-test.serial('an input of another shape is refused by name', async t => {
-  const graph = buildTrunk({ width: 8, layers: 1, heads: 2, hidden: 8, attention: true })
-  const model = backend.load(differentiate(graph, ['activations']))
-  model.setParameters(initialise(graph, 1, 'trunk'))
-  await t.throwsAsync(model.forward({ activations: { shape: [2, 3, 7], data: new Float32Array(42) } }), { instanceOf: InvalidParametersError, message: /activations/ })
-})
+function dot (a: Float64Array, b: Float64Array): number { return a.reduce((sum, value, i) => sum + value * (b[i] as number), 0) }
+
+function along (from: Float64Array, direction: Float64Array, sign: number): Float64Array {
+  return from.map((value, i) => value + sign * STEP * (direction[i] as number))
+}

@@ -19,7 +19,7 @@ test('doctor prints one line of JSON with every rung', async t => {
   t.deepEqual(Object.keys(report), ['backend', 'rungs', 'problems', 'next'])
   t.deepEqual(report.rungs.map(rung => rung.name), ['webgpu', 'tensorflow', 'wasm', 'cpu'])
   for (const rung of report.rungs) {
-    t.deepEqual(Object.keys(rung), ['name', 'loads', 'gflops', 'trainStepMs', 'reason'])
+    t.deepEqual(Object.keys(rung), ['name', 'loads', 'gflops', 'trainStepMs', 'device', 'software', 'reason'])
     if (rung.loads) {
       t.true(rung.gflops != null && rung.gflops > 0, rung.name)
       t.true(rung.trainStepMs != null && rung.trainStepMs > 0, rung.name)

@@ -1,4 +1,5 @@
 /** One rung of the compute ladder: a tfjs backend that loaded, is set, and is ready to multiply. */
+import type { Device } from '../device.ts'
 import type * as tfjs from '@tensorflow/tfjs-core'
 
 export type RungName = 'webgpu' | 'tensorflow' | 'wasm' | 'cpu'
@@ -10,4 +11,6 @@ export interface Rung {
   readonly memoryBytes: number
   /** The adapter emulates a GPU on the CPU: slower than the rungs below it, so it serves only when asked for by name. */
   readonly software: boolean
+  /** Where a graphics device computes, which may be lost under way. */
+  readonly device?: Device
 }

@@ -4,12 +4,15 @@
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { choosePrograms } from './webgpu-products.ts'
+import { watchDevice } from '../device.ts'
+import type { GpuDevice } from '../device.ts'
 import type { Rung } from './rung.ts'
 
 const require = createRequire(import.meta.url)
 
 interface Adapter {
-  readonly info: { readonly vendor: string, readonly description: string, readonly isFallbackAdapter?: boolean }
+  readonly info: { readonly vendor: string, readonly architecture: string, readonly description: string, readonly isFallbackAdapter?: boolean }
   readonly limits: { readonly maxBufferSize: number }
 }
 interface Gpu { requestAdapter (options: { powerPreference: 'high-performance' }): Promise<Adapter | null> }
@@ -26,9 +29,19 @@ export async function loadWebgpu (): Promise<Rung> {
   Object.defineProperty(globalThis.navigator, 'gpu', { value: gpu, configurable: true })
   const tf = require('@tensorflow/tfjs-core') as Rung['tf']
   require('@tensorflow/tfjs-backend-webgpu')
-  if (!await tf.setBackend('webgpu')) throw new Error(`${adapter.info.description} gave no device`)
+  choosePrograms(tf)
+  // Or operations on small tensors run in JavaScript, and what one step computes where depends on its sizes.
+  tf.env().set('WEBGPU_CPU_FORWARD', false)
+  const name = nameOf(adapter.info)
+  if (!await tf.setBackend('webgpu')) throw new Error(`${name} gave no device`)
+  const { device } = tf.backend() as unknown as { readonly device: GpuDevice }
   // WebGPU does not tell how much memory there is: the largest buffer it grants is a lower bound.
-  return { name: 'webgpu', tf, memoryBytes: adapter.limits.maxBufferSize, software: isSoftware(adapter.info) }
+  return { name: 'webgpu', tf, memoryBytes: adapter.limits.maxBufferSize, software: isSoftware(adapter.info), device: watchDevice(name, device) }
+}
+
+/** Drivers fill in different fields: SwiftShader's description names its processor, others leave it empty. */
+function nameOf ({ description, vendor, architecture }: Adapter['info']): string {
+  return description !== '' ? description : `${vendor} ${architecture}`.trim() || 'unnamed adapter'
 }
 
 /** Asking Dawn without a driver prints a warning of its own, so Linux is asked first: device files, or a driver named by hand. */
@@ -41,5 +54,5 @@ function mayHaveAdapter (): boolean {
 }
 
 function isSoftware (info: Adapter['info']): boolean {
-  return info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(info.description)
+  return info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${info.architecture} ${info.description}`)
 }

@@ -1,0 +1,3 @@
+import { backendCompliance } from '../../compliance/backend.ts'
+
+await backendCompliance('tensorflow', 'compiled')
