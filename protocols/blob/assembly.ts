@@ -1,12 +1,13 @@
-/**
- * A blob that is being received: every chunk goes straight to its place, and the whole is hashed in order while it comes,
- * a chunk at a time, so that nobody waits long for this thread.
- */
+/** A blob that is being received: every chunk goes straight to its place, and the whole is hashed in order while it comes. */
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { BLOB_CHUNK_BYTES } from '../limits.ts'
+import { HashThread } from './hash-thread.ts'
 import { sha256Aside } from './store.ts'
 import type { BlobManifest } from './messages.ts'
+
+/** From here on the whole is hashed by a thread of its own: it takes 40 ms to start, in which 40 MiB can be hashed. */
+const THREAD_BYTES = 32 * BLOB_CHUNK_BYTES
 
 export class Assembly {
   readonly bytes: Uint8Array
@@ -54,17 +55,24 @@ export class Assembly {
     return true
   }
 
-  /** sha-256 of the whole, hex, once all chunks are there. @throws the signal's reason */
+  /**
+   * sha-256 of the whole, hex, once all chunks are there.
+   * @throws the signal's reason
+   * @throws {ResourceError} the thread that hashes a large blob has ended
+   */
   async digest (signal: AbortSignal): Promise<string> {
-    const whole = createHash('sha256')
-    for (let i = 0; i < this.#chunks.length; i++) {
-      while (this.#chunks[i]?.there !== true) await this.#change(signal)
-      // the only chunk is the whole, and may have been looked at
-      if (this.#chunks.length === 1 && this.#chunks[0]?.hash !== undefined) return this.#chunks[0].hash
-      whole.update(this.#view(i))
-      await turn()
+    const whole = this.bytes.byteLength >= THREAD_BYTES ? new HashThread() : new HashHere()
+    try {
+      for (let i = 0; i < this.#chunks.length; i++) {
+        while (this.#chunks[i]?.there !== true) await this.#change(signal)
+        // the only chunk is the whole, and may have been looked at
+        if (this.#chunks.length === 1 && this.#chunks[0]?.hash !== undefined) return this.#chunks[0].hash
+        await whole.update(this.#view(i))
+      }
+      return await whole.digest()
+    } finally {
+      await whole.end()
     }
-    return whole.digest('hex')
   }
 
   async #change (signal: AbortSignal): Promise<void> {
@@ -79,4 +87,18 @@ export class Assembly {
   #view (index: number): Uint8Array {
     return this.bytes.subarray(index * BLOB_CHUNK_BYTES, (index + 1) * BLOB_CHUNK_BYTES)
   }
+}
+
+/** A small blob is hashed sooner than a thread starts. One turn of the loop for each chunk: others need this thread as well. */
+class HashHere {
+  readonly #hash = createHash('sha256')
+
+  async update (chunk: Uint8Array): Promise<void> {
+    this.#hash.update(chunk)
+    await turn()
+  }
+
+  async digest (): Promise<string> { return this.#hash.digest('hex') }
+
+  async end (): Promise<void> {}
 }

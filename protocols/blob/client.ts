@@ -181,12 +181,13 @@ export class BlobFetcher {
       }
     }
     const over = new AbortController()
-    const whole = assembly.digest(over.signal).catch(() => undefined)
+    const whole = assembly.digest(over.signal)
+    whole.catch(() => undefined) // heard of below, or given up
     signal?.addEventListener('abort', wake)
     await Promise.all([...lines].flatMap(([peer, line]) => Array.from({ length: BLOB_REQUESTS_PER_PROVIDER }, async () => { await worker(peer, line) })))
     signal?.removeEventListener('abort', wake)
     if (missing > 0) over.abort()
     signal?.throwIfAborted()
-    return await whole
+    return missing > 0 ? undefined : await whole
   }
 }

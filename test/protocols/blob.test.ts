@@ -166,6 +166,20 @@ test('a chunk is the same in whatever pieces its message comes', t => {
   t.throws(() => decodeResponse([tooLarge]), { instanceOf: DecodeError })
 })
 
+test('a large blob is hashed by a thread of its own, and a wrong one found out', async t => {
+  const [a, b, c] = await three(t)
+  const large = new Uint8Array(33 * BLOB_CHUNK_BYTES + 5).fill(3)
+  const services = [a, b, c].map(({ components }) => new BlobService(components, { maxBytes: 2 ** 27 }))
+  const [right, wrong, reader] = services
+  if (right == null || wrong == null || reader == null) return t.fail()
+  for (const service of services) await service.start()
+  const hash = right.put(large)
+  wrong.add(hash, large.with(32 * BLOB_CHUNK_BYTES, 4))
+  await t.throwsAsync(reader.fetch(hash, large.length, [b.id]), { code: 'ERR_BLOB', message: /manifest of another blob/ })
+  t.is(sha256(await reader.fetch(hash, large.length, [a.id])), hash)
+  for (const service of services) await service.stop()
+})
+
 test('a blob that the store could not hold is not asked for', async t => {
   const [a, , c] = await three(t)
   const asked: number[] = []
