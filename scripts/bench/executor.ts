@@ -12,6 +12,7 @@ import { differentiate } from '../../src/graph/gradients.ts'
 import { initialise } from '../../src/models/parameters.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
 import { Random } from '../../src/random.ts'
+import { median } from '../../testnet/bench/report.ts'
 import type { Model } from '../../src/backend/backend.ts'
 import type { Rung } from '../../src/backend/ladder.ts'
 import type { TensorData } from '../../src/tensor/tensor.ts'
@@ -90,10 +91,4 @@ async function measure (rung: Rung, shape: string, pairs: number): Promise<Row> 
   const largest = want.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
   const difference = want.reduce((max, value, i) => Math.max(max, Math.abs(value - (got[i] as number))), 0) / largest
   return { width, tokens, layers, batch, eager: timing(0), compiled: timing(1), speedup: median(eagerMs.map((value, i) => value / (compiledMs[i] as number))), difference }
-}
-
-function median (values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] as number : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
 }

@@ -125,6 +125,8 @@ export class TrunkQueue {
     const startedAt = performance.now()
     try {
       const features = await this.#trainer.forward(together.map(({ share }) => share))
+      // Sent again after a new attachment: its earlier pass owes it nothing any more.
+      for (const group of this.#groups) if (group.step === first.share.step) for (const { share } of together) group.missing.delete(share.client)
       this.#groups.add({
         step: first.share.step,
         missing: new Set(together.map(({ share }) => share.client)),

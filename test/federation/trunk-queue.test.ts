@@ -125,6 +125,23 @@ test('nobody waits for a client that left, nor past the end of a step', async t 
   await t.throwsAsync(queue.backward(backwardOf('z')), { instanceOf: ProtocolError, code: 'ERR_LATE' })
 })
 
+test('a client that sends its activations again is answered from its new pass, and its old one waits for it no more', async t => {
+  const trainer = new SlowTrainer()
+  const queue = new TrunkQueue(trainer, () => true)
+  const pass = async (...clients: string[]): Promise<void> => {
+    const forwards = clients.map(async client => await queue.forward(forwardOf(client)))
+    await trainer.settle()
+    await Promise.all(forwards)
+  }
+  await pass('z', 'a', 'b')
+  await pass('b')
+  const backwards = Promise.all(['b', 'a', 'z'].map(async client => await queue.backward(backwardOf(client))))
+  await trainer.settle()
+  await backwards
+  t.deepEqual(trainer.passes.slice(0, 3), ['Fz0', 'Fa0b0', 'Fb0'])
+  t.deepEqual(trainer.passes.slice(3).sort(), ['Ba0', 'Bb0', 'Bz0'])
+})
+
 test('one client\'s wrong gradients do not end another\'s step', async t => {
   const trainer = new SlowTrainer()
   const queue = new TrunkQueue(trainer, () => true)

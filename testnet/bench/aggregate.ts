@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
-import { BenchOutput, spreadOf, withOutput } from './report.ts'
+import { BenchOutput, spreadOf, withOutput, whole } from './report.ts'
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
@@ -125,9 +125,4 @@ function oneOf (flag: string, list: string, allowed: readonly string[]): string[
   const names = list.split(',')
   for (const name of names) if (!allowed.includes(name)) throw new InvalidParametersError(`${flag} cannot be '${name}'`, { next: `use ${allowed.join(', ')}` })
   return names
-}
-
-function whole (flag: string, text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new InvalidParametersError(`${flag} needs a whole number from 1, got '${text}'`)
-  return Number(text)
 }

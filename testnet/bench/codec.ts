@@ -2,7 +2,7 @@
 import { CODECS, decode, encode } from '../../src/compression/index.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { Random } from '../../src/random.ts'
-import { BenchOutput, spreadOf, withOutput } from './report.ts'
+import { BenchOutput, spreadOf, withOutput, whole } from './report.ts'
 import type { BenchFlags } from './report.ts'
 import type { CodecName } from '../../src/compression/index.ts'
 import type { Command } from 'commander'
@@ -59,9 +59,4 @@ function rates (pass: () => unknown, bytes: number, runs: number): number[] {
     } while (performance.now() - startedAt < RUN_MS)
     return passes * bytes / (performance.now() - startedAt) / 1e6
   })
-}
-
-function whole (flag: string, text: string): number {
-  if (!/^[1-9]\d{0,7}$/.test(text)) throw new InvalidParametersError(`${flag} must be a whole number from 1, got '${text}'`)
-  return Number(text)
 }

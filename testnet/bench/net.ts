@@ -7,7 +7,7 @@
 import { InvalidParametersError } from '../../src/errors.ts'
 import { Ends } from './net-ends.ts'
 import { rawEcho, rawFetch, rawSend } from './raw-streams.ts'
-import { BenchOutput, median, spreadOf, withOutput } from './report.ts'
+import { BenchOutput, median, spreadOf, withOutput, whole } from './report.ts'
 import type { Command } from 'commander'
 import type { BenchFlags } from './report.ts'
 
@@ -56,11 +56,11 @@ async function benchNet (flags: NetFlags): Promise<void> {
   const tests = flags.tests.split(',')
   const unknown = tests.find(test => !TESTS.includes(test))
   if (unknown !== undefined) throw new InvalidParametersError(`no test '${unknown}'`, { next: `use some of ${TESTS.join(', ')}` })
-  const runs = positive('--runs', flags.runs)
-  const messages = flags.messages.split(',').map(bytes => positive('--messages', bytes))
+  const runs = whole('--runs', flags.runs)
+  const messages = flags.messages.split(',').map(bytes => whole('--messages', bytes))
   if (messages.some(bytes => bytes % 4 !== 0)) throw new InvalidParametersError('--messages must be multiples of 4: a float has 4 bytes')
-  const totalBytes = positive('--total', flags.total) * MiB
-  const blobBytes = positive('--blob', flags.blob) * MiB
+  const totalBytes = whole('--total', flags.total) * MiB
+  const blobBytes = whole('--blob', flags.blob) * MiB
   const output = new BenchOutput(flags, {
     title: 'Network, beside js-libp2p alone',
     names: ['test', 'bytes', 'nodes', 'impl'],
@@ -146,9 +146,4 @@ async function compare (ends: Ends, { bytes, total, sides }: Comparison, runs: n
         : { MiBPerSecond: figure, cpuMsPerMiB: spreadOf(values.map(({ cpuMs }) => cpuMs * MiB / total)), loopLagP99Ms: spreadOf(values.map(({ lagMs }) => lagMs)) }
     })
   }
-}
-
-function positive (flag: string, text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidParametersError(`${flag} must be a whole number above 0, got '${text}'`)
-  return Number(text)
 }

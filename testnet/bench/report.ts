@@ -132,3 +132,9 @@ function short (value: number): string {
   if (Number.isInteger(value)) return String(value)
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }
+
+/** A flag that counts something, of at most nine digits. @throws {InvalidParametersError} it does not, or is too small */
+export function whole (flag: string, value: string, least = 1): number {
+  if (!/^\d{1,9}$/.test(value) || Number(value) < least) throw new InvalidParametersError(`${flag} must be a whole number from ${least}, got '${value}'`)
+  return Number(value)
+}

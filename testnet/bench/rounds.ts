@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
 import { CODECS } from '../../src/compression/index.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
-import { BenchOutput, median, spreadOf, withOutput } from './report.ts'
+import { BenchOutput, median, spreadOf, withOutput, whole } from './report.ts'
 import { HOLDOUT, writeDigits } from './digits.ts'
 import { planTestnet } from '../plan.ts'
 import { wholeParameters } from '../../src/training/memory.ts'
@@ -145,9 +145,4 @@ function rowOf (flags: Flags, charter: Charter, summary: Summary): BenchRow {
 function oneOf (flag: string, value: string, known: readonly string[]): string {
   if (!known.includes(value)) throw new InvalidParametersError(`${flag} cannot be '${value}'`, { next: `use one of ${known.join(', ')}` })
   return value
-}
-
-function whole (flag: string, value: string, least: number): number {
-  if (!/^\d{1,9}$/.test(value) || Number(value) < least) throw new InvalidParametersError(`${flag} must be a whole number from ${least}, got '${value}'`)
-  return Number(value)
 }

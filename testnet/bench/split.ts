@@ -10,7 +10,7 @@ import { availableParallelism } from 'node:os'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { ProcessRunner } from '../runners/process.ts'
 import { planTestnet } from '../plan.ts'
-import { BenchOutput, percentile, spreadOf, withOutput } from './report.ts'
+import { BenchOutput, percentile, spreadOf, withOutput, whole } from './report.ts'
 import type { BenchFlags } from './report.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
@@ -223,9 +223,4 @@ function readShape (shape: string): Shape {
   const [width, tokens, layers, ...rest] = shape.split('x').map(Number)
   if (![width, tokens, layers].every(size => Number.isInteger(size) && (size as number) > 0) || rest.length > 0) throw new InvalidParametersError(`--shape '${shape}' is not WIDTHxTOKENSxLAYERS`)
   return { width, tokens, layers } as Shape
-}
-
-function whole (flag: string, value: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(value)) throw new InvalidParametersError(`${flag} must be a whole number from 1, got '${value}'`)
-  return Number(value)
 }
