@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { BackendError } from '../errors.ts'
+import { tuneHeap } from './heap.ts'
 import { prepareForTensorFlow } from '../backend/compat.ts'
 import { fromWire } from './wire-error.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -108,6 +109,7 @@ export function spawnTrainer (init: ClientTrainerInit, options?: SpawnOptions): 
  */
 export async function spawnTrainer (init: TrainerInit, { script = WORKER }: SpawnOptions = {}): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {
   prepareForTensorFlow() // a worker's environment is a copy: what the native library reads must be set in this thread
+  tuneHeap()
   const [stopping, holding] = [new Int32Array(new SharedArrayBuffer(4)), new Int32Array(new SharedArrayBuffer(4))]
   const worker = new Worker(script, { workerData: { trainer: init, stopping, holding } satisfies WorkerInit })
   const exited = new Promise<void>(resolve => { worker.once('exit', () => { resolve() }) })

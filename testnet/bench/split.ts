@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { HEAP_FLAGS } from '../../src/compute/heap.ts'
 import { availableParallelism } from 'node:os'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { ProcessRunner } from '../runners/process.ts'
@@ -60,7 +61,7 @@ export function registerSplit (bench: Command): void {
     .option('--steps <n>', 'steps that are timed in a run', '20')
     .option('--warmup <n>', 'steps before', '5')
     .option('--runs <n>', 'runs of each, in turn', '5')
-    .option('--in-flight <n>', 'steps that a client has under way at once', '1')
+    .option('--in-flight <n>', 'steps that a client has under way at once', '2')
     .option('--codec <codec>', 'activations and gradients on the wire', 'f32')
     .option('--backend <rung>', 'compute rung')
     .option('--slow <share>', 'give the first client only this share of its time, 0 to 1')
@@ -209,7 +210,7 @@ export function jain (shares: readonly number[]): number {
 async function unsplit (init: SplitInit): Promise<Window> {
   const { charter } = await plan(init, 1)
   const threads = String(init.threads)
-  const child = spawn(process.execPath, [UNSPLIT], {
+  const child = spawn(process.execPath, [...HEAP_FLAGS, UNSPLIT], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: threads }
   })

@@ -4,6 +4,7 @@ import { LocalTrainer } from '../../src/training/local-trainer.ts'
 import { createBackend } from '../../src/backend/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { openDataset } from '../../src/data/open.ts'
+import { tuneHeap } from '../../src/compute/heap.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 
@@ -15,6 +16,7 @@ interface Init {
   readonly backend?: RungName
 }
 
+tuneHeap()
 const { charter, rows, warmup, steps, backend } = JSON.parse(await text(process.stdin)) as Init
 const rung = await loadBestRung(backend === undefined ? {} : { prefer: backend })
 const dataset = await openDataset('scenes', { seed: charter.seed, clients: 1, rows, tasks: charter.tasks.map(task => task.id) })
