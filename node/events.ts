@@ -15,6 +15,12 @@ export type NodeEvent =
   /** `hostName` as the host's card gives it; peers are known by their id. */
   | { readonly type: 'client:attached', readonly node: string, readonly host: string, readonly hostName?: string, readonly step: number }
   | { readonly type: 'client:detached', readonly node: string, readonly host: string, readonly reason: string }
+  /** The member log has grown: who is in now, and by which acts. */
+  | { readonly type: 'members', readonly node: string, readonly members: number, readonly digest: string, readonly changes: ReadonlyArray<{ readonly kind: string, readonly by: string, readonly at: number }> }
+  /** A newcomer waits for a member's yes. */
+  | { readonly type: 'member:waiting', readonly node: string, readonly peer: string, readonly name: string, readonly invitedBy: string }
+  /** A peer was not let in. */
+  | { readonly type: 'peer:refused', readonly node: string, readonly peer: string, readonly address: string, readonly reason: string }
   /** Why nothing moves right now; sent when the reason changes. */
   | { readonly type: 'waiting', readonly node: string, readonly reason: string }
   /**

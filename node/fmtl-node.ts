@@ -3,17 +3,21 @@
  * moves frames; each role computes in a worker of its own.
  */
 import { ClientRole } from './roles/client-role.ts'
+import { gateOf } from './membership/gate.ts'
+import { Presence } from './membership/presence.ts'
 import { Gauges } from './telemetry/gauges.ts'
 import { HostRole } from './roles/host-role.ts'
 import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { slug } from '../src/membership/index.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
 import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Membership } from './membership/membership.ts'
 import type { Node } from './libp2p.ts'
 import type { NodeEvent } from './events.ts'
 import type { Protocols } from '../protocols/index.ts'
@@ -41,6 +45,8 @@ export interface FmtlNodeInit {
   readonly listen: readonly string[]
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
+  /** The consortium that this node is a member of. Without one it talks to whoever has the same charter: testnets do. */
+  readonly membership?: Membership
   readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
   readonly emit: (event: NodeEvent) => void
 }
@@ -48,6 +54,8 @@ export interface FmtlNodeInit {
 /** Cards expire after 30 s; three must get lost in a row before a live host is forgotten. */
 const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
 const GAUGE_MS = 2_000
+/** Two nodes with different member sets must have said so within 20 s. */
+const BEAT_MS = { testnet: 1_000, production: 4_000 }
 
 export class FmtlNode {
   readonly #init: FmtlNodeInit
@@ -55,6 +63,7 @@ export class FmtlNode {
   readonly #gauges = new Gauges()
   #node: Node | undefined
   #protocols: Protocols | undefined
+  #presence: Presence | undefined
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
@@ -80,14 +89,25 @@ export class FmtlNode {
     const taking = this.#taking = this.#takeRoles(emit)
     taking.catch(() => undefined) // awaited below, unless the network fails first
     const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
-    const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
+    const { membership } = this.#init
+    const node = this.#node = await createNode({
+      privateKey,
+      listen: this.#init.listen,
+      profile,
+      ...membership === undefined
+        ? {}
+        : {
+            networkKey: membership.networkKey,
+            gate: gateOf(membership),
+            onRefused: (peer, address, reason) => { emit({ type: 'peer:refused', node: name, peer, address, reason }) }
+          }
+    })
     const roles = await taking
     const peer = node.peerId.toString()
     const model = charterHash(charter)
-    const protocols = this.#protocols = createProtocols(components(node), {
-      consortium: `${slug(charter.name)}-${model}`,
-      model
-    })
+    const consortium = membership === undefined ? `${slug(charter.name)}-${model}` : `${slug(membership.state.charter.name)}-${membership.id.slice(0, 32)}`
+    const parts = components(node, membership)
+    const protocols = this.#protocols = createProtocols(parts, { consortium, model })
     await protocols.start()
     emit({
       type: 'node:started',
@@ -105,10 +125,24 @@ export class FmtlNode {
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
     await this.#host?.start(protocols, () => node.getMultiaddrs().map(String))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
-    void dialBootstrap(node, bootstrap, {
-      signal: this.#abort.signal,
-      onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
-    }).catch(() => undefined) // ends by abort only
+    if (membership !== undefined) {
+      this.#presence = new Presence(node, parts, {
+        name,
+        consortium,
+        membership,
+        everyMs: BEAT_MS[profile],
+        addresses: () => node.getMultiaddrs().map(String),
+        round: () => this.#host?.host.round ?? 0,
+        emit,
+        now: Date.now
+      })
+      await this.#presence.start(bootstrap)
+    } else {
+      void dialBootstrap(node, bootstrap, {
+        signal: this.#abort.signal,
+        onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
+      }).catch(() => undefined)
+    } // ends by abort only
     this.#report = this.#client?.run(protocols, this.#host, this.#abort.signal) ?? Promise.resolve(undefined)
     this.#report.then(async report => {
       this.#gauges.keep()
@@ -139,6 +173,9 @@ export class FmtlNode {
     return roles
   }
 
+  /** This node among the members of its consortium, once it has started. */
+  get presence (): Presence | undefined { return this.#presence }
+
   async stop (reason: string): Promise<void> {
     this.#stopping ??= this.#end(reason)
     await this.#stopping
@@ -152,6 +189,7 @@ export class FmtlNode {
     await this.#taking?.catch(() => undefined) // a start that failed half-way
     await this.#host?.stop()
     await this.#client?.stop()
+    await this.#presence?.stop()
     await this.#protocols?.stop()
     await this.#node?.stop()
     this.#gauges.stop()
@@ -184,8 +222,4 @@ export class FmtlNode {
       bytesReceived: received
     })
   }
-}
-
-function slug (name: string): string {
-  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 40) || 'consortium'
 }

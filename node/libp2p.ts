@@ -10,6 +10,7 @@ import { identify } from '@libp2p/identify'
 import { KEEP_ALIVE } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -18,7 +19,7 @@ import { InvalidParametersError, ResourceError } from '../src/errors.ts'
 import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
 import type { GossipSub } from '@libp2p/gossipsub'
 import type { Identify } from '@libp2p/identify'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
 import type { Ping } from '@libp2p/ping'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -29,8 +30,20 @@ export interface NodeServices extends Record<string, unknown> {
 }
 export type Node = Libp2p<NodeServices>
 
+/** Who may be connected to. */
+export interface ConnectionGate {
+  allows (peer: string): boolean
+  /** For the log. */
+  whyNot (peer: string): string
+}
+
 export interface CreateNodeInit {
   privateKey: PrivateKey
+  /** Key of the private network, 32 bytes: without it nobody understands a word. */
+  networkKey?: Uint8Array
+  gate?: ConnectionGate
+  /** Hears of every peer that was not let in. */
+  onRefused?: (peer: string, address: string, why: string) => void
   /** Default: any free port on loopback in the testnet profile, any interface otherwise. */
   listen?: readonly string[]
   /** testnet: many nodes share 127.0.0.1, which otherwise looks like an attack. Default production. */
@@ -58,6 +71,7 @@ const DIALLED_ANYWAY = /^\/ip6\/::1\//
  */
 export async function createNode (init: CreateNodeInit): Promise<Node> {
   const testnet = init.profile === 'testnet'
+  const { gate } = init
   const listen = [...init.listen ?? [testnet ? '/ip4/127.0.0.1/tcp/0' : '/ip4/0.0.0.0/tcp/0']]
   for (const address of listen) parse(address)
   try {
@@ -68,7 +82,8 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       connectionEncrypters: [noise()],
       // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
       streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-      connectionGater: { denyDialMultiaddr: forbidden },
+      ...init.networkKey === undefined ? {} : { connectionProtector: preSharedKey({ psk: swarmKey(init.networkKey) }) },
+      connectionGater: { denyDialMultiaddr: forbidden, ...gate === undefined ? {} : gater(gate, init.onRefused) },
       connectionManager: {
         dialTimeout: REQUEST_TIMEOUT_MS,
         maxPeerAddrsToDial: 2 * MAX_ADDRESSES,
@@ -144,6 +159,21 @@ export async function dialBootstrap (node: Pick<Libp2p, 'dial' | 'peerStore'>, a
     await pause(delayMs, undefined, signal == null ? {} : { signal }).catch(() => {})
   }
 }
+
+function gater (gate: ConnectionGate, onRefused: CreateNodeInit['onRefused']): ConnectionGater {
+  return {
+    denyDialPeer: peer => !gate.allows(peer.toString()),
+    denyInboundEncryptedConnection: (peer, { remoteAddr }) => {
+      const from = peer.toString()
+      if (gate.allows(from)) return false
+      onRefused?.(from, remoteAddr.toString(), gate.whyNot(from))
+      return true
+    }
+  }
+}
+
+/** The key in the form that libp2p's private networks are configured with. */
+function swarmKey (key: Uint8Array): Uint8Array { return Buffer.from(`/key/swarm/psk/1.0.0/\n/base16/\n${Buffer.from(key).toString('hex')}`) }
 
 function parse (address: string): Multiaddr {
   try {

@@ -7,4 +7,6 @@ export interface ProtocolComponents {
   logger: ComponentLogger
   network: Pick<Libp2p, 'handle' | 'unhandle' | 'dial' | 'dialProtocol' | 'peerStore'>
   pubsub: PubSub
+  /** Whether what this peer publishes is listened to. Default: everybody's. */
+  hears?: (peer: string) => boolean
 }

@@ -27,6 +27,15 @@ export const MAX_CARD_BYTES = 4 * 1024
  */
 export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
 
+/** Entries in one beat or one page of a sync: a log of a year fits into one page. */
+export const MAX_ENTRIES_PER_MESSAGE = 512
+/** One page of a sync, and the answer to a knock: eight of the largest entries. */
+export const MAX_SYNC_BYTES = 512 * 1024 + MAX_HEADER_BYTES
+/** Concurrent ends of a member log that one message names; as many as one entry may join. */
+export const MAX_HEADS = 16
+/** Pages of one sync: more than the largest log has. */
+export const MAX_SYNC_PAGES = 64
+
 /** Tensors in one message; a trunk of 12 layers has fewer units than that. */
 export const MAX_TENSORS = 64
 /** Axes of one tensor; images with batch, time and channel need 5. */

@@ -29,6 +29,8 @@ export interface TopicInit<T> {
 export interface TopicComponents {
   pubsub: PubSub
   logger: ComponentLogger
+  /** Whether what this peer publishes is listened to. Default: everybody's. */
+  hears?: (peer: string) => boolean
 }
 
 const VERDICTS = { accept: TopicValidatorResult.Accept, ignore: TopicValidatorResult.Ignore, reject: TopicValidatorResult.Reject }
@@ -120,6 +122,8 @@ export class Topic<T> {
     if (message.type !== 'signed') return 'reject'
     try {
       if (message.data.byteLength > this.#init.maxBytes) return 'reject'
+      // not the forwarder's fault: it may know a member that we have not heard of yet
+      if (this.#components.hears?.(message.from.toString()) === false) return 'ignore'
       const value = this.#init.decode(message.data)
       const verdict = this.#init.check?.(value, message.from.toString()) ?? 'accept'
       if (verdict === 'accept') this.#decoded.set(message, value)

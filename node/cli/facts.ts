@@ -20,6 +20,9 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     case 'client:computing': return `${node} computes on ${clean(event.backend)}, loaded in ${duration(event.seconds)}${event.falls.map(fall => `; ${name(fall)}`).join('')}`
     case 'client:attached': return `${node} attached to ${name(event.host)} at step ${event.step}`
     case 'client:detached': return `${node} left ${name(event.host)}: ${name(event.reason)}`
+    case 'members': return `${plural(event.members, 'member')} of the consortium: ${event.changes.slice(-5).map(({ kind, by }) => `${kind} by ${name(by)}`).join(', ')}`
+    case 'member:waiting': return `${clean(event.name)} (${event.peer.slice(-8)}) is at the door, invited by ${name(event.invitedBy)}: fmtl-node admit ${event.peer.slice(-8)}`
+    case 'peer:refused': return `${node} refused ${event.peer} from ${clean(event.address)}: ${name(event.reason)}`
     case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(bare(event.reason))}`
     case 'step:skipped': return `${node} skipped ${event.from === event.to ? `step ${event.from}` : `steps ${event.from} to ${event.to}`}: ${name(event.reason)}`
     case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`

@@ -1,5 +1,6 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
+import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -35,6 +36,10 @@ export interface MergeSpec {
   readonly rate: number
   readonly momentum: number
   readonly codec: DeltaManifest['codec']
+  /** Largest share of one host where three or more meet, (0, 1]. */
+  readonly shareCap: number
+  /** Deltas longer than this times the median length are scaled down, where three or more meet. */
+  readonly clip: number
 }
 
 export interface ClockSpec {
@@ -79,7 +84,7 @@ export interface CharterOptions {
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
-const MERGE: MergeSpec = { mode: 'select', rate: 1, momentum: 0.5, codec: 'f32' }
+const MERGE: MergeSpec = { mode: 'select', rate: OUTER_RATE, momentum: OUTER_MOMENTUM, codec: 'f32', shareCap: SHARE_CAP, clip: CLIP }
 // A step takes tens of milliseconds; five seconds is a client in trouble. A round's end moves a whole trunk.
 const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quorum: 1, peers: 0 }
 
@@ -105,6 +110,8 @@ export function createCharter (options: CharterOptions): Charter {
   refuseUnknown('merge', merge, Object.keys(MERGE))
   inRange('merge.rate', merge.rate, rate => rate > 0, 'a number above 0')
   inRange('merge.momentum', merge.momentum, momentum => momentum >= 0 && momentum < 1, 'a number from 0 and below 1')
+  inRange('merge.shareCap', merge.shareCap, share => share > 0 && share <= 1, 'a number above 0 and up to 1')
+  inRange('merge.clip', merge.clip, clip => clip > 0, 'a number above 0')
   const clock = { ...CLOCK, ...options.clock }
   refuseUnknown('clock', clock, Object.keys(CLOCK))
   for (const key of ['stepDeadlineMs', 'roundDeadlineMs'] as const) inRange(`clock.${key}`, clock[key], ms => ms > 0, 'milliseconds above 0')
@@ -163,8 +170,8 @@ export function readCharter (value: unknown): Charter {
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
   const { seed, input, tasks, model, training, projection, merge, shared } = charter
-  const { mode, rate, momentum } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: { mode, rate, momentum }, shared })
+  const { mode, rate, momentum, shareCap, clip } = merge
+  return specHash({ seed, input, tasks, model, training, projection, merge: { mode, rate, momentum, shareCap, clip }, shared })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

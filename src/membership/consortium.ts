@@ -24,10 +24,6 @@ export interface Governance {
 }
 
 export interface Safeguards {
-  /** Largest share of one host in a merge of three or more hosts, (0, 1]. */
-  readonly shareCap: number
-  /** Deltas longer than this times the median length are scaled down, > 0. */
-  readonly clip: number
   /** Training rows that a site must have: the fewer, the more a gradient says about one of them. */
   readonly minRows: number
   /** Rounds whose deltas are kept, so that an aggregate can be recomputed. */
@@ -44,8 +40,8 @@ export interface ConsortiumCharter {
 }
 
 const GOVERNANCE: Governance = { admission: 'member', quorum: 'majority', invitationDays: 30 }
-/** Share cap and clip as in ../merging/outer.ts; 8 rows are the smallest batch at which single rows could not be read back from a gradient. */
-const SAFEGUARDS: Safeguards = { shareCap: 0.5, clip: 3, minRows: 8, retainRounds: 20 }
+/** 8 rows are the smallest batch at which single rows could not be read back from a gradient. */
+const SAFEGUARDS: Safeguards = { minRows: 8, retainRounds: 20 }
 
 export interface ConsortiumOptions {
   readonly name: string
@@ -82,8 +78,6 @@ export function readConsortium (value: unknown): ConsortiumCharter {
       invitationDays: governance.number('invitationDays', 0.001, 3650)
     },
     safeguards: {
-      shareCap: safeguards.number('shareCap', 0.01, 1),
-      clip: safeguards.number('clip', 0.1, 1e6),
       minRows: safeguards.integer('minRows', 1, 1e9),
       retainRounds: safeguards.integer('retainRounds', 0, 1e6)
     }

@@ -215,13 +215,15 @@ export class HostTrainer {
 
   /** Holds the outer-momentum merge of several deltas as a candidate. @returns hosts turned away, with the reason */
   proposeMerge (name: string, deltas: readonly DeltaEntry[]): readonly string[] {
-    const { rate, momentum } = this.#charter.merge
+    const { rate, momentum, shareCap, clip } = this.#charter.merge
     const merged = mergeOuter({
       anchor: this.#anchor,
       ...this.#velocity === undefined ? {} : { velocity: this.#velocity },
       deltas: deltas.map(({ id, weight, units }) => ({ id, weight, delta: units })),
       rate,
-      momentum
+      momentum,
+      shareCap,
+      clip
     })
     this.#candidates.set(name, { units: merged.state, velocity: merged.velocity })
     return merged.rejected.map(({ id, reason }) => `${id}: ${reason}`)

@@ -1,0 +1,1 @@
+export const PROTOCOL = '/fmtl/knock/1.0.0'
