@@ -10,13 +10,13 @@ import { identify } from '@libp2p/identify'
 import { KEEP_ALIVE } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
-import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { InvalidParametersError, ResourceError } from '../src/errors.ts'
 import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
+import { privateNetwork } from './private-network.ts'
 import type { GossipSub } from '@libp2p/gossipsub'
 import type { Identify } from '@libp2p/identify'
 import type { ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
@@ -82,7 +82,7 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       connectionEncrypters: [noise()],
       // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
       streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-      ...init.networkKey === undefined ? {} : { connectionProtector: preSharedKey({ psk: swarmKey(init.networkKey) }) },
+      ...init.networkKey === undefined ? {} : { connectionProtector: privateNetwork(init.networkKey) },
       connectionGater: { denyDialMultiaddr: forbidden, ...gate === undefined ? {} : gater(gate, init.onRefused) },
       connectionManager: {
         dialTimeout: REQUEST_TIMEOUT_MS,
@@ -161,9 +161,21 @@ export async function dialBootstrap (node: Pick<Libp2p, 'dial' | 'peerStore'>, a
 }
 
 function gater (gate: ConnectionGate, onRefused: CreateNodeInit['onRefused']): ConnectionGater {
+  /** Addresses whose connection has not said yet who it is. */
+  const nameless = new Set<string>()
   return {
     denyDialPeer: peer => !gate.allows(peer.toString()),
+    denyInboundConnection: connection => {
+      const address = connection.remoteAddr.toString()
+      nameless.add(address)
+      connection.addEventListener('close', () => {
+        // the library says nothing of a handshake that failed
+        if (nameless.delete(address)) onRefused?.('a stranger', address, 'it does not have the key of this private network')
+      })
+      return false
+    },
     denyInboundEncryptedConnection: (peer, { remoteAddr }) => {
+      nameless.delete(remoteAddr.toString())
       const from = peer.toString()
       if (gate.allows(from)) return false
       onRefused?.(from, remoteAddr.toString(), gate.whyNot(from))
@@ -171,9 +183,6 @@ function gater (gate: ConnectionGate, onRefused: CreateNodeInit['onRefused']): C
     }
   }
 }
-
-/** The key in the form that libp2p's private networks are configured with. */
-function swarmKey (key: Uint8Array): Uint8Array { return Buffer.from(`/key/swarm/psk/1.0.0/\n/base16/\n${Buffer.from(key).toString('hex')}`) }
 
 function parse (address: string): Multiaddr {
   try {
