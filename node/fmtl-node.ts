@@ -20,6 +20,7 @@ import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Membership } from './membership/membership.ts'
 import type { Node } from './libp2p.ts'
 import type { NodeEvent } from './events.ts'
+import type { NodeView } from './telemetry/facts.ts'
 import type { Protocols } from '../protocols/index.ts'
 import type { RoleWish, Roles } from './roles/choose.ts'
 import type { RungName } from '../src/backend/ladder.ts'
@@ -79,6 +80,16 @@ export class FmtlNode {
 
   /** Resolves when a host's last round is closed; at once for a node that only attaches. */
   get finished (): Promise<void> { return this.#host?.finished ?? Promise.resolve() }
+
+  /** For the status: live, and cheap to ask. */
+  get view (): NodeView {
+    return {
+      connected: this.#node?.getPeers().map(String) ?? [],
+      hosts: this.#protocols?.announce.hosts ?? [],
+      ...this.#host === undefined ? {} : { host: this.#host.view },
+      ...this.#client === undefined ? {} : { client: this.#client.view }
+    }
+  }
 
   async start (): Promise<void> {
     const { name, privateKey, charter, bootstrap, profile } = this.#init

@@ -10,13 +10,17 @@ export interface RunInit {
   readonly build: () => Promise<FmtlNodeInit>
   /** After training is complete: stay and serve until a signal comes, or end. */
   readonly stay: boolean
+  /** Hears of the node before it starts. */
+  readonly onNode?: (node: FmtlNode) => void
+  /** Its end is a wish to stop, as SIGTERM is. */
+  readonly until?: AbortSignal
 }
 
 /** What stops in order, checkpoint included, does so within this time; what then still hangs is not waited for. */
 const DRAIN_MS = 5_000
 
 /** Never returns to the caller but through the process's exit. */
-export async function runNode ({ name, emit, build, stay }: RunInit): Promise<void> {
+export async function runNode ({ name, emit, build, stay, onNode, until }: RunInit): Promise<void> {
   let node: FmtlNode | undefined
   let stopping = false
   const stop = async (reason: string, exitCode: number): Promise<void> => {
@@ -38,12 +42,16 @@ export async function runNode ({ name, emit, build, stay }: RunInit): Promise<vo
   }
   process.once('SIGTERM', () => { void stop('SIGTERM', 0) })
   process.once('SIGINT', () => { void stop('SIGINT', 0) })
+  const asked = (): void => { void stop(until?.reason instanceof Error ? until.reason.message : 'it was asked to', 0) }
+  until?.addEventListener('abort', asked, { once: true })
+  if (until?.aborted === true) return asked()
   // Started by `testnet up`: a testnet that dies takes its nodes along.
   process.once('disconnect', () => { void stop('the process that started this node is gone', 1) })
   process.once('uncaughtException', fail)
   process.once('unhandledRejection', fail)
   try {
     node = new FmtlNode(await build())
+    onNode?.(node)
     await node.start()
     await Promise.all([node.report, node.finished])
     if (!stay) await stop('training is complete', 0)

@@ -5,7 +5,11 @@ import { FmtlError } from '../../src/errors.ts'
 import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
+import { registerDown } from './down.ts'
+import { registerLogs } from './logs.ts'
+import { registerPeers } from './peers.ts'
 import { registerPlan } from './plan.ts'
+import { registerStatus } from './status.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
 
@@ -16,6 +20,10 @@ export function createProgram (): Command {
     .description('peer-to-peer federated multi-task learning: a consortium trains one conflict-free backbone with no central server')
     .version(version)
   registerUp(program)
+  registerDown(program)
+  registerStatus(program)
+  registerPeers(program)
+  registerLogs(program)
   registerCharter(program)
   registerPlan(program)
   registerDoctor(program)

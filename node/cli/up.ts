@@ -1,10 +1,12 @@
-/** `fmtl-node up`: runs this node in the foreground until its training is complete, or until a signal if it hosts. */
+/** `fmtl-node up`: runs this node, in the foreground or detached, until its training is complete, or until a signal if it hosts. */
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
+import { Residence } from '../control/residence.ts'
 import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
+import { detach } from './detach.ts'
 import { factOf } from './facts.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity } from '../store/identity.ts'
@@ -31,6 +33,7 @@ interface Flags {
   strategy: string
   config?: string
   set: string[]
+  detach?: boolean
   format: string
 }
 
@@ -54,7 +57,9 @@ export function registerUp (program: Command): void {
     .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--detach', 'run in the background; `fmtl-node status`, `logs` and `down` reach it')
     .option('--format <format>', 'text or json (one object a line)', 'text')
+    .addHelpText('after', '\nExample: fmtl-node up --data ./scans --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW... --detach')
     .action(async (flags: Flags) => { await up(flags) })
 }
 
@@ -78,13 +83,15 @@ async function up (flags: Flags): Promise<void> {
     },
     sets: flags.set
   })
+  if (flags.detach === true) return await detach(config.node.home, flags.format)
   if (flags.charter === undefined && config.data.path === undefined) {
     throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
   }
   const charter = withCodec(flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter), flags.codec)
   const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile } } = config
   const data = await siteData(config, charter)
-  const emit = flags.format === 'json' ? printJson : factPrinter()
+  const residence = await Residence.open({ home, name, charter, bootstrap: bootstrap.length, emit: flags.format === 'json' ? printJson : factPrinter() })
+  const { emit } = residence
   const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
     expect: { model: charterHash(charter) },
     onDamaged: line => { emit({ type: 'error', node: name, code: 'ERR_CHECKPOINT', message: line }) }
@@ -95,6 +102,8 @@ async function up (flags: Flags): Promise<void> {
     emit,
     // A host serves its clients' last questions and whoever comes late; a client has what it came for.
     stay: role !== 'client',
+    onNode: node => { residence.watch(node) },
+    until: residence.until,
     build: async () => ({
       name,
       privateKey,

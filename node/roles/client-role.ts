@@ -22,6 +22,7 @@ import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
 import type { ClientTrainerInit, Compute, ComputeFacts } from '../../src/compute/spawn.ts'
 import type { NodeEvent } from '../events.ts'
+import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 
@@ -67,6 +68,8 @@ export class ClientRole {
   /** What kept this node from computing: no other host can help. */
   #unfit: unknown
   #told = ''
+  /** After the last step that it took part in. */
+  #step = 0
 
   constructor (compute: Compute<ClientTrainer>, description: ClientDescription, init: ClientRoleInit) {
     this.#compute = compute
@@ -84,6 +87,9 @@ export class ClientRole {
   }
 
   get compute (): Compute<ClientTrainer> { return this.#compute }
+
+  /** For the status. */
+  get view (): NonNullable<NodeView['client']> { return { step: this.#step } }
 
   /** Trains to the end of the charter. @throws the signal's reason */
   async run (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
@@ -136,6 +142,8 @@ export class ClientRole {
       await trainer.load([...restored.tensors])
       client.resume({ step: restored.step, localSteps: Number(restored.meta.localSteps ?? restored.step) })
     }
+    this.#step = client.step
+    client.addEventListener('step:done', ({ detail }) => { this.#step = detail.step + 1 })
     client.addEventListener('step:skipped', ({ detail }) => { emit({ type: 'step:skipped', node, ...detail }) })
     client.addEventListener('host:waiting', ({ detail }) => { this.#waiting(detail.reason) })
     try {

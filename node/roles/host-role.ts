@@ -19,6 +19,7 @@ import type { CheckpointStore } from '../store/checkpoints.ts'
 import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { NodeEvent } from '../events.ts'
+import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { Refusal } from '../../src/federation/admission.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
@@ -50,6 +51,8 @@ export class HostRole {
   readonly #checkpoints: Checkpoints
   readonly #losses = new Losses()
   readonly #end = Promise.withResolvers<void>()
+  /** Attached now: peer id to the request of its newest attachment. */
+  readonly #clients = new Map<string, AttachRequest>()
   #compute: Compute<HostTrainer>
   #facts: ComputeFacts
   #host: BackboneHost | undefined
@@ -97,7 +100,25 @@ export class HostRole {
     return this.#lost ? { code: 'RESTARTING', reason: 'this host has lost its compute worker and is starting another one' } : this.host.admit(request)
   }
 
-  async serve (request: AttachRequest, channel: FrameChannel): Promise<string> { return await this.host.serve(request, channel) }
+  async serve (request: AttachRequest, channel: FrameChannel): Promise<string> {
+    const { client } = request
+    this.#clients.set(client, request)
+    try {
+      return await this.host.serve(request, channel)
+    } finally {
+      if (this.#clients.get(client) === request) this.#clients.delete(client)
+    }
+  }
+
+  /** For the status. */
+  get view (): NonNullable<NodeView['host']> {
+    return {
+      step: this.#host?.step ?? 0,
+      slots: this.#init.slots,
+      clients: [...this.#clients.values()].map(({ client, name }) => ({ peer: client, name })),
+      waiting: this.#host?.waiting ?? ''
+    }
+  }
 
   async start (protocols: Protocols, addresses: () => readonly string[]): Promise<void> {
     const { node, peer, charter, slots, announceMs, emit } = this.#init

@@ -1,0 +1,27 @@
+/** `fmtl-node peers`: whom the node of this home knows. */
+import { addRunningOptions, answering, printAnswer } from './running.ts'
+import { clean, duration, table } from './format.ts'
+import { request } from '../control/client.ts'
+import type { Command } from 'commander'
+import type { PeerFacts } from '../telemetry/status.ts'
+import type { PeersAnswer } from '../control/residence.ts'
+import type { RunningFlags } from './running.ts'
+
+export function registerPeers (program: Command): void {
+  addRunningOptions(program.command('peers'))
+    .description('the peers that this home\'s node knows, and when it saw them last')
+    .addHelpText('after', '\nExample: fmtl-node peers --format json')
+    .action(async (flags: RunningFlags) => {
+      await answering(flags, async home => {
+        const answer = await request<PeersAnswer>(home, 'GET', '/peers')
+        if (flags.format === 'json') printAnswer({ success: true, ...answer })
+        else process.stdout.write(answer.peers.length === 0 ? 'no peer seen so far\n' : `${peerTable(answer.peers, process.stdout.columns ?? 140).join('\n')}\n`)
+      })
+    })
+}
+
+export function peerTable (peers: readonly PeerFacts[], width: number): string[] {
+  const rows = peers.map(({ name, peer, role, connected, lastSeenMs, round }) =>
+    [clean(name) || '-', clean(peer), role ?? '-', connected ? 'yes' : 'no', connected ? 'now' : `${duration(lastSeenMs / 1000)} ago`, round === undefined ? '-' : String(round)])
+  return table([{ title: 'name', shrink: true }, { title: 'peer id', shrink: true }, { title: 'role' }, { title: 'connected' }, { title: 'last seen' }, { title: 'round', align: 'right' }], rows, { width })
+}
