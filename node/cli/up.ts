@@ -5,12 +5,16 @@ import { InvalidParametersError } from '../../src/errors.ts'
 import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
+import { examples, formatOption } from './help.ts'
 import { factOf } from './facts.ts'
+import { failureJson, failureLine } from './failure.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity } from '../store/identity.ts'
 import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
 import type { Command } from 'commander'
+import type { Failure } from './failure.ts'
+import type { Format } from './help.ts'
 import type { NodeEvent } from '../events.ts'
 
 interface Flags {
@@ -31,11 +35,11 @@ interface Flags {
   strategy: string
   config?: string
   set: string[]
-  format: string
+  format: Format
 }
 
 export function registerUp (program: Command): void {
-  program.command('up')
+  const command = program.command('up')
     .description('run this node: host the backbone, attach with this site\'s data, or both')
     .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
     .option('--role <role>', 'auto (measured), host, client or both')
@@ -54,8 +58,11 @@ export function registerUp (program: Command): void {
     .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
-    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
+  examples(command,
+    'fmtl-node up --charter charter.json --role host --name hub --listen /ip4/0.0.0.0/tcp/4001',
+    'fmtl-node up --charter charter.json --name north --data ./our-data --client north --bootstrap /ip4/192.0.2.7/tcp/4001')
 }
 
 async function up (flags: Flags): Promise<void> {
@@ -95,6 +102,7 @@ async function up (flags: Flags): Promise<void> {
     emit,
     // A host serves its clients' last questions and whoever comes late; a client has what it came for.
     stay: role !== 'client',
+    ...flags.format === 'json' ? { failed: printFailure } : {},
     build: async () => ({
       name,
       privateKey,
@@ -116,6 +124,11 @@ async function up (flags: Flags): Promise<void> {
 }
 
 function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.stringify(event)}\n`) }
+
+function printFailure (failure: Failure): void {
+  process.stderr.write(failureLine(failure))
+  process.stdout.write(failureJson(failure))
+}
 
 /** One line per fact, with the time since the start. */
 function factPrinter (): (event: NodeEvent) => void {
