@@ -61,11 +61,15 @@ function preferred (): RungName | undefined {
   throw new InvalidParametersError(`FMTL_BACKEND is '${name}', not one of ${RUNGS.join(', ')}`)
 }
 
-/** @param prefer - the ladder starts here, and a software GPU asked for by name serves */
-export async function examine (prefer?: RungName): Promise<DoctorReport> {
+/**
+ * @param prefer - the ladder starts here, and a software GPU asked for by name serves
+ * @param untilServed - look no further than the first rung that serves
+ */
+export async function examine (prefer?: RungName, untilServed = false): Promise<DoctorReport> {
   const rungs: RungReport[] = []
   let backend: RungName | null = null
   for (const name of RUNGS) { // one after the other: they would share the cores
+    if (untilServed && backend !== null) break
     const found = await probeInChild(name)
     if (!found.loads) {
       rungs.push({ name, loads: false, gflops: null, trainStepMs: null, device: null, software: false, reason: withoutPrefix(name, found.reason) })

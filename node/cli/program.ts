@@ -8,6 +8,7 @@ import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerExitCodes } from './exit-codes-command.ts'
+import { registerInit } from './init.ts'
 import { registerPlan } from './plan.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
@@ -21,6 +22,7 @@ export function createProgram (): Command {
     // before the commands, which inherit both: a mistake on the command line is an error like any other
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
+  registerInit(program)
   registerUp(program)
   registerCharter(program)
   registerPlan(program)
