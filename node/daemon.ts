@@ -1,6 +1,7 @@
 /**
  * A node as a process: reads its specification as JSON from standard input, tells events as NDJSON on standard output, and
- * ends on SIGTERM. What `testnet up` starts, one per node. Exit status 0 after an orderly stop, 1 after an error.
+ * ends on SIGTERM. What `testnet up` starts, one per node. Exit status 0 after an orderly stop, else that of the error
+ * (./cli/exit-codes.ts).
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,6 +1,9 @@
-/** A node as a whole process: starts it, ends it on SIGTERM or Ctrl-C, and turns what goes wrong into one event and exit status 1. */
+/** A node as a whole process: starts it, ends it on SIGTERM or Ctrl-C, and turns what goes wrong into one event and the exit status of its code. */
 import { FmtlError } from '../src/errors.ts'
 import { FmtlNode } from './fmtl-node.ts'
+import { exitStatus } from './cli/exit-codes.ts'
+import { failureOf } from './cli/failure.ts'
+import type { Failure } from './cli/failure.ts'
 import type { FmtlNodeInit } from './fmtl-node.ts'
 import type { NodeEvent } from './events.ts'
 
@@ -14,39 +17,48 @@ export interface RunInit {
   readonly onNode?: (node: FmtlNode) => void
   /** Its end is a wish to stop, as SIGTERM is. */
   readonly until?: AbortSignal
+  /** The last word of a node that failed, when everything else is said. */
+  readonly failed?: (failure: Failure) => void
 }
 
 /** What stops in order, checkpoint included, does so within this time; what then still hangs is not waited for. */
 const DRAIN_MS = 5_000
 
 /** Never returns to the caller but through the process's exit. */
-export async function runNode ({ name, emit, build, stay, onNode, until }: RunInit): Promise<void> {
+export async function runNode ({ name, emit, build, stay, onNode, until, failed }: RunInit): Promise<void> {
   let node: FmtlNode | undefined
   let stopping = false
-  const stop = async (reason: string, exitCode: number): Promise<void> => {
+  const stop = async (reason: string, failure?: Failure): Promise<void> => {
     stopping = true
     setTimeout(() => {
-      emit({ type: 'error', node: name, code: 'ERR_DEADLINE', message: `not drained within ${DRAIN_MS} ms` })
-      process.exit(1)
+      const late = { code: 'ERR_DEADLINE', message: `not drained within ${DRAIN_MS} ms` }
+      emit({ type: 'error', node: name, ...late })
+      end(failure ?? late)
     }, DRAIN_MS).unref()
     await node?.stop(reason)
-    process.exit(exitCode)
+    end(failure)
+  }
+  const end = (failure?: Failure): never => {
+    if (failure !== undefined) failed?.(failure)
+    process.exit(failure === undefined ? 0 : exitStatus(failure.code))
   }
   const fail = (error: unknown): void => {
     if (stopping) return // waits that an orderly stop has ended
-    const known = error instanceof FmtlError
-    const message = error instanceof Error ? error.message : String(error)
-    emit({ type: 'error', node: name, code: known ? error.code : 'ERR_INTERNAL', message, ...known && error.next !== undefined ? { next: error.next } : {} })
-    if (!known) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
-    void stop(message, 1)
+    const failure = failureOf(error)
+    emit({ type: 'error', node: name, ...failure })
+    if (!(error instanceof FmtlError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+    void stop(failure.message, failure)
   }
-  process.once('SIGTERM', () => { void stop('SIGTERM', 0) })
-  process.once('SIGINT', () => { void stop('SIGINT', 0) })
-  const asked = (): void => { void stop(until?.reason instanceof Error ? until.reason.message : 'it was asked to', 0) }
+  const asked = (): void => { void stop(until?.reason instanceof Error ? until.reason.message : 'it was asked to') }
   until?.addEventListener('abort', asked, { once: true })
   if (until?.aborted === true) return asked()
+  process.once('SIGTERM', () => { void stop('SIGTERM') })
+  process.once('SIGINT', () => { void stop('SIGINT') })
   // Started by `testnet up`: a testnet that dies takes its nodes along.
-  process.once('disconnect', () => { void stop('the process that started this node is gone', 1) })
+  process.once('disconnect', () => {
+    const message = 'the process that started this node is gone'
+    void stop(message, { code: 'ERR_INTERRUPTED', message })
+  })
   process.once('uncaughtException', fail)
   process.once('unhandledRejection', fail)
   try {
@@ -54,7 +66,7 @@ export async function runNode ({ name, emit, build, stay, onNode, until }: RunIn
     onNode?.(node)
     await node.start()
     await Promise.all([node.report, node.finished])
-    if (!stay) await stop('training is complete', 0)
+    if (!stay) await stop('training is complete')
   } catch (error) {
     fail(error)
   }

@@ -1,10 +1,13 @@
 /** `fmtl-node testnet up`: a consortium on this machine, in one command. */
 import { RUNGS, isRungName } from '../src/backend/ladder.ts'
-import { InvalidParametersError } from '../src/errors.ts'
+import { EXIT_INCOMPLETE } from '../node/cli/exit-codes.ts'
+import { FmtlError, InvalidParametersError } from '../src/errors.ts'
+import { examples, formatOption } from '../node/cli/help.ts'
 import { createNdjsonView } from './view/ndjson.ts'
 import { createTerminalView } from './view/terminal.ts'
 import { runTestnet } from './testnet.ts'
 import type { Command } from 'commander'
+import type { Format } from '../node/cli/help.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 import type { TestnetOptions } from './plan.ts'
 
@@ -32,14 +35,11 @@ interface Flags {
   port?: string
   memory?: string
   set: string[]
-  format: string
+  format: Format
 }
 
-/** Status of a run that ended in order but lost somebody: no error, no plain success either. */
-export const EXIT_INCOMPLETE = 2
-
 export function registerTestnet (program: Command): void {
-  program.command('testnet').description('a consortium on this machine').command('up')
+  const command = program.command('testnet').description('a consortium on this machine').command('up')
     .description('start hosts and clients, train, and say what collaboration brought each client')
     .option('--hosts <n>', 'backbone hosts', '2')
     .option('--clients <n>', 'split clients (default: those of the data set)')
@@ -65,18 +65,20 @@ export function registerTestnet (program: Command): void {
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
     .option('--set <key=value>', 'a model or training setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
-    .option('--format <format>', 'text or json (one object a line)', 'text')
+    .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
+  examples(command,
+    'fmtl-node testnet up --hosts 2 --clients 4 --rounds 3',
+    'fmtl-node testnet up --data ./our-data --hosts 1 --kill north@2+3 --format json')
 }
 
 async function up (flags: Flags): Promise<void> {
-  if (flags.format !== 'text' && flags.format !== 'json') throw new InvalidParametersError(`--format cannot be '${flags.format}'`, { next: 'use text or json' })
   const options = readOptions(flags)
   const view = flags.format === 'json'
     ? createNdjsonView({ stream: process.stdout })
     : createTerminalView({ stream: process.stdout, consortium: `testnet ${options.data}` })
   const abort = new AbortController()
-  const interrupt = (): void => { abort.abort(new InvalidParametersError('stopped by Ctrl-C')) }
+  const interrupt = (): void => { abort.abort(new FmtlError('ERR_INTERRUPTED', 'stopped by Ctrl-C or a signal')) }
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)
   try {

@@ -3,14 +3,16 @@ import { writeFile } from 'node:fs/promises'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
 import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { examples, formatOption } from './help.ts'
 import { loadConfig } from '../config/config.ts'
 import { openDataset } from '../../src/data/open.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
+import type { Format } from './help.ts'
 import type { Config } from '../config/config.ts'
 
 export function registerCharter (program: Command): void {
-  program.command('charter')
+  const command = program.command('charter')
     .description('write the charter that all members of a consortium train under, from a data set\'s recipe')
     .option('--data <path>', 'a data set with the consortium\'s inputs and tasks; its rows are not used')
     .option('--name <name>', 'name of the consortium')
@@ -20,7 +22,8 @@ export function registerCharter (program: Command): void {
     .option('--config <file>', 'configuration file; its charter section comes before the recipe')
     .option('--set <key=value>', 'a setting such as charter.training.rounds=20; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--out <file>', 'write it there (default: standard output)')
-    .action(async (flags: { data?: string, name?: string, seed?: string, codec?: string, strategy: string, config?: string, set: string[], out?: string }) => {
+    .addOption(formatOption())
+    .action(async (flags: { data?: string, name?: string, seed?: string, codec?: string, strategy: string, config?: string, set: string[], out?: string, format: Format }) => {
       const config = loadConfig({
         ...flags.config === undefined ? {} : { file: flags.config },
         env: process.env,
@@ -28,14 +31,18 @@ export function registerCharter (program: Command): void {
         sets: flags.set
       })
       const charter = await charterFromData(config, flags.strategy)
-      const json = `${JSON.stringify(charter, null, 2)}\n`
+      const json = `${JSON.stringify(charter, null, flags.out === undefined && flags.format === 'json' ? 0 : 2)}\n`
       if (flags.out === undefined) {
         process.stdout.write(json)
         return
       }
       await writeFile(flags.out, json)
-      process.stdout.write(`${flags.out}: charter ${charterHash(charter)} of ${charter.name}, tasks ${charter.tasks.map(task => task.id).join(', ')}\n`)
+      const [hash, tasks] = [charterHash(charter), charter.tasks.map(task => task.id)]
+      process.stdout.write(flags.format === 'json'
+        ? `${JSON.stringify({ success: true, out: flags.out, hash, name: charter.name, tasks })}\n`
+        : `${flags.out}: charter ${hash} of ${charter.name}, tasks ${tasks.join(', ')}\n`)
     })
+  examples(command, 'fmtl-node charter --data ./our-data --name lab --out charter.json')
 }
 
 /** @throws {InvalidParametersError | DataError} no data, or settings that cannot be */

@@ -1,31 +1,34 @@
-/** `fmtl-node data check`: can this data be trained on, and what is in it. Exit status 1 when not. */
-import { Option } from 'commander'
+/** `fmtl-node data check`: can this data be trained on, and what is in it. Exit status 10 when not. */
 import { checkDataset } from '../../src/data/check.ts'
 import { clean, table } from './format.ts'
+import { examples, formatOption } from './help.ts'
+import { exitStatus } from './exit-codes.ts'
 import type { CheckReport } from '../../src/data/check.ts'
 import type { Column } from './format.ts'
 import type { Command } from 'commander'
+import type { Format } from './help.ts'
 
 /** Only decides which rows would be held out; no figure of the report depends on it. */
 const SEED = 0
 
 export function registerData (program: Command): void {
-  program.command('data')
+  const command = program.command('data')
     .description('look at this site\'s data')
     .command('check <path>')
     .description('read every row of a data set and say what is in it and what is wrong with it')
     .option('--client <id>', 'look at this client\'s rows only')
     .option('--tasks <ids>', 'look at these tasks only, separated by commas (default: all)')
-    .addOption(new Option('--format <format>', 'output form').choices(['text', 'json']).default('text'))
-    .action(async (path: string, options: { client?: string, tasks?: string, format: 'text' | 'json' }) => {
+    .addOption(formatOption())
+    .action(async (path: string, options: { client?: string, tasks?: string, format: Format }) => {
       const report = await checkDataset(path, {
         seed: SEED,
         ...options.client === undefined ? {} : { only: [options.client] },
         ...options.tasks === undefined ? {} : { tasks: options.tasks.split(',').map(id => id.trim()) }
       })
       process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : describe(path, report))
-      if (!report.ok) process.exitCode = 1
+      if (!report.ok) process.exitCode = exitStatus('ERR_DATA')
     })
+  examples(command, 'fmtl-node data check ./our-data', 'fmtl-node data check ./our-data --client north --charter charter.json --format json')
 }
 
 function describe (path: string, { ok, samples, clients, tasks, problems, warnings }: CheckReport): string {

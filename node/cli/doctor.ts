@@ -6,12 +6,14 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { Option } from 'commander'
+import { examples, formatOption } from './help.ts'
+import { exitStatus } from './exit-codes.ts'
 import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import type { ProbeMessage } from './doctor-probe.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { Command } from 'commander'
+import type { Format } from './help.ts'
 
 /** tfjs-node takes 1 s to load and 1 s to measure, a software GPU 15 s; slower than 60 s, there is no use for the rung. */
 const PROBE_TIMEOUT_MS = 60_000
@@ -39,16 +41,17 @@ export interface DoctorReport {
 }
 
 export function registerDoctor (program: Command): void {
-  program.command('doctor')
+  const command = program.command('doctor')
     .description('show which compute backend serves here, how fast it is, and what to do if a better one is missing')
-    .addOption(new Option('--format <format>', 'output form').choices(['text', 'json']).default('text'))
+    .addOption(formatOption())
     .option('--fix', 'install the native TensorFlow library first')
-    .action(async (options: { format: 'text' | 'json', fix?: boolean }) => {
+    .action(async (options: { format: Format, fix?: boolean }) => {
       if (options.fix === true) await installNative()
       const report = await examine(preferred())
       process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : table(report))
-      if (report.backend == null) process.exitCode = 1
+      if (report.backend == null) process.exitCode = exitStatus('ERR_BACKEND')
     })
+  examples(command, 'fmtl-node doctor', 'FMTL_BACKEND=wasm fmtl-node doctor --format json')
 }
 
 function preferred (): RungName | undefined {
@@ -58,11 +61,15 @@ function preferred (): RungName | undefined {
   throw new InvalidParametersError(`FMTL_BACKEND is '${name}', not one of ${RUNGS.join(', ')}`)
 }
 
-/** @param prefer - the ladder starts here, and a software GPU asked for by name serves */
-export async function examine (prefer?: RungName): Promise<DoctorReport> {
+/**
+ * @param prefer - the ladder starts here, and a software GPU asked for by name serves
+ * @param untilServed - look no further than the first rung that serves
+ */
+export async function examine (prefer?: RungName, untilServed = false): Promise<DoctorReport> {
   const rungs: RungReport[] = []
   let backend: RungName | null = null
   for (const name of RUNGS) { // one after the other: they would share the cores
+    if (untilServed && backend !== null) break
     const found = await probeInChild(name)
     if (!found.loads) {
       rungs.push({ name, loads: false, gflops: null, trainStepMs: null, device: null, software: false, reason: withoutPrefix(name, found.reason) })

@@ -5,6 +5,7 @@ import { HOST_SAMPLES_PER_SECOND } from '../roles/choose.ts'
 import { TrafficPlan, accuracyCost, adviseCodec, blankSite, measureDevice, modelFloats, wholeModelTraffic } from '../../src/planning/index.ts'
 import { charterFromData } from './charter.ts'
 import { createBackend } from '../../src/backend/index.ts'
+import { examples, formatOption } from './help.ts'
 import { findLink } from './link.ts'
 import { frameBytes } from '../../protocols/split-step/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
@@ -17,6 +18,7 @@ import type { ClientData } from '../../src/data/dataset.ts'
 import type { CodecName } from '../../src/compression/index.ts'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
+import type { Format } from './help.ts'
 import type { DeviceSpeed } from '../../src/planning/index.ts'
 import type { PlanReport } from './plan-report.ts'
 
@@ -35,17 +37,11 @@ interface Flags {
   strategy: string
   config?: string
   set: string[]
-  format: string
+  format: Format
 }
 
-const EXAMPLES = `
-Examples:
-  $ fmtl-node plan --charter charter.json --link 20Mbit --latency 30
-  $ fmtl-node plan --charter charter.json --data ./our-data --client north --peer /ip4/192.0.2.7/tcp/4001
-`
-
 export function registerPlan (program: Command): void {
-  program.command('plan')
+  const command = program.command('plan')
     .description('measure this machine and its link, and say what a step would take under each codec')
     .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
     .option('--data <path>', 'this site\'s data set; without it rows of the charter\'s shape stand in')
@@ -61,13 +57,14 @@ export function registerPlan (program: Command): void {
     .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
-    .option('--format <format>', 'text or json (one object a line)', 'text')
-    .addHelpText('after', EXAMPLES)
+    .addOption(formatOption())
     .action(async (flags: Flags) => { await plan(flags) })
+  examples(command,
+    'fmtl-node plan --charter charter.json --link 20Mbit --latency 30',
+    'fmtl-node plan --charter charter.json --data ./our-data --client north --peer /ip4/192.0.2.7/tcp/4001')
 }
 
 async function plan (flags: Flags): Promise<void> {
-  if (flags.format !== 'text' && flags.format !== 'json') throw new InvalidParametersError(`--format cannot be '${flags.format}'`, { next: 'use text or json' })
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,

@@ -1,11 +1,15 @@
 /** The commands of a node: one file each in this folder. The testnet's are added by whoever composes the command line. */
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
-import { FmtlError } from '../../src/errors.ts'
+import { Command, CommanderError } from 'commander'
+import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
+import { exitStatus } from './exit-codes.ts'
+import { failureJson, failureLine, failureOf, formatOf } from './failure.ts'
 import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
+import { registerExitCodes } from './exit-codes-command.ts'
+import { registerInit } from './init.ts'
 import { registerLogs } from './logs.ts'
 import { registerPeers } from './peers.ts'
 import { registerPlan } from './plan.ts'
@@ -19,6 +23,10 @@ export function createProgram (): Command {
   const program = new Command('fmtl-node')
     .description('peer-to-peer federated multi-task learning: a consortium trains one conflict-free backbone with no central server')
     .version(version)
+    // before the commands, which inherit both: a mistake on the command line is an error like any other
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+  registerInit(program)
   registerUp(program)
   registerDown(program)
   registerStatus(program)
@@ -29,16 +37,31 @@ export function createProgram (): Command {
   registerDoctor(program)
   registerStrategies(program)
   registerData(program)
+  registerExitCodes(program)
   return program
 }
 
-/** Runs the command; an error that a user can act on becomes one line on standard error and exit status 1. */
-export async function runProgram (program: Command): Promise<void> {
+/** Runs the command; an error that a user can act on becomes one line on standard error and the exit status of its code. */
+export async function runProgram (program: Command, argv: readonly string[] = process.argv): Promise<void> {
   try {
-    await program.parseAsync()
-  } catch (err) {
+    await program.parseAsync(argv)
+  } catch (caught) {
+    if (caught instanceof CommanderError && (caught.exitCode === 0 || caught.code === 'commander.help')) {
+      // help or version were asked for and shown; a group without a command shows its help too
+      process.exitCode = caught.exitCode === 0 ? 0 : exitStatus('ERR_INVALID_PARAMETERS')
+      return
+    }
+    const err = caught instanceof CommanderError ? misuse(caught) : caught
+    const failure = failureOf(err)
+    process.exitCode = exitStatus(failure.code)
+    if (formatOf(argv) === 'json') process.stdout.write(failureJson(failure))
     if (!(err instanceof FmtlError)) throw err
-    process.stderr.write(`fmtl-node: ${err.message}${err.next === undefined ? '' : `; next: ${err.next}`}\n`)
-    process.exitCode = 1
+    process.stderr.write(failureLine(failure))
   }
+}
+
+/** Commander's sentence and its suggestion, as an error of ours. */
+function misuse (cause: CommanderError): InvalidParametersError {
+  const [what = '', suggestion] = cause.message.replace(/^error: /, '').split('\n')
+  return new InvalidParametersError(what, { cause, next: suggestion?.replace(/^\((.*)\)$/, '$1').replace(/^Did/, 'did') ?? 'add --help to the command' })
 }

@@ -1,14 +1,16 @@
 /** `fmtl-node strategies`: what `--strategy` and `--rule` may say. */
 import { ruleNames } from '../../src/projection/index.ts'
 import { strategies } from '../../src/strategies/index.ts'
+import { examples, formatOption } from './help.ts'
 import { table } from './format.ts'
 import type { Command } from 'commander'
+import type { Format } from './help.ts'
 
 export function registerStrategies (program: Command): void {
-  program.command('strategies')
+  const command = program.command('strategies')
     .description('the ways to train together, and the gradient rules')
-    .option('--format <format>', 'text or json (one object a line)', 'text')
-    .action(({ format }: { format: string }) => {
+    .addOption(formatOption())
+    .action(({ format }: { format: Format }) => {
       if (format === 'json') {
         for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
         process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames })}\n`)
@@ -18,4 +20,5 @@ export function registerStrategies (program: Command): void {
       const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width: process.stdout.columns ?? 120 })
       process.stdout.write(`${lines.join('\n')}\n\ngradient rules: ${ruleNames.join(', ')}\n`)
     })
+  examples(command, 'fmtl-node strategies')
 }

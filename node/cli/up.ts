@@ -7,12 +7,16 @@ import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
 import { detach } from './detach.ts'
+import { examples, formatOption } from './help.ts'
 import { factOf } from './facts.ts'
+import { failureJson, failureLine } from './failure.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity } from '../store/identity.ts'
 import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
 import type { Command } from 'commander'
+import type { Failure } from './failure.ts'
+import type { Format } from './help.ts'
 import type { NodeEvent } from '../events.ts'
 
 interface Flags {
@@ -34,11 +38,11 @@ interface Flags {
   config?: string
   set: string[]
   detach?: boolean
-  format: string
+  format: Format
 }
 
 export function registerUp (program: Command): void {
-  program.command('up')
+  const command = program.command('up')
     .description('run this node: host the backbone, attach with this site\'s data, or both')
     .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
     .option('--role <role>', 'auto (measured), host, client or both')
@@ -58,9 +62,11 @@ export function registerUp (program: Command): void {
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--detach', 'run in the background; `fmtl-node status`, `logs` and `down` reach it')
-    .option('--format <format>', 'text or json (one object a line)', 'text')
-    .addHelpText('after', '\nExample: fmtl-node up --data ./scans --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW... --detach')
+    .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
+  examples(command,
+    'fmtl-node up --charter charter.json --role host --name hub --listen /ip4/0.0.0.0/tcp/4001',
+    'fmtl-node up --charter charter.json --name north --data ./our-data --client north --bootstrap /ip4/192.0.2.7/tcp/4001')
 }
 
 async function up (flags: Flags): Promise<void> {
@@ -104,6 +110,7 @@ async function up (flags: Flags): Promise<void> {
     stay: role !== 'client',
     onNode: node => { residence.watch(node) },
     until: residence.until,
+    ...flags.format === 'json' ? { failed: printFailure } : {},
     build: async () => ({
       name,
       privateKey,
@@ -125,6 +132,11 @@ async function up (flags: Flags): Promise<void> {
 }
 
 function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.stringify(event)}\n`) }
+
+function printFailure (failure: Failure): void {
+  process.stderr.write(failureLine(failure))
+  process.stdout.write(failureJson(failure))
+}
 
 /** One line per fact, with the time since the start. */
 function factPrinter (): (event: NodeEvent) => void {

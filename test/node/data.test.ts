@@ -60,9 +60,9 @@ const problems: Array<{ id: string, files: Record<string, string>, args: string[
   { id: 'an empty folder', files: {}, args: [], want: /^problem: .*empty/m }
 ]
 for (const { id, files, args, want } of problems) {
-  test(`${id} is a problem of one line and exit status 1`, async t => {
+  test(`${id} is a problem of one line and exit status 10`, async t => {
     const { status, stdout, stderr } = check(await folderOf(t, files), ...args)
-    t.is(status, 1)
+    t.is(status, 10)
     t.is(stderr, '')
     t.regex(stdout, want)
     t.regex(stdout, /\nnot ready: /)

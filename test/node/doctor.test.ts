@@ -39,6 +39,6 @@ test('FMTL_BACKEND moves the start of the ladder down, and the table marks what 
 
 test('an unknown FMTL_BACKEND is one line and a failing exit status', async t => {
   const err = await t.throwsAsync<Error & { code: number, stderr: string }>(doctor([], { FMTL_BACKEND: 'abacus' }))
-  t.is(err?.code, 1)
+  t.is(err?.code, 2)
   t.regex(err?.stderr ?? '', /^fmtl-node: FMTL_BACKEND is 'abacus', not one of webgpu, tensorflow, wasm, cpu\n$/)
 })

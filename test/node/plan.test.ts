@@ -60,10 +60,10 @@ test('a charter with its codec is written, and planned for with and without data
 
 test('without charter and data, and with a codec that is none, the command ends in one line', async t => {
   const nothing = run('plan', '--link', '20Mbit')
-  t.is(nothing.status, 1)
+  t.is(nothing.status, 2)
   t.regex(nothing.stderr, /^fmtl-node: no charter and no data[^\n]*\n$/)
   const wrong = run('charter', '--data', await folderOf(t, DATA), '--codec', 'int4')
-  t.is(wrong.status, 1)
+  t.is(wrong.status, 2)
   t.regex(wrong.stderr, /^fmtl-node: [^\n]*int4[^\n]*f32, f16, bf16, int8[^\n]*\n$/)
 })
 

@@ -33,7 +33,7 @@ test('every codec is timed in both directions, then comes the summary', t => {
 for (const args of [['--codecs', 'int4'], ['--floats', '0'], ['--runs', 'many']]) {
   test(`${args.join(' ')} is refused in one line`, t => {
     const { status, stderr } = bench(...args)
-    t.is(status, 1)
+    t.is(status, 2)
     t.regex(stderr, /^fmtl-node: [^\n]+\n$/)
   })
 }

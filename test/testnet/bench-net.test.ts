@@ -55,7 +55,7 @@ for (const { id, args, want } of [
 ]) {
   test(`${id} is refused in one line`, async t => {
     const { stderr, code } = await t.throwsAsync(bench(...args)) as Error & { stderr: string, code: number }
-    t.is(code, 1)
+    t.is(code, 2)
     t.regex(stderr, want)
     t.is(stderr.trim().split('\n').length, 1)
   })

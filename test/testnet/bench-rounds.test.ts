@@ -26,7 +26,7 @@ for (const { codec, most } of [{ codec: 'f32', most: 1.05 }, { codec: 'int8', mo
 for (const [flag, value] of [['--parameters', 'huge'], ['--codec', 'int4'], ['--runner', 'cloud'], ['--rounds', '1'], ['--backend', 'abacus']] as const) {
   test.serial(`${flag} ${value} is refused`, async t => {
     const error = await t.throwsAsync(bench(flag, value)) as Error & { code: number, stderr: string }
-    t.is(error.code, 1)
+    t.is(error.code, 2)
     t.true(error.stderr.includes(value))
   })
 }

@@ -39,7 +39,8 @@ export function registerAggregate (bench: Command): void {
     .option('--rows <n>', 'gradients', '10')
     .option('--floats <n>', 'numbers per gradient', '10000000')
     .option('--impl <a,b>', 'fmtl, plain, stream or numpy (FMTL_PYTHON names a python that has numpy)', 'fmtl,plain,numpy')
-    .option('--runs <n>', 'measurements of each, in turns', '5'))
+    .option('--runs <n>', 'measurements of each, in turns', '5'),
+  'fmtl-node bench aggregate --floats 100000 --runs 3 --impl fmtl,plain')
     .action(async (flags: Flags) => { await benchAggregate(flags) })
 }
 

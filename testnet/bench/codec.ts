@@ -19,7 +19,8 @@ const RUN_MS = 1
 const WARM_MS = 60
 
 export function registerCodecBench (bench: Command): void {
-  withOutput(bench.command('codec').description('GB/s of float32 through each tensor codec; the default sizes are a digits step and a large trunk\'s delta'))
+  withOutput(bench.command('codec').description('GB/s of float32 through each tensor codec; the default sizes are a digits step and a large trunk\'s delta'),
+    'fmtl-node bench codec --floats 18432 --runs 11')
     .option('--floats <n,n>', 'numbers per tensor', '18432,1048576')
     .option('--runs <n>', 'runs per figure', '51')
     .option('--codecs <a,b>', 'which codecs', CODECS.join(','))

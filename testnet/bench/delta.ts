@@ -18,7 +18,7 @@ interface DeltaFlags extends MeshFlags {
 }
 
 export function registerDelta (bench: Command): void {
-  withOutput(bench.command('delta'))
+  withOutput(bench.command('delta'), 'fmtl-node bench delta --nodes 20 --runs 3')
     .description('time until the last of many nodes has a large delta, and its copies, beside gossipsub alone')
     .option('--nodes <n,...>', 'nodes, all in this process', '20')
     .option('--runs <n>', 'publishes of each side, in turn', '7')

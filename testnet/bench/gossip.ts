@@ -16,7 +16,7 @@ export interface MeshFlags extends BenchFlags {
 }
 
 export function registerGossip (bench: Command): void {
-  withOutput(bench.command('gossip'))
+  withOutput(bench.command('gossip'), 'fmtl-node bench gossip --nodes 20 --format json')
     .description('time until the last of many nodes has a delta\'s manifest, beside the same bytes by gossipsub alone')
     .option('--nodes <n,...>', 'nodes, all in this process', '20,50')
     .option('--runs <n>', 'publishes of each side, in turn', '11')

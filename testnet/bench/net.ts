@@ -25,7 +25,7 @@ const TESTS = ['stream', 'echo', 'blob', 'blob3']
 const MAX_MESSAGES = 4096
 
 export function registerNet (bench: Command): void {
-  withOutput(bench.command('net'))
+  withOutput(bench.command('net'), 'fmtl-node bench net --tests stream,echo --runs 3')
     .description('throughput of one stream, echo latency, and blobs from one and three providers, beside js-libp2p alone')
     .option('--tests <a,b>', `which of ${TESTS.join(', ')}`, TESTS.join(','))
     .option('--runs <n>', 'measurements of each side, in turn', '7')

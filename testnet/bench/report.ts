@@ -3,9 +3,11 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { cpus } from 'node:os'
 import { InvalidParametersError } from '../../src/errors.ts'
+import { examples, formatOption } from '../../node/cli/help.ts'
 import { table } from '../../node/cli/format.ts'
 import { barsSvg } from './bars-svg.ts'
 import type { Command } from 'commander'
+import type { Format } from '../../node/cli/help.ts'
 
 /** One measured figure. Keys beyond these are the bench's own (DESIGN section 9). */
 export interface BenchRow {
@@ -23,7 +25,7 @@ export interface Spread {
 }
 
 export interface BenchFlags {
-  readonly format: string
+  readonly format: Format
   readonly out?: string
 }
 
@@ -36,10 +38,10 @@ export interface BenchView {
   readonly figures: readonly string[]
 }
 
-/** Adds the options that every bench has. */
-export function withOutput (command: Command): Command {
-  return command
-    .option('--format <format>', 'text or json (one object a line)', 'text')
+/** Adds what every bench has. */
+export function withOutput (command: Command, ...examplesOfUse: readonly string[]): Command {
+  return examples(command, ...examplesOfUse)
+    .addOption(formatOption())
     .option('--out <path>', 'also write PATH.json, PATH.md and PATH.svg')
 }
 
@@ -68,9 +70,7 @@ export class BenchOutput {
   readonly #view: BenchView
   readonly rows: BenchRow[] = []
 
-  /** @throws {InvalidParametersError} a format that is none */
   constructor (flags: BenchFlags, view: BenchView) {
-    if (flags.format !== 'text' && flags.format !== 'json') throw new InvalidParametersError(`--format cannot be '${flags.format}'`, { next: 'use text or json' })
     this.#flags = flags
     this.#view = view
   }

@@ -63,7 +63,8 @@ export function registerRounds (bench: Command): void {
     .option('--codec <codec>', `changes on the wire: ${CODECS.join(', ')}`, 'f32')
     .option('--optimiser <name>', 'adamw or sgd', 'sgd')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: the top; ${DAEMON_RUNG} for small models in daemons)`)
-    .option('--seed <n>', 'everything random follows from it', '7'))
+    .option('--seed <n>', 'everything random follows from it', '7'),
+  'fmtl-node bench rounds --clients 4 --rounds 2')
     .action(async (flags: Flags) => { await rounds(flags) })
 }
 

@@ -52,7 +52,8 @@ const ROWS = 64
 const STALL_MS = 60_000
 
 export function registerSplit (bench: Command): void {
-  withOutput(bench.command('split').description('split training over loopback TCP against the same model unsplit'))
+  withOutput(bench.command('split').description('split training over loopback TCP against the same model unsplit'),
+    'fmtl-node bench split --shape 128x16x6 --clients 1,4 --runs 5 --format json')
     .option('--shape <width x tokens x layers>', 'trunks, several with commas', '128x16x6,192x64x6')
     .option('--clients <n>', 'clients of one host, several with commas', '1,4')
     .option('--impl <names>', IMPLS.join(', '), IMPLS.join(','))
@@ -65,7 +66,6 @@ export function registerSplit (bench: Command): void {
     .option('--codec <codec>', 'activations and gradients on the wire', 'f32')
     .option('--backend <rung>', 'compute rung')
     .option('--slow <share>', 'give the first client only this share of its time, 0 to 1')
-    .addHelpText('after', '\nExample: fmtl-node bench split --shape 128x16x6 --clients 1,4 --runs 5 --format json')
     .action(async (flags: Flags) => { await run(flags) })
 }
 

@@ -52,7 +52,8 @@ export function registerStart (bench: Command): void {
     .option('--starts <n>', 'starts per row', '5')
     .option('--rungs <a,b>', 'compute rungs', 'tensorflow,wasm')
     .option('--roles <a,b>', 'host, client or both', ROLES.join(','))
-    .option('--idle <seconds>', 'how long a node waits before its memory is read', '5'))
+    .option('--idle <seconds>', 'how long a node waits before its memory is read', '5'),
+  'fmtl-node bench start --starts 3 --rungs wasm')
     .action(async (flags: Flags) => { await run(flags) })
 }
 

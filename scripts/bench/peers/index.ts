@@ -48,7 +48,8 @@ const what = values.what === 'split' || values.what === 'rounds' ? values.what :
 const turnCount = whole('--rounds-of-pairs', values['rounds-of-pairs'])
 const timeoutMs = 1000 * whole('--timeout', values.timeout)
 const only = values.impl?.split(',')
-const output = new BenchOutput({ format: values.format, ...values.out === undefined ? {} : { out: values.out } }, what === 'split'
+const format = values.format === 'text' || values.format === 'json' ? values.format : fail('--format', values.format, 'use text or json')
+const output = new BenchOutput({ format, ...values.out === undefined ? {} : { out: values.out } }, what === 'split'
   ? { title: 'Split training against peers', names: ['shape', 'clients', 'impl'], figures: ['samplesPerSecond', 'oursByTheirs', 'stepMs', 'parameters', 'reason'] }
   : { title: 'Federated rounds against peers', names: ['size', 'clients', 'impl'], figures: ['secondsPerRound', 'oursByTheirs', 'firstRoundSeconds', 'bytesPerClientAndRound', 'rssBytesPerNode', 'accuracy', 'parameters', 'reason'] })
 const contest = await choose(await environments(line => { output.progress(line) }))

@@ -1,0 +1,13 @@
+/** What every command has: an output form, and an example in its help. */
+import { Option } from 'commander'
+import type { Command } from 'commander'
+
+export type Format = 'text' | 'json'
+
+export function formatOption (): Option {
+  return new Option('--format <format>', 'output form; json is one object a line').choices(['text', 'json']).default('text')
+}
+
+export function examples (command: Command, ...lines: readonly string[]): Command {
+  return command.addHelpText('after', `\nExample${lines.length === 1 ? '' : 's'}:\n${lines.map(line => `  $ ${line}`).join('\n')}`)
+}
