@@ -9,12 +9,15 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { version } from './version.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
 import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Node } from './libp2p.ts'
+import type { LedgerAct } from '../src/ledger/index.ts'
+import type { NodeLedger } from './ledger.ts'
 import type { NodeEvent } from './events.ts'
 import type { Protocols } from '../protocols/index.ts'
 import type { RoleWish, Roles } from './roles/choose.ts'
@@ -42,12 +45,16 @@ export interface FmtlNodeInit {
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
   readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
+  /** What this node does is written down there; closed when the node stops. */
+  readonly ledger?: NodeLedger
   readonly emit: (event: NodeEvent) => void
 }
 
 /** Cards expire after 30 s; three must get lost in a row before a live host is forgotten. */
 const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
 const GAUGE_MS = 2_000
+/** A node drains in 5 s: a disk that is full then will not be cleared in time. */
+const LAST_ENTRY_MS = 1_000
 
 export class FmtlNode {
   readonly #init: FmtlNodeInit
@@ -89,12 +96,14 @@ export class FmtlNode {
       model
     })
     await protocols.start()
+    const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
+    await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)
     emit({
       type: 'node:started',
       node: name,
       peer,
       pid: process.pid,
-      roles: [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]],
+      roles: taken,
       roleReason: roles.reason,
       addresses: node.getMultiaddrs().map(String),
       backend: this.#host?.facts.backend ?? 'none',
@@ -119,8 +128,8 @@ export class FmtlNode {
 
   /** Decides on the roles and starts their workers. */
   async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
-    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes } = this.#init
-    const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit }
+    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, ledger } = this.#init
+    const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit, ...ledger === undefined ? {} : { ledger } }
     const limits = { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
     const roles = await chooseRoles(role, {
       hasData: data !== undefined,
@@ -152,9 +161,17 @@ export class FmtlNode {
     await this.#taking?.catch(() => undefined) // a start that failed half-way
     await this.#host?.stop()
     await this.#client?.stop()
+    await this.#note({ kind: 'stop', reason: reason.slice(0, 256) || 'stopped' }, AbortSignal.timeout(LAST_ENTRY_MS))
+      .catch((error: Error) => { this.#init.emit({ type: 'error', node: this.#init.name, code: 'ERR_LEDGER', message: `its end is not in the ledger: ${error.message}` }) })
+    await this.#init.ledger?.close()
     await this.#protocols?.stop()
     await this.#node?.stop()
     this.#gauges.stop()
+  }
+
+  async #note (act: LedgerAct, signal: AbortSignal): Promise<void> {
+    const { name, ledger, emit } = this.#init
+    await ledger?.append(act, { signal, onWaiting: reason => { emit({ type: 'waiting', node: name, reason }) } })
   }
 
   /** The loop's figures are to be those of the training: modules that load, and the farewell, would hide them. */

@@ -1,15 +1,14 @@
 /** The commands of a node: one file each in this folder. The testnet's are added by whoever composes the command line. */
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { FmtlError } from '../../src/errors.ts'
+import { registerAudit } from './audit.ts'
 import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerPlan } from './plan.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+import { version } from '../version.ts'
 
 export function createProgram (): Command {
   const program = new Command('fmtl-node')
@@ -21,6 +20,7 @@ export function createProgram (): Command {
   registerDoctor(program)
   registerStrategies(program)
   registerData(program)
+  registerAudit(program)
   return program
 }
 

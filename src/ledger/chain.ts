@@ -6,9 +6,12 @@ import type { LedgerEntry } from './entry.ts'
 /** What is wrong, and with which entry: the newest, or the one before it. */
 export class ChainError extends DecodeError {
   readonly seq: number
-  constructor (seq: number, message: string, cause?: unknown) {
-    super(message, { cause })
+  /** Signed by its author, and in the wrong place. */
+  readonly entry: LedgerEntry | undefined
+  constructor (seq: number, message: string, init: { cause?: unknown, entry?: LedgerEntry } = {}) {
+    super(message, { cause: init.cause })
     this.seq = seq
+    this.entry = init.entry
   }
 }
 
@@ -29,17 +32,21 @@ export class Chain {
 
   get last (): LedgerEntry | undefined { return this.#last }
 
-  /** @throws {ChainError} what is wrong; the entries after it can still be looked at, as if it were right */
-  next (line: string): LedgerEntry {
+  /**
+   * @param line - undefined for one that is too long
+   * @throws {ChainError} what is wrong; the entries after it can still be looked at, as if it were right
+   */
+  next (line: string | undefined): LedgerEntry {
     const seq = ++this.#count
     const before = this.#last
     const broken = this.#broken
     this.#broken = true
     let entry: LedgerEntry
     try {
+      if (line === undefined) throw new DecodeError('it is longer than an entry can be')
       entry = readLedgerEntry(fromLine(line))
     } catch (cause) {
-      if (cause instanceof DecodeError) throw new ChainError(seq, cause.message, cause)
+      if (cause instanceof DecodeError) throw new ChainError(seq, cause.message, { cause })
       throw cause
     }
     this.#last = entry
@@ -47,7 +54,7 @@ export class Chain {
     const wrong = broken ? undefined : misfit(entry, seq, before)
     if (wrong !== undefined && before !== undefined && !isAuthentic(before)) throw new ChainError(seq - 1, SIGNATURE)
     if ((wrong !== undefined || broken || this.#signatures === 'all') && !isAuthentic(entry)) throw new ChainError(seq, SIGNATURE)
-    if (wrong !== undefined) throw new ChainError(seq, wrong)
+    if (wrong !== undefined) throw new ChainError(seq, wrong, { entry })
     return entry
   }
 
