@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { CheckpointStore } from './store/checkpoints.ts'
+import { NodeLedger, lonelyContext, signerOf } from './ledger.ts'
 import { charterHash, readCharter } from '../src/federation/charter.ts'
 import { runNode } from './run.ts'
 import { seededIdentity } from './store/identity.ts'
@@ -41,10 +42,11 @@ await runNode({
       expect: { model: charterHash(charter) },
       onDamaged: line => { emit({ type: 'error', node: spec.name, code: 'ERR_CHECKPOINT', message: line }) }
     })
+    const privateKey = await seededIdentity(spec.seed, spec.label)
     const { name, role, slots, control, prefer, listen, bootstrap, profile } = spec
     return {
       name,
-      privateKey: await seededIdentity(spec.seed, spec.label),
+      privateKey,
       charter,
       role,
       slots,
@@ -58,6 +60,12 @@ await runNode({
       bootstrap,
       profile,
       stores: { host: store('host'), client: store('client') },
+      ledger: await NodeLedger.open({
+        home: spec.home,
+        signer: signerOf(privateKey),
+        context: () => lonelyContext(charter),
+        onNotice: line => { emit({ type: 'error', node: spec.name, code: 'ERR_LEDGER', message: line }) }
+      }),
       emit
     }
   }

@@ -12,6 +12,7 @@ import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { slug } from '../src/membership/index.ts'
+import { version } from './version.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
@@ -19,6 +20,8 @@ import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Membership } from './membership/membership.ts'
 import type { Node } from './libp2p.ts'
+import type { LedgerAct } from '../src/ledger/index.ts'
+import type { NodeLedger } from './ledger.ts'
 import type { NodeEvent } from './events.ts'
 import type { NodeView } from './telemetry/facts.ts'
 import type { Protocols } from '../protocols/index.ts'
@@ -49,6 +52,8 @@ export interface FmtlNodeInit {
   /** The consortium that this node is a member of. Without one it talks to whoever has the same charter: testnets do. */
   readonly membership?: Membership
   readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
+  /** What this node does is written down there; closed when the node stops. */
+  readonly ledger?: NodeLedger
   readonly emit: (event: NodeEvent) => void
 }
 
@@ -57,6 +62,8 @@ const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
 const GAUGE_MS = 2_000
 /** Two nodes with different member sets must have said so within 20 s. */
 const BEAT_MS = { testnet: 1_000, production: 4_000 }
+/** A node drains in 5 s: a disk that is full then will not be cleared in time. */
+const LAST_ENTRY_MS = 1_000
 
 export class FmtlNode {
   readonly #init: FmtlNodeInit
@@ -120,12 +127,14 @@ export class FmtlNode {
     const parts = components(node, membership)
     const protocols = this.#protocols = createProtocols(parts, { consortium, model })
     await protocols.start()
+    const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
+    await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)
     emit({
       type: 'node:started',
       node: name,
       peer,
       pid: process.pid,
-      roles: [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]],
+      roles: taken,
       roleReason: roles.reason,
       addresses: node.getMultiaddrs().map(String),
       backend: this.#host?.facts.backend ?? 'none',
@@ -164,8 +173,8 @@ export class FmtlNode {
 
   /** Decides on the roles and starts their workers. */
   async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
-    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes } = this.#init
-    const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit }
+    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, ledger } = this.#init
+    const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit, ...ledger === undefined ? {} : { ledger } }
     const limits = { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
     const roles = await chooseRoles(role, {
       hasData: data !== undefined,
@@ -201,9 +210,17 @@ export class FmtlNode {
     await this.#host?.stop()
     await this.#client?.stop()
     await this.#presence?.stop()
+    await this.#note({ kind: 'stop', reason: reason.slice(0, 256) || 'stopped' }, AbortSignal.timeout(LAST_ENTRY_MS))
+      .catch((error: Error) => { this.#init.emit({ type: 'error', node: this.#init.name, code: 'ERR_LEDGER', message: `its end is not in the ledger: ${error.message}` }) })
+    await this.#init.ledger?.close()
     await this.#protocols?.stop()
     await this.#node?.stop()
     this.#gauges.stop()
+  }
+
+  async #note (act: LedgerAct, signal: AbortSignal): Promise<void> {
+    const { name, ledger, emit } = this.#init
+    await ledger?.append(act, { signal, onWaiting: reason => { emit({ type: 'waiting', node: name, reason }) } })
   }
 
   /** The loop's figures are to be those of the training: modules that load, and the farewell, would hide them. */

@@ -26,6 +26,8 @@ export interface TestnetOptions {
   readonly seed: number
   readonly runner: 'process' | 'in-process'
   readonly backend?: RungName
+  /** The nodes' homes are made here and stay; default: a temporary folder that is removed. */
+  readonly home?: string
   /** TCP port of the first host, the bootstrap address; default: any free one. */
   readonly port?: number
   /** Memory that each node's trainer may use; default: what its rung has. */

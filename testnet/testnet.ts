@@ -21,7 +21,7 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     emit(event)
   }
   if (options.runner === 'in-process') {
-    for (const [flag, value] of Object.entries({ '--kill': options.kill, '--port': options.port, '--memory': options.memoryBytes })) {
+    for (const [flag, value] of Object.entries({ '--kill': options.kill, '--port': options.port, '--memory': options.memoryBytes, home: options.home })) {
       if (value !== undefined) throw new InvalidParametersError(`${flag} needs nodes that are processes`, { next: 'take --runner process' })
     }
     await runInProcess(plan, tell)

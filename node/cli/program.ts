@@ -1,9 +1,10 @@
 /** The commands of a node: one file each in this folder. The testnet's are added by whoever composes the command line. */
-import { readFileSync } from 'node:fs'
+import { version } from '../version.ts'
 import { Command, CommanderError } from 'commander'
 import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
 import { exitStatus } from './exit-codes.ts'
 import { failureJson, failureLine, failureOf, formatOf } from './failure.ts'
+import { registerAudit } from './audit.ts'
 import { registerCharter } from './charter.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
@@ -16,8 +17,6 @@ import { registerPlan } from './plan.ts'
 import { registerStatus } from './status.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 export function createProgram (): Command {
   const program = new Command('fmtl-node')
@@ -38,6 +37,7 @@ export function createProgram (): Command {
   registerStrategies(program)
   registerData(program)
   registerExitCodes(program)
+  registerAudit(program)
   return program
 }
 

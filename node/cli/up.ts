@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { Residence } from '../control/residence.ts'
+import { NodeLedger, lonelyContext, signerOf } from '../ledger.ts'
 import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
@@ -126,6 +127,12 @@ async function up (flags: Flags): Promise<void> {
       bootstrap,
       profile,
       stores: { host: store('host'), client: store('client') },
+      ledger: await NodeLedger.open({
+        home,
+        signer: signerOf(privateKey),
+        context: () => lonelyContext(charter),
+        onNotice: line => { emit({ type: 'error', node: name, code: 'ERR_LEDGER', message: line }) }
+      }),
       emit
     })
   })

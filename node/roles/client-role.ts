@@ -11,8 +11,10 @@ import { SplitClient } from '../../src/federation/split-client.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { outgoingGuard } from '../../src/backbone/guard.ts'
+import { reportHash } from '../ledger.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
-import type { Admission, AttachRequest, FrameChannel, HostCard } from '../../src/backbone/frames.ts'
+import { totalSteps } from '../../src/training/spec.ts'
+import type { Admission, AttachRequest, FrameChannel, HostCard, RoundReport } from '../../src/backbone/frames.ts'
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
@@ -21,6 +23,7 @@ import type { ClientDescription } from '../../src/training/client-description.ts
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
 import type { ClientTrainerInit, Compute, ComputeFacts } from '../../src/compute/spawn.ts'
+import type { Ledger } from '../ledger.ts'
 import type { NodeEvent } from '../events.ts'
 import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -34,6 +37,8 @@ export interface ClientRoleInit {
   /** Hosts in the order of preference; others are taken when none of these answers. */
   readonly prefer: readonly string[]
   readonly store?: CheckpointStore
+  /** Where is written down what this client was told of each round. */
+  readonly ledger?: Ledger
   readonly emit: (event: NodeEvent) => void
   /** Default: a worker thread of this process. */
   readonly spawn?: (init: ClientTrainerInit) => Promise<Compute<ClientTrainer>>
@@ -65,8 +70,12 @@ export class ClientRole {
   /** Of the worker of now, once it has been brought up. */
   #facts: ComputeFacts | undefined
   #up: Promise<void> | undefined
-  /** What kept this node from computing: no other host can help. */
+  /** What kept this node from computing, or from writing down what it took: no other host can help. */
   #unfit: unknown
+  /** Whom it is attached to, and the newest round that it was told of there. */
+  #through = { host: '', round: -1 }
+  /** Rounds that are being written down. */
+  #taking: Promise<void> = Promise.resolve()
   #told = ''
   /** After the last step that it took part in. */
   #step = 0
@@ -126,6 +135,7 @@ export class ClientRole {
     const { trainer } = this.compute
     const { samples } = this.#description
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
+      await this.#taking
       const { bytes } = await this.#checkpoints.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
       this.#losses.settled()
       if (store !== undefined) emit({ type: 'checkpoint', node, step, bytes })
@@ -145,6 +155,7 @@ export class ClientRole {
     this.#step = client.step
     client.addEventListener('step:done', ({ detail }) => { this.#step = detail.step + 1 })
     client.addEventListener('step:skipped', ({ detail }) => { emit({ type: 'step:skipped', node, ...detail }) })
+    client.addEventListener('round:closed', ({ detail }) => { this.#take(detail, signal) })
     client.addEventListener('host:waiting', ({ detail }) => { this.#waiting(detail.reason) })
     try {
       return await this.#train(client, protocols, local, signal)
@@ -164,9 +175,11 @@ export class ClientRole {
         if (card !== undefined && card.step > 0) await this.#bringUp() // it trains already: its other clients are not to wait
         const { admission, channel } = await this.#attach(protocols, local, host, signal)
         this.#attachedOnce = true
+        this.#through = { host, round: -1 }
         this.#channels.push(channel)
         emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
         await client.run(channel, admission.step, { signal })
+        await this.#taking
         return await client.report()
       } catch (error) {
         signal.throwIfAborted()
@@ -177,6 +190,19 @@ export class ClientRole {
         if (failures > 1) await pause(Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** failures), undefined, { signal })
       }
     }
+  }
+
+  /** Writes down what the host told; the next checkpoint waits for it. */
+  #take (report: RoundReport, signal: AbortSignal): void {
+    const { charter, ledger } = this.#init
+    const { round } = report
+    const step = (round + 1) * charter.training.stepsPerRound
+    // A host may say what it likes: each round of the charter once.
+    if (ledger === undefined || round <= this.#through.round || step > totalSteps(charter.training)) return
+    this.#through = { ...this.#through, round }
+    const act = { kind: 'take', host: this.#through.host, round, step, report: reportHash(report) } as const
+    this.#taking = this.#taking.then(async () => { await ledger.append(act, { signal, onWaiting: reason => { this.#waiting(reason) } }) })
+    this.#taking.catch((error: unknown) => { this.#unfit = error }) // whoever saves next hears of it
   }
 
   /** Payload bytes of all attachments so far. */

@@ -1,7 +1,7 @@
 /** The hosts' delta exchange over gossip and blobs: manifests reach everybody, payloads are fetched, verified and kept per round. */
 import { packUnits, unpackUnits } from '../../src/compression/index.ts'
 import { sha256InPieces } from '../../src/hashing.ts'
-import type { Collected, DeltaExchange, RoundDelta } from '../../src/federation/exchange.ts'
+import type { Collected, DeltaExchange, PackedDelta, RoundDelta } from '../../src/federation/exchange.ts'
 import type { DeltaManifest } from '../../src/backbone/frames.ts'
 import type { FetchPayload, Protocols } from '../../protocols/index.ts'
 
@@ -62,10 +62,11 @@ export class GossipExchange implements DeltaExchange {
     await this.#until(() => this.peers.length >= peers, signal)
   }
 
-  async publish (delta: RoundDelta, { signal }: { signal: AbortSignal }): Promise<void> {
+  async publish (delta: RoundDelta, { signal }: { signal: AbortSignal }): Promise<PackedDelta> {
     signal.throwIfAborted()
     const { self, model, codec } = this.#init
     const payload = packUnits(delta.units, codec)
+    const cid = await sha256InPieces(payload)
     await this.#protocols.delta.publish({
       host: self,
       model,
@@ -73,12 +74,13 @@ export class GossipExchange implements DeltaExchange {
       base: { ...this.#merged },
       codec,
       bytes: payload.byteLength,
-      hash: await sha256InPieces(payload),
+      hash: cid,
       samples: delta.samples,
       clients: delta.clients,
       losses: delta.losses,
       norm: delta.norm
     }, payload)
+    return { cid, codec, payload }
   }
 
   async collect (round: number, { deadlineMs, signal }: { deadlineMs: number, signal: AbortSignal }): Promise<Collected> {
@@ -123,9 +125,10 @@ export class GossipExchange implements DeltaExchange {
   async #take (manifest: DeltaManifest, fetchPayload: FetchPayload): Promise<void> {
     if (manifest.host === this.#init.self) return
     const payload = await fetchPayload({ signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })
-    const { host, round, clients, samples, losses, norm } = manifest
+    const { host, round, clients, samples, losses, norm, codec, hash } = manifest
     const rounds = this.#deltas.get(host) ?? new Map<number, RoundDelta>()
-    rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, manifest.codec) })
+    const packed = { cid: hash, codec, payload }
+    rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, codec), packed })
     for (const old of rounds.keys()) if (old <= round - KEPT_ROUNDS) rounds.delete(old)
     this.#deltas.set(host, rounds)
     this.#wake()

@@ -6,18 +6,25 @@ import { BackboneHost } from '../../src/federation/backbone-host.ts'
 import { GossipExchange } from './gossip-exchange.ts'
 import { Losses } from './losses.ts'
 import { MemoryCheckpoints } from '../store/memory.ts'
+import { CONFLICT_FIGURES } from '../../src/ledger/index.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
 import { meanByTask } from '../../src/federation/round-log.ts'
+import { mergeTerms } from '../../src/training/merge.ts'
+import { reportHash } from '../ledger.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { totalSteps } from '../../src/training/spec.ts'
+import { whenThereIsSpace } from '../store/durable.ts'
 import type { Admission, AttachRequest, FrameChannel } from '../../src/backbone/frames.ts'
 import type { BackendError } from '../../src/errors.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
 import type { CheckpointStore } from '../store/checkpoints.ts'
+import type { ClosedRound } from '../../src/federation/round-log.ts'
+import type { ConflictFigures } from '../../src/ledger/index.ts'
 import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
+import type { Ledger } from '../ledger.ts'
 import type { NodeEvent } from '../events.ts'
 import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -35,6 +42,8 @@ export interface HostRoleInit {
   /** What the trainer may use; default: what the rung has. */
   readonly memoryBytes?: number
   readonly store?: CheckpointStore
+  /** Where each round is written down before it is announced. */
+  readonly ledger?: Ledger
   readonly emit: (event: NodeEvent) => void
   /** Default: a worker thread of this process. */
   readonly spawn?: (init: HostTrainerInit) => Promise<Compute<HostTrainer>>
@@ -59,6 +68,8 @@ export class HostRole {
   #exchange: GossipExchange | undefined
   #timers: NodeJS.Timeout[] = []
   #announce: () => void = () => {}
+  /** Hash of the shared units as the round began with them, where there is a ledger. */
+  #state = ''
   #stopServing: (() => Promise<void>) | undefined
   /** From the loss of a compute worker until another one has taken its place. */
   #lost = false
@@ -183,6 +194,27 @@ export class HostRole {
     await this.compute.stop()
   }
 
+  /** The entry first: a round that is in a checkpoint and in no ledger would be nobody's. */
+  async #close ({ step, contributions, taken, accepted, report, signal, onWaiting }: ClosedRound): Promise<void> {
+    const { charter, ledger } = this.#init
+    const after = ledger === undefined ? '' : await this.compute.trainer.anchorHash()
+    await ledger?.append({
+      kind: 'round',
+      round: report.round,
+      step,
+      contributors: contributions,
+      merged: taken.flatMap(({ host, round, weight, packed }) => packed === undefined ? [] : [{ host, round, weight, cid: packed.cid, codec: packed.codec }]),
+      merge: mergeTerms(charter),
+      accepted,
+      before: this.#state,
+      after,
+      report: reportHash(report),
+      conflicts: Object.fromEntries(CONFLICT_FIGURES.map(name => [name, report[name]])) as ConflictFigures
+    }, { deltas: taken.flatMap(({ packed }) => packed ?? []), signal, onWaiting })
+    this.#state = after
+    await whenThereIsSpace(async () => { await this.#commit(step) }, { signal, onWaiting })
+  }
+
   async #commit (step: number): Promise<void> {
     const { node, charter, store, emit } = this.#init
     const { bytes } = await this.#checkpoints.save(step, await this.compute.trainer.save(), { model: charterHash(charter) })
@@ -196,7 +228,8 @@ export class HostRole {
     const compute = this.#compute
     const restored = await this.#checkpoints.latest()
     if (restored !== undefined) await compute.trainer.load([...restored.tensors])
-    const host = this.#host = new BackboneHost({ trainer: compute.trainer, exchange, commit: async ({ step }) => { await this.#commit(step) } }, { id: peer, charter, slots })
+    if (this.#init.ledger !== undefined) this.#state = await compute.trainer.anchorHash()
+    const host = this.#host = new BackboneHost({ trainer: compute.trainer, exchange, commit: async round => { await this.#close(round) } }, { id: peer, charter, slots })
     if (restored !== undefined) host.resume(restored.step)
     this.#forward(host)
     this.#lost = false

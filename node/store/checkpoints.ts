@@ -29,7 +29,7 @@ export interface Checkpoint {
   readonly meta: Record<string, string>
 }
 
-interface StoredFile {
+export interface StoredFile {
   readonly step: number
   readonly sha256: string
   readonly name: string
@@ -82,7 +82,7 @@ export class CheckpointStore {
   async latest (): Promise<Checkpoint | undefined> {
     await this.#last
     await this.#open()
-    for (const file of await this.#list()) {
+    for (const file of await listCheckpoints(this.#dir)) {
       const found = await this.#read(file)
       if (found === undefined) continue
       this.#check(file, found.meta)
@@ -107,34 +107,9 @@ export class CheckpointStore {
     }
   }
 
-  /** Newest first. */
-  async #list (): Promise<StoredFile[]> {
-    const names = await readdir(this.#dir).catch((err: unknown) => { throw diskError(err, `${this.#dir} not read`, this.#dir) })
-    const files = names.flatMap(name => {
-      const [, step, sha256] = NAME.exec(name) ?? []
-      return step === undefined || sha256 === undefined ? [] : [{ step: Number(step), sha256, name }]
-    })
-    return files.sort((a, b) => b.step - a.step)
-  }
-
-  async #read ({ step, sha256, name }: StoredFile): Promise<Checkpoint | undefined> {
-    const path = join(this.#dir, name)
-    let bytes
-    try {
-      bytes = await readFile(path)
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'EIO') throw diskError(err, `${path} not read`, this.#dir)
-      return await this.#quarantine(name, 'the disk cannot read it')
-    }
-    if (await sha256InPieces(bytes) !== sha256) return await this.#quarantine(name, 'its content does not have the sha-256 in its name')
-    try {
-      const { tensors, metadata: { step: written, ...meta } } = decodeSafetensors(bytes)
-      if (written !== String(step)) return await this.#quarantine(name, `it is of step ${written ?? 'unknown'}`)
-      return { step, tensors, meta }
-    } catch (err) {
-      if (!(err instanceof DecodeError)) throw err
-      return await this.#quarantine(name, err.message)
-    }
+  async #read (file: StoredFile): Promise<Checkpoint | undefined> {
+    const found = await readCheckpoint(this.#dir, file)
+    return typeof found === 'string' ? await this.#quarantine(file.name, found) : found
   }
 
   async #quarantine (name: string, why: string): Promise<undefined> {
@@ -156,11 +131,41 @@ export class CheckpointStore {
   /** Another file of the step just saved is an older attempt at it. */
   async #prune (saved: StoredFile): Promise<void> {
     try {
-      const others = (await this.#list()).filter(({ name }) => name !== saved.name)
+      const others = (await listCheckpoints(this.#dir)).filter(({ name }) => name !== saved.name)
       const old = others.filter(({ step }) => step !== saved.step).slice(this.#keep - 1)
       for (const { name } of [...others.filter(({ step }) => step === saved.step), ...old]) await rm(join(this.#dir, name), { force: true })
     } catch (err) {
       throw diskError(err, `old checkpoints in ${this.#dir} not removed`, this.#dir)
     }
+  }
+}
+
+/** Newest first. @throws {ResourceError} the folder cannot be read */
+export async function listCheckpoints (dir: string): Promise<StoredFile[]> {
+  const names = await readdir(dir).catch((err: unknown) => { throw diskError(err, `${dir} not read`, dir) })
+  const files = names.flatMap(name => {
+    const [, step, sha256] = NAME.exec(name) ?? []
+    return step === undefined || sha256 === undefined ? [] : [{ step: Number(step), sha256, name }]
+  })
+  return files.sort((a, b) => b.step - a.step)
+}
+
+/** Changes nothing. @returns the checkpoint, or why it is none. @throws {ResourceError} it cannot be read */
+export async function readCheckpoint (dir: string, { step, sha256, name }: StoredFile): Promise<Checkpoint | string> {
+  const path = join(dir, name)
+  let bytes
+  try {
+    bytes = await readFile(path)
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'EIO') throw diskError(err, `${path} not read`, dir)
+    return 'the disk cannot read it'
+  }
+  if (await sha256InPieces(bytes) !== sha256) return 'its content does not have the sha-256 in its name'
+  try {
+    const { tensors, metadata: { step: written, ...meta } } = decodeSafetensors(bytes)
+    return written === String(step) ? { step, tensors, meta } : `it is of step ${written ?? 'unknown'}`
+  } catch (err) {
+    if (!(err instanceof DecodeError)) throw err
+    return err.message
   }
 }

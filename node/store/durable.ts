@@ -4,6 +4,7 @@
  */
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { ResourceError } from '../../src/errors.ts'
 
 export const TEMPORARY = '.tmp'
@@ -53,7 +54,30 @@ export function diskError (err: unknown, what: string, folder: string): unknown 
   }
 }
 
-async function syncFolder (path: string): Promise<void> {
+/** How often a full disk is tried again, ms. */
+const FULL_DISK_RETRY_MS = 5_000
+
+/**
+ * Waits, for as long as there is no space, and tries again: a full disk is somebody's to clear, not a reason to lose a round.
+ * @param write - may be called several times
+ * @throws whatever else goes wrong; the signal's reason
+ */
+export async function whenThereIsSpace<T> (write: () => Promise<T>, options: { signal: AbortSignal, onWaiting: (reason: string) => void, retryMs?: number }): Promise<T> {
+  for (;;) {
+    try {
+      return await write()
+    } catch (err) {
+      const { code } = (err as { cause?: NodeJS.ErrnoException }).cause ?? {}
+      if (!(err instanceof ResourceError) || (code !== 'ENOSPC' && code !== 'EDQUOT')) throw err
+      options.signal.throwIfAborted()
+      options.onWaiting(`waiting: ${err.message}, tried again every ${FULL_DISK_RETRY_MS / 1000} s (${err.next})`)
+      await pause(options.retryMs ?? FULL_DISK_RETRY_MS, undefined, { signal: options.signal })
+    }
+  }
+}
+
+/** So that the names in it outlive a power cut. */
+export async function syncFolder (path: string): Promise<void> {
   if (process.platform === 'win32') return // folders cannot be opened there; NTFS journals the name
   const folder = await open(path, 'r')
   try {

@@ -21,6 +21,7 @@ import { activationsOf, closeSessionStep, hasUnit, missStep, openSession, unitsO
 import { inFlight, totalSteps } from '../training/spec.ts'
 import type { Admission, AttachRequest, CandidateScore, Frame, FrameChannel, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
+import type { ClosedRound } from './round-log.ts'
 import type { HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange } from './exchange.ts'
 import type { Refusal } from './admission.ts'
@@ -32,7 +33,7 @@ export interface BackboneHostComponents {
   readonly trainer: Remote<HostTrainer>
   readonly exchange: DeltaExchange
   /** Makes a closed round durable; nothing is announced as closed before this has returned. */
-  readonly commit?: (at: { step: number, round: number }) => Promise<void>
+  readonly commit?: (round: ClosedRound) => Promise<void>
 }
 
 export interface BackboneHostInit {
@@ -310,7 +311,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     }
     try {
       const report = await (this.#whole?.apply(this.#step, contributors) ?? this.#trainer.applyStep(this.#step, contributors))
-      this.#log.step(report, contributors)
+      this.#log.step(report, contributing.map(session => session.request))
       this.safeDispatchEvent('step:done', { detail: { step: this.#step, contributors, losses } })
       this.#step++
       if (this.#step % this.#training.stepsPerRound === 0) await this.#closeRound()
@@ -378,10 +379,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const round = this.#step / this.#training.stepsPerRound - 1
     this.#waiting = `waiting: closing round ${round}`
     const final = this.#step >= totalSteps(this.#training)
-    const { id, charter } = this.#init
-    const decision = await meet({
-      id,
-      charter,
+    const { taken, accepted, ...decision } = await meet({
+      ...this.#init,
       trainer: this.#trainer,
       exchange: this.#exchange,
       round,
@@ -390,9 +389,10 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
       evaluate: async candidates => await this.#ballotOn(round, candidates),
       signal: this.#abort.signal
     })
-    if (decision.merged.some(host => host !== id)) this.#whole?.replaced()
-    await this.#commit({ step: this.#step, round })
-    const report: RoundReport = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
+    if (decision.merged.some(host => host !== this.#init.id)) this.#whole?.replaced()
+    const { contributions } = this.#log
+    const report = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
+    await this.#commit({ step: this.#step, contributions, taken, accepted, report, signal: this.#abort.signal, onWaiting: reason => { this.#waiting = reason } })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
   }

@@ -1,6 +1,15 @@
 /** How hosts of one backbone pass each other their round deltas. The network does it by gossip and blobs, the simulator here. */
+import type { CodecName } from '../compression/index.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { Units } from '../training/host-trainer.ts'
+
+/** A delta as it travels. */
+export interface PackedDelta {
+  /** sha-256 of the payload, hex. */
+  readonly cid: string
+  readonly codec: CodecName
+  readonly payload: Uint8Array
+}
 
 export interface RoundDelta {
   readonly host: string
@@ -11,6 +20,8 @@ export interface RoundDelta {
   readonly losses: readonly TaskLoss[]
   readonly norm: number
   readonly units: Units
+  /** Where it came over a network. */
+  readonly packed?: PackedDelta
 }
 
 export interface Collected {
@@ -23,7 +34,8 @@ export interface Collected {
 export interface DeltaExchange {
   /** Resolves when `peers` other hosts of this backbone are known. */
   ready (peers: number, options: { signal: AbortSignal }): Promise<void>
-  publish (delta: RoundDelta, options: { signal: AbortSignal }): Promise<void>
+  /** @returns what has been sent, where there is a network */
+  publish (delta: RoundDelta, options: { signal: AbortSignal }): Promise<PackedDelta | undefined>
   /** Waits until every other live host has published `round`, at most `deadlineMs`. */
   collect (round: number, options: { deadlineMs: number, signal: AbortSignal }): Promise<Collected>
 }
@@ -46,6 +58,7 @@ export class ExchangeHub {
         // A round is read by all before anybody can be two rounds on.
         this.#deltas.delete(`${host}@${delta.round - 2}`)
         for (const wake of [...this.#waiting]) wake()
+        return undefined
       },
       collect: async round => {
         while (!arrived(round)) {

@@ -5,7 +5,7 @@ import { Random, deriveSeed } from '../random.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
 import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
-import type { DeltaExchange } from './exchange.ts'
+import type { DeltaExchange, PackedDelta } from './exchange.ts'
 import type { Remote } from '../compute/remote.ts'
 import type { Session } from './session.ts'
 
@@ -23,33 +23,57 @@ export interface MeetingInit {
   readonly signal: AbortSignal
 }
 
+export interface TakenDelta {
+  readonly host: string
+  readonly round: number
+  readonly weight: number
+  /** Where it went over a network. */
+  readonly packed?: PackedDelta
+}
+
 export interface Meeting {
   /** Hosts whose delta is in the state now, this one among them. */
   readonly merged: readonly string[]
+  /** Their deltas; empty where hosts never meet. */
+  readonly taken: readonly TakenDelta[]
+  /** The candidate that became the state. */
+  readonly accepted: string
   readonly reason: string
   readonly missing: readonly string[]
 }
 
 export async function meet ({ id, charter, trainer, exchange, round, sessions, contributors, evaluate, signal }: MeetingInit): Promise<Meeting> {
-  if (charter.merge.mode === 'none') return await keepOwn('hosts never meet by charter')
+  if (charter.merge.mode === 'none') return await keepOwn('hosts never meet by charter', [])
   const { units, norm } = await trainer.delta()
   const clients = Math.max(1, contributors.length)
   // One mean per task: what a single site's batch lost is nobody else's business.
   const losses = Object.entries(meanByTask(sessions.flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
   const samples = sessions.reduce((sum, session) => sum + session.request.samples, 0)
-  await exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
+  const published = await exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
   const { deltas, missing } = await exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
-  if (deltas.length === 0) return { ...await keepOwn('no other host'), missing }
   // Whole models are averaged by rows, within a host and between hosts; gradients by clients.
   const weight = (of: { clients: number, samples: number }): number => charter.model.trunk === 'client' ? Math.max(1, of.samples) : of.clients
   const own: DeltaEntry = { id, weight: weight({ clients, samples }), units }
+  const sent = { host: id, round, ...published === undefined ? {} : { packed: published } }
+  if (deltas.length === 0) return { ...await keepOwn('no other host', [{ ...sent, weight: own.weight }]), missing }
   const others = deltas.map(delta => ({ id: delta.host, weight: weight(delta), units: delta.units, staleness: Math.max(0, round - delta.round) }))
   const mode = charter.merge.mode === 'all' ? 'all' : 'select'
-  return { ...await chooseMerge({ mode, own, others, trainer, random: new Random(deriveSeed(charter.seed, 'merge', id, round)), evaluate }), missing }
+  const { accepted, reason, taken } = await chooseMerge({ mode, own, others, trainer, random: new Random(deriveSeed(charter.seed, 'merge', id, round)), evaluate })
+  const known = new Map([sent, ...deltas].map(delta => [delta.host, delta]))
+  return {
+    merged: taken.map(({ id }) => id).sort(),
+    taken: taken.map(({ id, weight }) => {
+      const { host, round, packed } = known.get(id) as Omit<TakenDelta, 'weight'>
+      return { host, round, weight, ...packed === undefined ? {} : { packed } }
+    }),
+    accepted,
+    reason,
+    missing
+  }
 
-  async function keepOwn (reason: string): Promise<Meeting> {
+  async function keepOwn (reason: string, taken: readonly TakenDelta[]): Promise<Meeting> {
     await trainer.propose('own')
     await trainer.accept('own')
-    return { merged: [id], reason, missing: [] }
+    return { merged: [id], taken, accepted: 'own', reason, missing: [] }
   }
 }

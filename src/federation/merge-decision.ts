@@ -30,7 +30,10 @@ export interface MergeSituation {
 }
 
 export interface MergeDecision {
-  readonly merged: readonly string[]
+  /** The candidate that became the state. */
+  readonly accepted: string
+  /** Whose deltas are in it, and how much each counted. */
+  readonly taken: ReadonlyArray<Pick<DeltaEntry, 'id' | 'weight'>>
   readonly reason: string
 }
 
@@ -39,7 +42,8 @@ export async function chooseMerge ({ mode, own, others, trainer, random, evaluat
   if (mode === 'all') {
     const rejected = await trainer.proposeMerge('merged', [own, ...others])
     await trainer.accept('merged')
-    return { merged: [own.id, ...others.map(other => other.id)].sort(), reason: ['all hosts by charter', ...rejected].join('; ') }
+    const taken = [own, ...others].filter(({ id }) => rejected.every(host => host.id !== id))
+    return { accepted: 'merged', taken, reason: ['all hosts by charter', ...rejected.map(({ id, reason }) => `${id}: ${reason}`)].join('; ') }
   }
   for (const other of others) await trainer.proposeMerge(other.id, [own, discounted(other)])
   const scores = await evaluate(['own', ...others.map(other => other.id)])
@@ -48,18 +52,18 @@ export async function chooseMerge ({ mode, own, others, trainer, random, evaluat
   const peers = helpful.length < MAX_MEMBERS ? helpful.map(({ other }) => other) : strongest(helpful, random)
   const why = `hold-out loss with each peer's delta against without: ${verdicts.map(verdict => `${verdict.other.id} ${inWords(verdict)}`).join(', ')}`
   const first = peers[0]
-  if (first === undefined) return await settle('own', [own.id], why)
-  if (peers.length === 1) return await settle(first.id, [own.id, first.id], why)
+  if (first === undefined) return await settle('own', [own], why)
+  if (peers.length === 1) return await settle(first.id, [own, discounted(first)], why)
   // The own delta stays in: this host's clients have trained with it.
   await trainer.proposeMerge('merged', [own, ...peers.map(discounted)])
   const verdict = pool(await evaluate(['merged']), 'merged')
   const kept = !speaksAgainst(verdict)
-  return await settle(kept ? 'merged' : 'own', kept ? [own.id, ...peers.map(peer => peer.id)] : [own.id],
+  return await settle(kept ? 'merged' : 'own', kept ? [own, ...peers.map(discounted)] : [own],
     `${why}; all of them ${inWords(verdict)}: ${kept ? 'kept' : 'turned down'}`)
 
-  async function settle (candidate: string, merged: readonly string[], reason: string): Promise<MergeDecision> {
-    await trainer.accept(candidate)
-    return { merged: [...merged].sort(), reason }
+  async function settle (accepted: string, taken: MergeDecision['taken'], reason: string): Promise<MergeDecision> {
+    await trainer.accept(accepted)
+    return { accepted, taken, reason }
   }
 }
 

@@ -1,6 +1,26 @@
 /** Gathers what happened in the steps of one round and sums it up: the conflict report. */
-import type { RoundReport, TaskLoss } from '../backbone/frames.ts'
+import type { AttachRequest, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { StepReport } from '../training/host-trainer.ts'
+import type { TakenDelta } from './meeting.ts'
+
+/** One client's part in a round; `samples` are the rows that it said it trains on. */
+export interface Contribution {
+  readonly client: string
+  readonly steps: number
+  readonly samples: number
+}
+
+/** A round that is over and not announced yet. */
+export interface ClosedRound {
+  readonly step: number
+  readonly contributions: readonly Contribution[]
+  readonly taken: readonly TakenDelta[]
+  readonly accepted: string
+  readonly report: RoundReport
+  readonly signal: AbortSignal
+  /** What the host waits for while it makes the round durable. */
+  readonly onWaiting: (reason: string) => void
+}
 
 export interface RoundEnd {
   readonly round: number
@@ -15,21 +35,25 @@ export interface RoundEnd {
 export class RoundLog {
   readonly #host: string
   #steps: StepReport[] = []
-  #contributors = new Set<string>()
+  #contributions = new Map<string, Contribution>()
   #missed = new Map<string, string>()
   #startedAt = performance.now()
   #bytes = { up: 0, down: 0 }
 
   constructor (host: string) { this.#host = host }
 
-  get contributors (): readonly string[] { return [...this.#contributors].sort() }
+  get contributors (): readonly string[] { return [...this.#contributions.keys()].sort() }
+
+  get contributions (): readonly Contribution[] { return this.contributors.map(client => this.#contributions.get(client) as Contribution) }
 
   /** The first round starts when the clock opens, not when the host was built. */
   begin (): void { this.#startedAt = performance.now() }
 
-  step (report: StepReport, contributors: readonly string[]): void {
+  step (report: StepReport, requests: ReadonlyArray<Pick<AttachRequest, 'client' | 'samples'>>): void {
     this.#steps.push(report)
-    for (const client of contributors) this.#contributors.add(client)
+    for (const { client, samples } of requests) {
+      this.#contributions.set(client, { client, steps: (this.#contributions.get(client)?.steps ?? 0) + 1, samples })
+    }
   }
 
   /** Keeps the newest reason per client. */
@@ -60,7 +84,7 @@ export class RoundLog {
     }
     this.#bytes = end.bytes
     this.#steps = []
-    this.#contributors = new Set()
+    this.#contributions = new Map()
     this.#missed = new Map()
     this.#startedAt = performance.now()
     return report

@@ -21,7 +21,7 @@ import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { Contributions, weightedMean } from './contributions.ts'
 import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
-import { mergeOuter } from '../merging/outer.ts'
+import { mergeDeltas, mergeTerms, stateHash } from './merge.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
@@ -32,6 +32,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ConflictStats, GradientRule } from '../projection/index.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { OuterResult } from '../merging/outer.ts'
 
 export type Units = Readonly<Record<string, Float32Array>>
 
@@ -214,19 +215,10 @@ export class HostTrainer {
   propose (name: string): void { this.#candidates.set(name, { units: this.#state(), velocity: undefined }) }
 
   /** Holds the outer-momentum merge of several deltas as a candidate. @returns hosts turned away, with the reason */
-  proposeMerge (name: string, deltas: readonly DeltaEntry[]): readonly string[] {
-    const { rate, momentum, shareCap, clip } = this.#charter.merge
-    const merged = mergeOuter({
-      anchor: this.#anchor,
-      ...this.#velocity === undefined ? {} : { velocity: this.#velocity },
-      deltas: deltas.map(({ id, weight, units }) => ({ id, weight, delta: units })),
-      rate,
-      momentum,
-      shareCap,
-      clip
-    })
-    this.#candidates.set(name, { units: merged.state, velocity: merged.velocity })
-    return merged.rejected.map(({ id, reason }) => `${id}: ${reason}`)
+  proposeMerge (name: string, deltas: readonly DeltaEntry[]): OuterResult['rejected'] {
+    const { state, velocity, rejected } = mergeDeltas(mergeTerms(this.#charter), { anchor: this.#anchor, velocity: this.#velocity }, deltas)
+    this.#candidates.set(name, { units: state, velocity })
+    return rejected
   }
 
   /** Features under a held candidate, 'current' for the live trunk. Nothing is kept. */
@@ -278,6 +270,9 @@ export class HostTrainer {
   fingerprint (): string {
     return fingerprintOf(Object.entries(this.#state()))
   }
+
+  /** Hash of the shared units as the round began with them. */
+  anchorHash (): string { return stateHash(this.#anchor) }
 
   liveTensors (): number { return this.#backend.liveTensors() }
 

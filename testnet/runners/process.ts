@@ -2,7 +2,7 @@
  * Runs a plan as real daemons: one process a node, real TCP on loopback, one bootstrap address. Kills and restarts what a
  * scenario asks for; ends every process it started.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import type { TestnetPlan } from '../plan.ts'
 const STOP_MS = 10_000
 const SLOW_PERIOD_MS = 100
 /** Errors after which a node goes on. */
-const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE'])
+const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE', 'ERR_LEDGER'])
 
 interface Running {
   readonly spec: DaemonSpec
@@ -51,7 +51,8 @@ export class ProcessRunner {
   /** Starts all nodes and waits for every client's report. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
     const { hosts, clients, options, charter, dataPath, dataOptions } = this.#plan
-    this.#home = await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
+    this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
+    await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
@@ -123,7 +124,7 @@ export class ProcessRunner {
     this.#start({ ...running.spec, bootstrap: [...new Set([...running.spec.bootstrap, ...known])] })
   }
 
-  /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes. */
+  /** SIGTERM to all, SIGKILL to whoever does not listen; removes the homes, unless somebody said where they are to be. */
   async stop (): Promise<void> {
     this.#stopping = true
     for (const { child } of this.#running.values()) child.kill('SIGCONT') // or a slowed one would not hear of it
@@ -131,7 +132,7 @@ export class ProcessRunner {
     for (const { child } of this.#running.values()) child.kill('SIGTERM')
     await Promise.all([...this.#running.values()].map(async ({ exited }) => await exited))
     clearTimeout(killer)
-    if (this.#home !== undefined) await rm(this.#home, { recursive: true, force: true })
+    if (this.#home !== undefined && this.#plan.options.home === undefined) await rm(this.#home, { recursive: true, force: true })
   }
 
   #end (name: string, signal: NodeJS.Signals, end: 'returns' | 'gone'): void {
