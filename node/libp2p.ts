@@ -4,50 +4,62 @@
  * A peer learns of others through the mesh: it dials the bootstrap addresses, hears host cards there, and dials hosts by
  * the addresses on their cards.
  */
-import { setTimeout as pause } from 'node:timers/promises'
+import { dcutr } from '@libp2p/dcutr'
 import { gossipsub, StrictSign } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import { KEEP_ALIVE } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
-import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { InvalidParametersError, ResourceError } from '../src/errors.ts'
+import { ResourceError } from '../src/errors.ts'
 import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
-import { privateNetwork } from './private-network.ts'
+import { dialOrder } from './network/addresses.ts'
+import { discoverers } from './network/discovery.ts'
+import { gater } from './network/gate.ts'
+import { parseAddress, reasons } from './network/bootstrap.ts'
+import { privateNetwork } from './network/private-network.ts'
+import { relaying } from './network/relay.ts'
+import type { AddressManager, TransportManager } from '@libp2p/interface-internal'
+import type { ConnectionGate, OnRefused } from './network/gate.ts'
+import type { Discovery } from './network/discovery.ts'
 import type { GossipSub } from '@libp2p/gossipsub'
 import type { Identify } from '@libp2p/identify'
-import type { ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import type { Ping } from '@libp2p/ping'
-import type { Multiaddr } from '@multiformats/multiaddr'
+import type { KadDHT } from '@libp2p/kad-dht'
+import type { Relays } from './network/relay.ts'
+
+export { dialBootstrap } from './network/bootstrap.ts'
 
 export interface NodeServices extends Record<string, unknown> {
   pubsub: GossipSub
   identify: Identify
   ping: Ping
+  relays: Relays
+  /** What others are told of this node: the library asks for more proof than a consortium can give. */
+  addresses: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'> & { listening: () => string[] }
+  dht?: KadDHT
 }
 export type Node = Libp2p<NodeServices>
 
-/** Who may be connected to. */
-export interface ConnectionGate {
-  allows (peer: string): boolean
-  /** For the log. */
-  whyNot (peer: string): string
-}
-
 export interface CreateNodeInit {
   privateKey: PrivateKey
-  /** Key of the private network, 32 bytes: without it nobody understands a word. */
-  networkKey?: Uint8Array
-  gate?: ConnectionGate
-  /** Hears of every peer that was not let in. */
-  onRefused?: (peer: string, address: string, why: string) => void
   /** Default: any free port on loopback in the testnet profile, any interface otherwise. */
   listen?: readonly string[]
   /** testnet: many nodes share 127.0.0.1, which otherwise looks like an attack. Default production. */
   profile?: 'testnet' | 'production'
+  /** 32 bytes: the private network, of those who have it. */
+  networkKey?: Uint8Array
+  /** Who gets a connection, a reservation or a relayed connection. Default: everybody. */
+  gate?: ConnectionGate
+  /** Hears of those who were refused, of each once a minute at most. */
+  onRefused?: OnRefused
+  /** Volunteer as relay from the start; later, `services.relays` does it. Default false. */
+  relay?: boolean
+  discovery?: Discovery
+  /** Addresses to tell others besides those that it listens on: names, forwarded ports. */
+  announce?: readonly string[]
 }
 
 /** Larger than any of ours: cards every 10 s and deltas every round need no more control traffic than this. */
@@ -61,9 +73,10 @@ const DECODE_RPC_LIMITS = {
   maxPeerInfos: 16
 }
 
-/** Address ranges that nobody else can mean for us: unspecified, link-local, multicast. */
-const NEVER_DIALLED = [/^\/ip4\/(0|169\.254|22[4-9]|23\d)\./, /^\/ip6\/(::|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:)/i]
-const DIALLED_ANYWAY = /^\/ip6\/::1\//
+/** Half of a dial: one address that leads nowhere leaves time for the next. */
+const ADDRESS_DIAL_MS = REQUEST_TIMEOUT_MS / 2
+/** With 5 s for the answer, a peer whose machine or line is gone is noticed within 9 s. */
+const HEARTBEAT_MS = 4_000
 
 /**
  * @throws {ResourceError} the port is taken
@@ -71,21 +84,27 @@ const DIALLED_ANYWAY = /^\/ip6\/::1\//
  */
 export async function createNode (init: CreateNodeInit): Promise<Node> {
   const testnet = init.profile === 'testnet'
-  const { gate } = init
   const listen = [...init.listen ?? [testnet ? '/ip4/127.0.0.1/tcp/0' : '/ip4/0.0.0.0/tcp/0']]
-  for (const address of listen) parse(address)
+  for (const address of [...listen, ...init.announce ?? []]) parseAddress(address)
+  const { networkKey, gate, onRefused, announce = [], discovery } = init
+  const { transport: circuit, service: relays } = relaying({ membersOnly: gate !== undefined, volunteer: init.relay === true })
+  const found = discovery === undefined ? { peerDiscovery: [] } : await discoverers(discovery)
   try {
     return await createLibp2p<NodeServices>({
       privateKey: init.privateKey,
-      addresses: { listen },
-      transports: [tcp()],
+      addresses: { listen, appendAnnounce: [...announce] },
+      transports: [tcp(), circuit],
+      ...networkKey === undefined ? {} : { connectionProtector: privateNetwork(networkKey) },
+      peerDiscovery: found.peerDiscovery,
       connectionEncrypters: [noise()],
       // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
       streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
-      ...init.networkKey === undefined ? {} : { connectionProtector: privateNetwork(init.networkKey) },
-      connectionGater: { denyDialMultiaddr: forbidden, ...gate === undefined ? {} : gater(gate, init.onRefused) },
+      connectionGater: gater(gate, onRefused),
+      connectionMonitor: testnet ? {} : { pingInterval: HEARTBEAT_MS },
       connectionManager: {
         dialTimeout: REQUEST_TIMEOUT_MS,
+        addressDialTimeout: ADDRESS_DIAL_MS,
+        addressSorter: dialOrder(),
         maxPeerAddrsToDial: 2 * MAX_ADDRESSES,
         // 0.5 s, 1 s, ... 64 s: two minutes in all; after that a host's next card, or dialBootstrap, starts anew
         reconnectRetries: 8,
@@ -97,9 +116,19 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       services: {
         identify: identify(),
         ping: ping(),
+        relays,
+        addresses: ({ addressManager, transportManager }: { addressManager: AddressManager, transportManager: TransportManager }) => ({
+          confirmObservedAddr: addressManager.confirmObservedAddr.bind(addressManager),
+          removeObservedAddr: addressManager.removeObservedAddr.bind(addressManager),
+          listening: () => transportManager.getAddrs().map(String)
+        }),
+        ...testnet ? {} : { dcutr: dcutr() },
+        ...found.dht === undefined ? {} : { dht: found.dht },
         pubsub: gossipsub({
           globalSignaturePolicy: StrictSign,
           emitSelf: false,
+          // a relay may set limits; what gossip needs is far below them
+          runOnLimitedConnection: true,
           allowPublishToZeroTopicPeers: true,
           floodPublish: true,
           maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,
@@ -111,6 +140,8 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
             behaviourPenaltyThreshold: 6,
             behaviourPenaltyDecay: 0.9,
             decayInterval: 1000,
+            // members are known by their signatures; many behind one NAT or one relay are no attack
+            ...gate === undefined ? {} : { IPColocationFactorWeight: 0 },
             IPColocationFactorWhitelist: new Set(testnet ? ['127.0.0.1'] : [])
           }
         })
@@ -123,83 +154,4 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
     if (/EACCES|EADDRNOTAVAIL|UnsupportedListenAddresses/.test(text)) throw new ResourceError(`cannot listen on ${listen.join(', ')}`, { cause, next: 'choose an address of this machine and a port above 1024' })
     throw cause
   }
-}
-
-export interface BootstrapOptions {
-  signal?: AbortSignal
-  /** Longest pause between two rounds of attempts, ms. Default 5000; the first pause is 250 ms. */
-  maxDelayMs?: number
-  /** Hears why an attempt failed, in one line. */
-  onRetry?: (address: string, reason: string, delayMs: number) => void
-}
-
-/**
- * Connects to at least one of the addresses, trying again until that worked or the signal aborts. A connection that is
- * lost later is opened again.
- * @returns the addresses that answered
- */
-export async function dialBootstrap (node: Pick<Libp2p, 'dial' | 'peerStore'>, addresses: readonly string[], options: BootstrapOptions = {}): Promise<string[]> {
-  const { signal, maxDelayMs = 5000, onRetry } = options
-  if (addresses.length === 0) return []
-  const targets = addresses.map(address => ({ address, target: parse(address) }))
-  for (let delayMs = 250; ; delayMs = Math.min(2 * delayMs, maxDelayMs)) {
-    signal?.throwIfAborted()
-    const answered: string[] = []
-    await Promise.all(targets.map(async ({ address, target }) => {
-      try {
-        const { remotePeer } = await node.dial(target, signal == null ? {} : { signal })
-        await node.peerStore.merge(remotePeer, { tags: { [`${KEEP_ALIVE}-fmtl-bootstrap`]: {} } })
-        answered.push(address)
-      } catch (err) {
-        onRetry?.(address, reasons(err).split('\n')[0] ?? '', delayMs)
-      }
-    }))
-    if (answered.length > 0) return answered
-    // an abort ends the pause, and the loop says so
-    await pause(delayMs, undefined, signal == null ? {} : { signal }).catch(() => {})
-  }
-}
-
-function gater (gate: ConnectionGate, onRefused: CreateNodeInit['onRefused']): ConnectionGater {
-  /** Addresses whose connection has not said yet who it is. */
-  const nameless = new Set<string>()
-  return {
-    denyDialPeer: peer => !gate.allows(peer.toString()),
-    denyInboundConnection: connection => {
-      const address = connection.remoteAddr.toString()
-      nameless.add(address)
-      connection.addEventListener('close', () => {
-        // the library says nothing of a handshake that failed
-        if (nameless.delete(address)) onRefused?.('a stranger', address, 'it does not have the key of this private network')
-      })
-      return false
-    },
-    denyInboundEncryptedConnection: (peer, { remoteAddr }) => {
-      nameless.delete(remoteAddr.toString())
-      const from = peer.toString()
-      if (gate.allows(from)) return false
-      onRefused?.(from, remoteAddr.toString(), gate.whyNot(from))
-      return true
-    }
-  }
-}
-
-function parse (address: string): Multiaddr {
-  try {
-    return multiaddr(address)
-  } catch (cause) {
-    throw new InvalidParametersError(`'${address}' is no multiaddr`, { cause, next: 'write it as /ip4/<address>/tcp/<port>' })
-  }
-}
-
-function forbidden (address: Multiaddr): boolean {
-  const text = address.toString()
-  return NEVER_DIALLED.some(range => range.test(text)) && !DIALLED_ANYWAY.test(text)
-}
-
-/** The messages of an error, what it wraps and what it gathers. */
-function reasons (err: unknown): string {
-  if (!(err instanceof Error)) return String(err)
-  const inner = err instanceof AggregateError ? err.errors : err.cause == null ? [] : [err.cause]
-  return [err.message, ...inner.map(reasons)].join('\n')
 }

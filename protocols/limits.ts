@@ -90,3 +90,9 @@ export const BLOB_MANIFEST_GRACE_MS = 250
 export const MAX_ROUND_LEAP = 1000
 /** Rounds back in which a second delta of one host is recognised. */
 export const ROUND_MEMORY = 64
+/** "Can you dial me?" and the answer: 8 ports and an address are 100 bytes. */
+export const MAX_REACH_BYTES = 1024
+/** Dialling back, all ports together: a second less than who asks waits. */
+export const DIAL_BACK_MS = REQUEST_TIMEOUT_MS - 1_000
+/** Dial backs for others at the same time: each is a socket for up to DIAL_BACK_MS. */
+export const DIAL_BACKS_AT_ONCE = 4

@@ -20,7 +20,7 @@ export async function openFrames (
   components: Pick<ProtocolComponents, 'network'>, peer: string, protocol: string, maxFrameBytes: number, { pieces = false, ...options }: AbortOptions & { pieces?: boolean } = {}
 ): Promise<Frames> {
   try {
-    const stream = await components.network.dialProtocol(peerIdFromString(peer), protocol, options)
+    const stream = await components.network.dialProtocol(peerIdFromString(peer), protocol, { ...options, runOnLimitedConnection: true })
     return frames(stream, { maxFrameBytes, peer, pieces })
   } catch (cause) {
     options.signal?.throwIfAborted()
@@ -57,8 +57,8 @@ export interface ResponderInit {
   maxResponseBytes: number
   /** A stream may carry several requests, answered in their order. Default: one. */
   many?: boolean
-  /** Never throws for what a peer sent: a refusal is an answer too. It may come in parts, to be sent one after the other. */
-  answer: (bytes: Uint8Array, from: string, signal: AbortSignal) => Promise<Uint8Array | readonly Uint8Array[]>
+  /** Never throws for what a peer sent: a refusal is an answer too. `address` is where the connection leads. It may come in parts, to be sent one after the other. */
+  answer: (bytes: Uint8Array, from: string, signal: AbortSignal, address: string) => Promise<Uint8Array | readonly Uint8Array[]>
   /** What a peer hears that has too many requests open. */
   busy: () => Uint8Array | readonly Uint8Array[]
 }
@@ -76,7 +76,7 @@ export async function respond (
     const run = async (): Promise<void> => {
       for (let request = await next(channel, true); request != null; request = init.many === true && admitted ? await next(channel, false) : undefined) {
         const { bytes, signal } = request
-        await channel.write(admitted ? await init.answer(bytes, from, signal) : init.busy(), { signal })
+        await channel.write(admitted ? await init.answer(bytes, from, signal, connection.remoteAddr.toString()) : init.busy(), { signal })
       }
       await channel.close()
     }
@@ -84,7 +84,7 @@ export async function respond (
       log('%s: %e', from, err)
       channel.abort(err as Error)
     }).finally(() => { if (admitted) open.give(from) })
-  }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, force: true })
+  }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, runOnLimitedConnection: true, force: true })
   return async () => { await components.network.unhandle(protocol) }
 }
 

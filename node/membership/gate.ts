@@ -1,5 +1,5 @@
 /** Who a connection is kept with: members, and newcomers whom an open invitation names. */
-import type { ConnectionGate } from '../libp2p.ts'
+import type { ConnectionGate } from '../network/gate.ts'
 import type { Membership } from './membership.ts'
 
 export function gateOf (membership: Membership): ConnectionGate {

@@ -64,7 +64,7 @@ export async function serveSplitStep (
       log('%s: %e', from, err)
       wire.abort(err as Error)
     })
-  }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, force: true })
+  }, { maxInboundStreams: 2 * STREAMS_PER_PEER, maxOutboundStreams: 2 * STREAMS_PER_PEER, runOnLimitedConnection: true, force: true })
 
   return async () => {
     await components.network.unhandle(PROTOCOL)

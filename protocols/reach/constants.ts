@@ -1,0 +1,1 @@
+export const PROTOCOL = '/fmtl/reach/1.0.0'
