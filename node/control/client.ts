@@ -70,7 +70,7 @@ function reasonOf (err: unknown, home: string, waitedMs: number | undefined): un
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
     return pid === undefined ? new NoNodeError(home) : new DeadlineError(`the node in ${home} (process ${pid}) is starting or stopping, and does not answer now`, { cause: err, next: 'try again in a moment' })
   }
-  if (code === 'ECONNRESET' || code === 'EPIPE') return new ResourceError(`the node in ${home} ended during the request`, { cause: err, next: 'fmtl-node logs' })
+  if (code === 'ECONNRESET' || code === 'EPIPE') return pid === undefined ? new NoNodeError(home) : new ResourceError(`the node in ${home} ended during the request`, { cause: err, next: 'fmtl-node logs' })
   return err
 }
 

@@ -75,6 +75,8 @@ export class HostRole {
   #lost = false
   #recovered: Promise<void> = Promise.resolve()
   #stopping = false
+  /** The last round is closed. */
+  #done = false
 
   constructor (compute: Compute<HostTrainer>, facts: ComputeFacts, samplesPerSecond: number, init: HostRoleInit) {
     this.#compute = compute
@@ -82,7 +84,7 @@ export class HostRole {
     this.samplesPerSecond = samplesPerSecond
     this.#init = init
     this.#checkpoints = init.store ?? new MemoryCheckpoints()
-    this.#end.promise.catch(() => undefined) // whoever awaits `finished` hears of it
+    this.#end.promise.then(() => { this.#done = true }, () => undefined) // whoever awaits `finished` hears of a failure
   }
 
   /** Brings up the compute worker and measures what this machine can do; nothing is announced yet. */
@@ -127,7 +129,8 @@ export class HostRole {
       step: this.#host?.step ?? 0,
       slots: this.#init.slots,
       clients: [...this.#clients.values()].map(({ client, name }) => ({ peer: client, name })),
-      waiting: this.#host?.waiting ?? ''
+      waiting: this.#host?.waiting ?? '',
+      done: this.#done
     }
   }
 

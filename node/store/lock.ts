@@ -129,7 +129,7 @@ function read (path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (['ENOENT', 'ENOTDIR'].includes((err as NodeJS.ErrnoException).code ?? '')) return undefined
     throw err
   }
 }
@@ -139,7 +139,10 @@ function parse (content: string): Holder | undefined {
   return pid === undefined ? undefined : { pid: Number(pid), started }
 }
 
-/** Field 22 of its stat; undefined where there is no such process, or one that has ended and was not fetched yet. */
+/**
+ * Field 22 of its stat; undefined where there is no such process, or one that has ended and was not fetched yet. While other
+ * threads of it still end, its ports and sockets are not free.
+ */
 function startOf (pid: number): string | undefined {
   let stat
   try {
@@ -148,5 +151,6 @@ function startOf (pid: number): string | undefined {
     return undefined
   }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // its name, in brackets, may hold anything; field 3 follows
-  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
+  const ended = (fields[0] === 'Z' || fields[0] === 'X') && Number(fields[17]) <= 1
+  return ended ? undefined : fields[19]
 }

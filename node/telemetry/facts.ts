@@ -16,7 +16,7 @@ export interface NodeView {
   readonly connected: readonly string[]
   /** Cards of other hosts that are fresh. */
   readonly hosts: readonly HostCard[]
-  readonly host?: { readonly step: number, readonly slots: number, readonly clients: ReadonlyArray<{ readonly peer: string, readonly name: string }>, readonly waiting: string }
+  readonly host?: { readonly step: number, readonly slots: number, readonly clients: ReadonlyArray<{ readonly peer: string, readonly name: string }>, readonly waiting: string, readonly done: boolean }
   readonly client?: { readonly step: number }
 }
 
@@ -61,7 +61,8 @@ export class Facts {
   readonly #wall: () => number
   readonly #startedAt: number
   readonly #known = new Map<string, Known>()
-  readonly #finished = new Set<'host' | 'client'>()
+  /** As a client it has what it came for. */
+  #reported = false
   #started: StatusFacts['started']
   #attached: { host: string, name: string } | undefined
   #waiting: { reason: string, step: number } | undefined
@@ -95,12 +96,9 @@ export class Facts {
       case 'waiting':
         this.#waiting = event.reason === '' ? undefined : { reason: event.reason, step: this.#step }
         return
-      case 'step': return this.#computes()
-      case 'round':
-        if (event.report.final) this.#finished.add('host')
-        return this.#computes()
+      case 'step': case 'round': return this.#computes()
       case 'report':
-        this.#finished.add('client')
+        this.#reported = true
         this.#attached = undefined
         return
       case 'checkpoint':
@@ -148,7 +146,7 @@ export class Facts {
 
   peers (): PeerFacts[] {
     const now = this.#now()
-    return [...this.#known].map(([peer, { name = '', connected, seenAt, differsSince, sentAt, ...known }]): PeerFacts => ({
+    return [...this.#known].filter(([peer]) => peer !== this.#started?.peer).map(([peer, { name = '', connected, seenAt, differsSince, sentAt, ...known }]): PeerFacts => ({
       peer,
       name,
       connected,
@@ -176,19 +174,26 @@ export class Facts {
       bootstrap,
       peers: this.peers(),
       hosts,
-      ...host === undefined ? {} : { hosting: { step: host.step, slots: host.slots, clients: host.clients.map(({ peer, name }) => name || peer), waiting: host.waiting } },
-      ...client === undefined ? {} : { client: { step: client.step, ...this.#attached === undefined ? {} : { attached: this.#attached } } },
+      ...host === undefined ? {} : { hosting: { step: host.step, slots: host.slots, clients: host.clients.map(({ peer, name }) => name || peer), waiting: this.#rename(host.waiting) } },
+      ...client === undefined ? {} : { client: { step: client.step, ...this.#attached === undefined ? {} : { attached: { ...this.#attached, name: this.#attached.name || this.#known.get(this.#attached.host)?.name || '' } } } },
       ...this.#stepAt === undefined ? {} : { lastStepMs: now - this.#stepAt },
-      ...this.#waiting === undefined ? {} : { waiting: this.#waiting.reason },
+      ...this.#waiting === undefined ? {} : { waiting: this.#rename(this.#waiting.reason) },
       ...this.#lost === undefined ? {} : { computeLost: { message: this.#lost.message, agoMs: now - this.#lost.at, ...this.#lost.next === undefined ? {} : { next: this.#lost.next } } },
       ...this.#free === undefined ? {} : { disk: { freeBytes: this.#free, checkpointBytes: this.#checkpointBytes, path: home } },
-      done: this.#isDone(host?.step ?? 0, total)
+      done: this.#isDone(host?.done ?? false)
     }
   }
 
-  #isDone (hostStep: number, total: number): boolean {
+  #isDone (hostDone: boolean): boolean {
     const { roles = [] } = this.#started ?? {}
-    return roles.length > 0 && roles.every(role => this.#finished.has(role) || (role === 'host' && hostStep >= total && this.#init.node()?.host?.waiting === ''))
+    return roles.length > 0 && roles.every(role => role === 'host' ? hostDone : this.#reported)
+  }
+
+  /** Reasons name peers by their id. */
+  #rename (text: string): string {
+    let line = text
+    for (const [peer, { name }] of this.#known) if (name) line = line.replaceAll(peer, name)
+    return line
   }
 
   #computes (): void { this.#lost = undefined }

@@ -3,7 +3,7 @@
  * that it does (contributing) are three answers: a process that is alive says nothing about any of them. Every wait has a
  * code, a reason with the numbers and names in it, and what to do where something can be done.
  */
-import { blocked, warned } from './waits.ts'
+import { blocked, quorumNow, warned } from './waits.ts'
 import { duration, list, plural } from '../cli/format.ts'
 import type { MembershipFacts } from './membership-facts.ts'
 
@@ -101,7 +101,7 @@ export interface NodeStatus {
   readonly joined: Answer
   readonly ready: Answer
   readonly contributing: Answer
-  /** What keeps it, the most fundamental first, and what will if nothing is done about it. */
+  /** What keeps it from contributing, the most fundamental first, and what will if nothing is done about it. */
   readonly waiting: readonly Wait[]
   /** Present when nothing is left to do; no wait. */
   readonly done?: { readonly code: 'TRAINING_DONE', readonly reason: string }
@@ -133,7 +133,7 @@ export function statusOf (facts: StatusFacts): NodeStatus {
     joined,
     ready,
     contributing,
-    waiting: [...blocked(facts, { joined, contributing }), ...warned(facts)],
+    waiting: [...blocked(facts, { joined, ready, contributing }), ...warned(facts)],
     ...facts.done ? { done: { code: 'TRAINING_DONE', reason: `training is complete: ${plural(charter.total, 'step')} in ${plural(charter.total / charter.stepsPerRound, 'round')}` } } : {},
     round: Math.floor(step / charter.stepsPerRound),
     rounds: charter.total / charter.stepsPerRound,
@@ -146,7 +146,7 @@ export function statusOf (facts: StatusFacts): NodeStatus {
   }
 }
 
-export function stepOf ({ hosting, client }: StatusFacts): number { return Math.max(hosting?.step ?? 0, client?.step ?? 0) }
+function stepOf ({ hosting, client }: StatusFacts): number { return Math.max(hosting?.step ?? 0, client?.step ?? 0) }
 
 function joinedOf ({ started, membership, charter, uptimeMs }: StatusFacts): Answer {
   if (membership === undefined) {
@@ -169,11 +169,10 @@ function readyOf ({ hosting, client, charter, computeLost, done }: StatusFacts, 
   if (done) return yes('training is complete; it still answers')
   if (computeLost !== undefined) return no('its compute worker is lost')
   if (client !== undefined && client.attached === undefined) return no('no host serves this client')
-  const short = hosting === undefined || hosting.step > 0 ? 0 : charter.quorum - hosting.clients.length
-  if (short > 0) return no(`${hosting?.clients.length ?? 0} of ${charter.quorum} clients attached`)
+  if (hosting !== undefined && hosting.clients.length < quorumNow(hosting, charter)) return no(`${hosting.clients.length} of ${quorumNow(hosting, charter)} clients attached`)
   return yes([
     ...client?.attached === undefined ? [] : [`attached to ${client.attached.name || client.attached.host}`],
-    ...hosting === undefined ? [] : [`serves ${hosting.clients.length === 0 ? 'nobody now' : list(hosting.clients)}`]
+    ...hosting === undefined ? [] : [`serves ${list(hosting.clients)}`]
   ].join('; '))
 }
 

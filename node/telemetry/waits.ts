@@ -14,10 +14,11 @@ const STANDS_MS = 2_000
 const NAMED = 5
 
 /** What keeps this node from contributing, the most fundamental first. */
-export function blocked (facts: StatusFacts, { joined, contributing }: { joined: Answer, contributing: Answer }): Wait[] {
+export function blocked (facts: StatusFacts, { joined, ready, contributing }: { joined: Answer, ready: Answer, contributing: Answer }): Wait[] {
   const waits = [...membershipWait(facts, joined), ...computeWait(facts)]
   if (facts.started === undefined || facts.done) return waits
-  if (!contributing.yes) waits.push(...peersWait(facts), ...hostWait(facts), ...quorumWait(facts))
+  if (!ready.yes) waits.push(...peersWait(facts), ...hostWait(facts))
+  if (!contributing.yes) waits.push(...quorumWait(facts))
   return waits.length > 0 ? waits : clockWait(facts)
 }
 
@@ -73,9 +74,10 @@ function hostWait ({ client, hosts, charter, started }: StatusFacts): Wait[] {
 }
 
 function quorumWait ({ hosting, charter, hosts, membership, peers }: StatusFacts): Wait[] {
-  if (hosting === undefined || hosting.step > 0) return []
+  if (hosting === undefined) return []
   const here = hosting.clients.length
-  if (here < charter.quorum) {
+  const quorum = quorumNow(hosting, charter)
+  if (here < quorum) {
     const clients = membership?.members.filter(({ role, name }) => role === 'client' && !hosting.clients.includes(name)) ?? []
     const missing = clients.slice(0, NAMED).map(({ peer, name }) => {
       const seen = peers.find(known => known.peer === peer)
@@ -83,13 +85,18 @@ function quorumWait ({ hosting, charter, hosts, membership, peers }: StatusFacts
     })
     return [{
       code: 'NO_QUORUM',
-      reason: `${here} of ${charter.quorum} clients attached${here === 0 ? '' : ` (${list(hosting.clients)})`}, missing ${missing.length > 0 ? missing.join(', ') : charter.quorum - here}`,
+      reason: `${here} of ${quorum} clients attached${here === 0 ? '' : ` (${list(hosting.clients)})`}, missing ${missing.length > 0 ? missing.join(', ') : quorum - here}`,
       next: 'start the missing members: fmtl-node up there'
     }]
   }
   const others = hosts.filter(host => host.model === charter.model).length
-  if (others >= charter.peers) return []
+  if (hosting.step > 0 || others >= charter.peers) return []
   return [{ code: 'NO_QUORUM', reason: `${others} of ${charter.peers} other hosts announced, missing ${charter.peers - others}`, next: 'start the missing hosts; without them it begins after a minute' }]
+}
+
+/** A host that has begun goes on with whoever is there. */
+export function quorumNow (hosting: NonNullable<StatusFacts['hosting']>, charter: StatusFacts['charter']): number {
+  return hosting.step > 0 ? 1 : charter.quorum
 }
 
 /** Where nothing else explains it: what the host's clock, or the host of this client, says it waits for. */
