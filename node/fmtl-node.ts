@@ -129,6 +129,7 @@ export class FmtlNode {
     await protocols.start()
     const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
     await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)
+    await this.#keepPort(node)
     emit({
       type: 'node:started',
       node: name,
@@ -171,6 +172,12 @@ export class FmtlNode {
     }, () => undefined) // whoever awaits `report` hears of it
   }
 
+  /** A port that the system chose is kept for the next start: members remember it. */
+  async #keepPort (node: Node): Promise<void> {
+    const port = node.getMultiaddrs().flatMap(address => address.getComponents()).find(({ name }) => name === 'tcp')?.value
+    if (port !== undefined) await this.#init.membership?.store.savePort(Number(port))
+  }
+
   /** Decides on the roles and starts their workers. */
   async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
     const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, ledger } = this.#init
@@ -179,7 +186,7 @@ export class FmtlNode {
     const roles = await chooseRoles(role, {
       hasData: data !== undefined,
       measure: async () => {
-        this.#host = await HostRole.create({ ...node, ...limits, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
+        this.#host = await HostRole.create({ ...node, ...limits, ...this.#init.membership === undefined ? {} : { minRows: this.#init.membership.state.charter.safeguards.minRows }, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
         return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.facts.backend }
       }
     })
@@ -192,6 +199,9 @@ export class FmtlNode {
     }
     return roles
   }
+
+  /** Where it listens, with its peer id. */
+  get addresses (): readonly string[] { return this.#node?.getMultiaddrs().map(String) ?? [] }
 
   /** This node among the members of its consortium, once it has started. */
   get presence (): Presence | undefined { return this.#presence }

@@ -1,18 +1,16 @@
 /** A node's ledger in its home: the signed chain, and the deltas that its rounds took. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { DeltaStore } from './store/delta-store.ts'
 import { LedgerStore } from './store/ledger-store.ts'
 import { NONE } from '../src/ledger/index.ts'
 import { canonicalJson } from '../src/models/spec.ts'
 import { whenThereIsSpace } from './store/durable.ts'
 import type { Charter } from '../src/federation/charter.ts'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { LedgerAct, LedgerContext } from '../src/ledger/index.ts'
 import type { PackedDelta } from '../src/federation/exchange.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
-import type { Signer } from '../src/membership/index.ts'
+import type { MembershipState, Signer } from '../src/membership/index.ts'
 
 export const LEDGER_FILE = 'ledger.log'
 export const DELTA_FOLDER = 'deltas'
@@ -83,16 +81,17 @@ export class NodeLedger implements Ledger {
   async close (): Promise<void> { await this.#store.close() }
 }
 
-export function signerOf (key: Ed25519PrivateKey): Signer {
-  return { peer: peerIdFromPrivateKey(key).toString(), sign: async bytes => await key.sign(bytes) }
-}
-
 /** What host and clients name a round's report by: the same on both ends of a connection. */
 export function reportHash (report: RoundReport): string { return sha256(canonicalJson(report)) }
 
 /** Of a node that belongs to no consortium. */
 export function lonelyContext (charter: Charter): LedgerContext {
   return { net: NONE, members: NONE, charter: sha256(canonicalJson(charter)) }
+}
+
+/** Under what a member's entries are written. */
+export function memberContext ({ id, state: { digest, charterHash } }: { readonly id: string, readonly state: Pick<MembershipState, 'digest' | 'charterHash'> }): LedgerContext {
+  return { net: id, members: digest, charter: charterHash }
 }
 
 function sha256 (text: string): string { return createHash('sha256').update(text).digest('hex') }

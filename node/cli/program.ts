@@ -6,6 +6,11 @@ import { exitStatus } from './exit-codes.ts'
 import { failureJson, failureLine, failureOf, formatOf } from './failure.ts'
 import { registerAudit } from './audit.ts'
 import { registerCharter } from './charter.ts'
+import { registerAdmit, registerAmend, registerLeave, registerRevoke, registerWithdraw } from './consortium/decide.ts'
+import { registerFound } from './consortium/found.ts'
+import { registerInvite } from './consortium/invite.ts'
+import { registerJoin } from './consortium/join.ts'
+import { registerMembers } from './consortium/members.ts'
 import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
@@ -26,6 +31,15 @@ export function createProgram (): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
   registerInit(program)
+  registerFound(program)
+  registerInvite(program)
+  registerJoin(program)
+  registerAdmit(program)
+  registerMembers(program)
+  registerRevoke(program)
+  registerWithdraw(program)
+  registerLeave(program)
+  registerAmend(program)
   registerUp(program)
   registerDown(program)
   registerStatus(program)

@@ -1,9 +1,15 @@
 /** `fmtl-node up`: runs this node, in the foreground or detached, until its training is complete, or until a signal if it hosts. */
+import { createServer } from 'node:net'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
-import { InvalidParametersError } from '../../src/errors.ts'
+import { InvalidParametersError, RefusedError } from '../../src/errors.ts'
+import { Membership } from '../membership/membership.ts'
 import { Residence } from '../control/residence.ts'
-import { NodeLedger, lonelyContext, signerOf } from '../ledger.ts'
+import { NodeLedger, lonelyContext, memberContext } from '../ledger.ts'
+import { consortiumFiles } from '../store/member-store.ts'
+import { membershipFacts } from '../telemetry/membership-facts.ts'
+import { routesOf } from '../membership/routes.ts'
 import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
@@ -12,10 +18,16 @@ import { examples, formatOption } from './help.ts'
 import { factOf } from './facts.ts'
 import { failureJson, failureLine } from './failure.ts'
 import { loadConfig } from '../config/config.ts'
-import { loadOrCreateIdentity } from '../store/identity.ts'
+import { loadOrCreateIdentity, signerOf } from '../store/identity.ts'
 import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
+import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { FmtlNode } from '../fmtl-node.ts'
+import type { HeardPeer } from '../telemetry/facts.ts'
+import type { Neighbour } from '../membership/presence.ts'
 import type { Failure } from './failure.ts'
 import type { Format } from './help.ts'
 import type { NodeEvent } from '../events.ts'
@@ -91,51 +103,113 @@ async function up (flags: Flags): Promise<void> {
     sets: flags.set
   })
   if (flags.detach === true) return await detach(config.node.home, flags.format)
-  if (flags.charter === undefined && config.data.path === undefined) {
-    throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
-  }
-  const charter = withCodec(flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter), flags.codec)
-  const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile } } = config
+  const { node: { name, home, role, backend, slots, memory }, network: { bootstrap, profile } } = config
+  const member = await memberAt(home, flags.charter)
+  const charter = withCodec(await charterOf(member?.membership, config, flags), flags.codec)
   const data = await siteData(config, charter)
-  const residence = await Residence.open({ home, name, charter, bootstrap: bootstrap.length, emit: flags.format === 'json' ? printJson : factPrinter() })
+  let running: FmtlNode | undefined
+  const addresses = (): readonly string[] => running?.addresses ?? []
+  const residence = await Residence.open({
+    home,
+    name,
+    charter,
+    bootstrap: bootstrap.length,
+    emit: flags.format === 'json' ? printJson : factPrinter(),
+    ...member === undefined
+      ? {}
+      : {
+          membership: () => membershipFacts(member.membership.state, member.membership.signer.peer),
+          heard: () => heardFrom(running?.presence?.neighbours ?? []),
+          routes: routesOf({ membership: member.membership, addresses: () => [...addresses(), ...[...running?.presence?.known.values() ?? []].flat()], now: Date.now })
+        }
+  })
   const { emit } = residence
+  const privateKey = member?.privateKey ?? await loadOrCreateIdentity(join(home, 'identity'))
   const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
     expect: { model: charterHash(charter) },
     onDamaged: line => { emit({ type: 'error', node: name, code: 'ERR_CHECKPOINT', message: line }) }
   })
-  const privateKey = await loadOrCreateIdentity(join(home, 'identity'))
   await runNode({
     name,
     emit,
     // A host serves its clients' last questions and whoever comes late; a client has what it came for.
     stay: role !== 'client',
-    onNode: node => { residence.watch(node) },
+    onNode: node => {
+      running = node
+      residence.watch(node)
+    },
     until: residence.until,
     ...flags.format === 'json' ? { failed: printFailure } : {},
     build: async () => ({
       name,
       privateKey,
       charter,
-      role,
+      role: member?.membership.state.members.get(member.membership.signer.peer)?.role === 'client' ? 'client' : role,
       slots,
       ...data === undefined ? {} : { data },
       control: false,
       prefer: [],
       ...backend === undefined ? {} : { backend },
       ...memory === undefined ? {} : { memoryBytes: memory * 2 ** 20 },
-      listen,
+      listen: await listenAt(config.network.listen, member?.membership),
       bootstrap,
       profile,
       stores: { host: store('host'), client: store('client') },
       ledger: await NodeLedger.open({
         home,
         signer: signerOf(privateKey),
-        context: () => lonelyContext(charter),
+        context: () => member === undefined ? lonelyContext(charter) : memberContext(member.membership),
+        ...member === undefined ? {} : { retainRounds: member.membership.state.charter.safeguards.retainRounds },
         onNotice: line => { emit({ type: 'error', node: name, code: 'ERR_LEDGER', message: line }) }
       }),
-      emit
+      emit,
+      ...member === undefined ? {} : { membership: member.membership }
     })
   })
+}
+
+interface Member { readonly membership: Membership, readonly privateKey: Ed25519PrivateKey }
+
+/** Who this home is in a consortium; a charter file on the command line means a run without one. */
+async function memberAt (home: string, charterFile: string | undefined): Promise<Member | undefined> {
+  if (!existsSync(consortiumFiles(home).members)) return undefined
+  if (charterFile !== undefined) throw new InvalidParametersError(`${home} belongs to a consortium, whose charter is in its member log`, { next: 'leave --charter out, or use another --home' })
+  const privateKey = await loadOrCreateIdentity(join(home, 'identity'))
+  const membership = await Membership.open(home, signerOf(privateKey))
+  if (membership === undefined) return undefined
+  const { charter, revoked } = membership.state
+  if (!membership.joined) {
+    const expelled = revoked.get(membership.signer.peer)
+    throw new RefusedError(`this node is no member of ${charter.name}${expelled === undefined ? ' any more' : `: it was expelled (${expelled.reason})`}`, { next: 'join with a new identity: fmtl-node join LINK --home OTHER' })
+  }
+  return { membership, privateKey }
+}
+
+async function charterOf (membership: Membership | undefined, config: Config, flags: Flags): Promise<Charter> {
+  if (membership !== undefined) return membership.state.charter.training
+  if (flags.charter !== undefined) return await readCharterFile(flags.charter)
+  if (config.data.path === undefined) throw new InvalidParametersError('no consortium, no charter and no data: this node would not know what to train', { next: 'fmtl-node found NAME, fmtl-node join LINK, or give --charter FILE' })
+  return await charterFromData(config, flags.strategy)
+}
+
+/** The port of last time, where it was the system's choice and is free still. */
+async function listenAt (listen: readonly string[], membership: Membership | undefined): Promise<readonly string[]> {
+  const port = await membership?.store.port()
+  return port === undefined || !await isFree(port) ? listen : listen.map(address => address.replace(/\/tcp\/0$/, `/tcp/${port}`))
+}
+
+async function isFree (port: number): Promise<boolean> {
+  const server = createServer()
+  return await new Promise(resolve => {
+    server.once('error', () => { resolve(false) })
+    server.listen(port, () => { server.close(() => { resolve(true) }) })
+  })
+}
+
+function heardFrom (neighbours: readonly Neighbour[]): HeardPeer[] {
+  return neighbours.flatMap(({ peer, beat, lastSeenMs, clockSkewMs }) => beat === undefined || lastSeenMs === undefined
+    ? []
+    : [{ peer, name: beat.name, charterHash: beat.charter, digest: beat.digest, round: beat.round, heardMs: lastSeenMs, ...clockSkewMs === undefined ? {} : { clockSkewMs } }])
 }
 
 function printJson (event: NodeEvent): void { process.stdout.write(`${JSON.stringify(event)}\n`) }

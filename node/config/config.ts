@@ -12,6 +12,7 @@ import { InvalidParametersError } from '../../src/errors.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { FmtlErrorInit } from '../../src/errors.ts'
 import type { CharterOptions } from '../../src/federation/charter.ts'
+import type { ConsortiumOptions } from '../../src/membership/index.ts'
 import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
 
@@ -20,7 +21,7 @@ export interface Config {
   readonly network: { readonly listen: readonly string[], readonly bootstrap: readonly string[], readonly profile: 'production' | 'testnet' }
   readonly data: { readonly path?: string, readonly client?: string, readonly tasks?: readonly string[], readonly rows?: number }
   /** All but what comes from the data; a file that it was named by is read already. */
-  readonly charter?: Partial<Omit<CharterOptions, 'input' | 'tasks'>>
+  readonly charter?: Partial<Omit<CharterOptions, 'input' | 'tasks'>> & Partial<Pick<ConsortiumOptions, 'governance' | 'safeguards'>>
   readonly logging: { readonly level: 'error' | 'warn' | 'info' | 'debug' }
 }
 

@@ -4,7 +4,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { MAX_LINK_ADDRESSES, checkPeer, encodeLink, quorumOf } from '../../src/membership/index.ts'
-import type { ConsortiumCharter, MemberRole, Signer } from '../../src/membership/index.ts'
+import type { ConsortiumCharter, MemberRole } from '../../src/membership/index.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Membership } from './membership.ts'
 
@@ -21,10 +21,6 @@ export interface InviteInit {
 
 export interface Invited { readonly link: string, readonly invite: string, readonly role: MemberRole, readonly until: number, readonly uses: number }
 export interface Decided { readonly peer: string, readonly name: string, readonly done: boolean, readonly why: string }
-
-export function signerOf (key: Ed25519PrivateKey): Signer {
-  return { peer: peerIdFromPrivateKey(key).toString(), sign: async bytes => await key.sign(bytes) }
-}
 
 /** The one-time identity of a link. */
 export async function doorKey (seed: Uint8Array): Promise<Ed25519PrivateKey> { return await generateKeyPairFromSeed('Ed25519', seed) }

@@ -41,6 +41,8 @@ export interface HostRoleInit {
   readonly backend?: RungName
   /** What the trainer may use; default: what the rung has. */
   readonly memoryBytes?: number
+  /** Training rows that a client must say it has. Default: any number. */
+  readonly minRows?: number
   readonly store?: CheckpointStore
   /** Where each round is written down before it is announced. */
   readonly ledger?: Ledger
@@ -110,6 +112,8 @@ export class HostRole {
   get finished (): Promise<void> { return this.#end.promise }
 
   admit (request: AttachRequest): Admission | Refusal {
+    const { minRows = 0 } = this.#init
+    if (request.samples < minRows) return { code: 'TOO_FEW_ROWS', reason: `${request.samples} training rows, the charter asks for ${minRows}` }
     return this.#lost ? { code: 'RESTARTING', reason: 'this host has lost its compute worker and is starting another one' } : this.host.admit(request)
   }
 

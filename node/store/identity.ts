@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto'
 import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ResourceError } from '../../src/errors.ts'
 import { diskError, writeDurably } from './durable.ts'
 import { findPassphrase, givenPassphrase } from './passphrase.ts'
 import { MAX_SEALED_BYTES, damaged, isSealed, openSealed, readSealed, sealKey } from './sealed-key.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { PassphraseSources } from './passphrase.ts'
+import type { Signer } from '../../src/membership/index.ts'
 import type { ScryptCost } from './sealed-key.ts'
 
 export interface IdentityInit extends PassphraseSources {
@@ -61,6 +63,11 @@ export async function protectIdentity (path: string, wanted: boolean, init: Iden
   if (sealed === wanted) return false
   await write(path, key, wanted ? await findPassphrase('set', init) : undefined, init.cost)
   return true
+}
+
+/** Signs what members exchange and keep: the member log, knocks, the ledger. */
+export function signerOf (key: Ed25519PrivateKey): Signer {
+  return { peer: peerIdFromPrivateKey(key).toString(), sign: async bytes => await key.sign(bytes) }
 }
 
 /** The same key for the same seed and label: for testnets, where nobody has anything to protect. */

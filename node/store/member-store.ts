@@ -5,6 +5,7 @@
  *     consortium/charter.json   what it says now, for people; written anew when it changes
  *     consortium/network.key    the private network's key, hex; only its owner can read it
  *     consortium/peers.json     where members were seen last
+ *     consortium/port           where this node listens: members remember it
  *
  * A last line without its end is what a kill left behind: it is cut off. Any other damage is named and nothing is touched.
  */
@@ -25,8 +26,7 @@ export interface ConsortiumFiles {
   readonly charter: string
   readonly networkKey: string
   readonly peers: string
-  /** What a newcomer needs to go on waiting: its link, and what it knocked with. */
-  readonly joining: string
+  readonly port: string
 }
 
 export function consortiumFiles (home: string): ConsortiumFiles {
@@ -36,7 +36,7 @@ export function consortiumFiles (home: string): ConsortiumFiles {
     charter: join(folder, 'charter.json'),
     networkKey: join(folder, 'network.key'),
     peers: join(folder, 'peers.json'),
-    joining: join(folder, 'joining.json')
+    port: join(folder, 'port')
   }
 }
 
@@ -121,6 +121,14 @@ export class MemberStore {
   async savePeers (peers: Readonly<Record<string, readonly string[]>>): Promise<void> {
     await writeDurably(this.#files.peers, Buffer.from(`${JSON.stringify(peers, null, 2)}\n`))
   }
+
+  /** The port that this node had before, if it chose one itself. */
+  async port (): Promise<number | undefined> {
+    const port = Number((await readLimited(this.#files.port, 16))?.toString())
+    return Number.isInteger(port) && port > 0 && port < 65536 ? port : undefined
+  }
+
+  async savePort (port: number): Promise<void> { await writeDurably(this.#files.port, Buffer.from(`${port}\n`)) }
 
   async #networkKey (): Promise<Uint8Array> {
     const path = this.#files.networkKey
