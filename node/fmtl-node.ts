@@ -195,7 +195,7 @@ export class FmtlNode {
       this.#host = undefined
     }
     if (roles.client && data !== undefined) {
-      this.#client = await ClientRole.create({ ...node, prefer, trainer: { ...limits, data, control, baseline }, ...stores === undefined ? {} : { store: stores.client } })
+      this.#client = await ClientRole.create({ ...node, prefer, gathering: this.#init.membership === undefined ? 'spread' : 'gather', trainer: { ...limits, data, control, baseline }, ...stores === undefined ? {} : { store: stores.client } })
     }
     return roles
   }

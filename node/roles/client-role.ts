@@ -6,6 +6,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { BackendError, FmtlError, PrivacyError, ProtocolError, RefusedError } from '../../src/errors.ts'
 import { Losses } from './losses.ts'
+import { betterThan, inOrderOf } from './host-choice.ts'
 import { MemoryCheckpoints } from '../store/memory.ts'
 import { SplitClient } from '../../src/federation/split-client.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
@@ -14,7 +15,7 @@ import { outgoingGuard } from '../../src/backbone/guard.ts'
 import { reportHash } from '../ledger.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { totalSteps } from '../../src/training/spec.ts'
-import type { Admission, AttachRequest, FrameChannel, HostCard, RoundReport } from '../../src/backbone/frames.ts'
+import type { Admission, AttachRequest, FrameChannel, RoundReport } from '../../src/backbone/frames.ts'
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
@@ -23,6 +24,7 @@ import type { ClientDescription } from '../../src/training/client-description.ts
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
 import type { ClientTrainerInit, Compute, ComputeFacts } from '../../src/compute/spawn.ts'
+import type { Gathering, HostOffer } from './host-choice.ts'
 import type { Ledger } from '../ledger.ts'
 import type { NodeEvent } from '../events.ts'
 import type { NodeView } from '../telemetry/facts.ts'
@@ -36,6 +38,8 @@ export interface ClientRoleInit {
   readonly trainer: Omit<ClientTrainerInit, 'kind' | 'charter'>
   /** Hosts in the order of preference; others are taken when none of these answers. */
   readonly prefer: readonly string[]
+  /** Default 'spread'. */
+  readonly gathering?: Gathering
   readonly store?: CheckpointStore
   /** Where is written down what this client was told of each round. */
   readonly ledger?: Ledger
@@ -45,7 +49,9 @@ export interface ClientRoleInit {
 }
 
 /** A host in the same node. */
-export type LocalHost = Pick<BackboneHost, 'admit' | 'serve'>
+export interface LocalHost extends Pick<BackboneHost, 'admit' | 'serve'> {
+  readonly offer: HostOffer
+}
 
 /** How long a preferred host may take to appear before another one is taken, ms. */
 const PREFERENCE_MS = 20_000
@@ -53,6 +59,11 @@ const PREFERENCE_MS = 20_000
 const BAN_MS = 15_000
 const BACKOFF_MS = { first: 250, longest: 5_000 }
 const CARD_POLL_MS = 200
+/** How often a client that waits looks for company elsewhere, ms; hosts announce a newcomer at once. */
+const MOVE_MS = 1_500
+
+/** Not a failure of the host that it leaves. */
+class MovingError extends ProtocolError {}
 
 export class ClientRole {
   readonly #init: ClientRoleInit
@@ -178,17 +189,36 @@ export class ClientRole {
         this.#through = { host, round: -1 }
         this.#channels.push(channel)
         emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
-        await client.run(channel, admission.step, { signal })
+        await this.#runAt(host, async moving => { await client.run(channel, admission.step, { signal: AbortSignal.any([signal, moving]) }) }, () => this.#offers(protocols, local), client)
         await this.#taking
         return await client.report()
       } catch (error) {
         signal.throwIfAborted()
         if (!(error instanceof FmtlError) || error instanceof PrivacyError || error instanceof BackendError || error === this.#unfit) throw error
         emit({ type: 'client:detached', node, host, reason: error.message })
-        this.#banned.set(host, performance.now() + BAN_MS)
+        if (!(error instanceof MovingError)) this.#banned.set(host, performance.now() + BAN_MS)
         failures = client.step > stepBefore ? 0 : failures + 1
         if (failures > 1) await pause(Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** failures), undefined, { signal })
       }
+    }
+  }
+
+  /** While a client waits at a host for others, it goes where they wait. */
+  async #runAt (host: string, run: (moving: AbortSignal) => Promise<void>, offers: () => readonly HostOffer[], client: SplitClient): Promise<void> {
+    const moving = new AbortController()
+    const began = client.step
+    let wish: string | undefined
+    const timer = setInterval(() => {
+      if (this.#init.gathering !== 'gather' || client.step !== began) return
+      const better = betterThan(host, offers().filter(offer => offer.host === host || !this.#isBanned(offer.host)))
+      // seen twice: cards of one moment may cross
+      if (better !== undefined && better === wish) moving.abort(new MovingError(`moves to ${better}, where more sites wait or training goes on`))
+      wish = better
+    }, MOVE_MS)
+    try {
+      await run(moving.signal)
+    } finally {
+      clearInterval(timer)
     }
   }
 
@@ -244,14 +274,15 @@ export class ClientRole {
     return { admission, channel: await protocols.openChannel(host, admission, { signal, codec: charter.cutCodec, beforeSend: guard }) }
   }
 
-  /** The first preferred host that is there; else, after a while or once attached before, the least loaded of all. */
+  /** The first preferred host that is there; else, after a while or once attached before, the first in the order of the gathering. */
   async #chooseHost (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<string> {
-    const { prefer, peer } = this.#init
+    const { prefer, gathering = 'spread' } = this.#init
     const preferenceEnds = performance.now() + (this.#attachedOnce ? 0 : PREFERENCE_MS)
     for (;;) {
       signal.throwIfAborted()
-      const open = this.#candidates(protocols.announce.hosts)
-      const hosts = local === undefined || this.#isBanned(peer) ? open.map(card => card.host) : [peer, ...open.map(card => card.host)]
+      const open = this.#offers(protocols, local).filter(({ host, attached, slots }) => attached < slots && !this.#isBanned(host))
+      const own = gathering === 'spread' ? open.find(({ host }) => host === this.#init.peer) : undefined
+      const hosts = [...own === undefined ? [] : [own.host], ...inOrderOf(gathering, open.filter(offer => offer !== own)).map(({ host }) => host)]
       const preferred = prefer.find(host => hosts.includes(host))
       if (preferred !== undefined) return preferred
       if (hosts.length > 0 && (prefer.length === 0 || performance.now() >= preferenceEnds)) return hosts[0] as string
@@ -263,10 +294,9 @@ export class ClientRole {
     }
   }
 
-  #candidates (cards: readonly HostCard[]): HostCard[] {
-    return cards
-      .filter(card => card.model === this.#model && card.attached < card.slots && !this.#isBanned(card.host))
-      .sort((a, b) => load(a) - load(b) || (a.host < b.host ? -1 : 1))
+  /** Hosts of this charter, this node's own among them. */
+  #offers (protocols: Protocols, local: LocalHost | undefined): HostOffer[] {
+    return [...local === undefined ? [] : [local.offer], ...protocols.announce.hosts.filter(card => card.model === this.#model)]
   }
 
   #isBanned (host: string): boolean { return (this.#banned.get(host) ?? 0) > performance.now() }
@@ -277,9 +307,6 @@ export class ClientRole {
     this.#init.emit({ type: 'waiting', node: this.#init.node, reason })
   }
 }
-
-/** Clients per measured speed: the lower, the sooner a newcomer is served. */
-function load (card: HostCard): number { return (card.attached + 1) / Math.max(1, card.samplesPerSecond) }
 
 async function spawn ({ charter, trainer, spawn = spawnTrainer }: ClientRoleInit, backend: RungName | undefined): Promise<Compute<ClientTrainer>> {
   return await spawn({ kind: 'client', charter, ...trainer, ...backend === undefined ? {} : { backend } })

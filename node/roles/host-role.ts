@@ -23,6 +23,7 @@ import type { CheckpointStore } from '../store/checkpoints.ts'
 import type { ClosedRound } from '../../src/federation/round-log.ts'
 import type { ConflictFigures } from '../../src/ledger/index.ts'
 import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
+import type { HostOffer } from './host-choice.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { Ledger } from '../ledger.ts'
 import type { NodeEvent } from '../events.ts'
@@ -136,6 +137,11 @@ export class HostRole {
       waiting: this.#host?.waiting ?? '',
       done: this.#done
     }
+  }
+
+  /** What its own node's client compares with other hosts' cards. */
+  get offer (): HostOffer {
+    return { host: this.#init.peer, attached: this.#clients.size, slots: this.#init.slots, step: this.#host?.step ?? 0, samplesPerSecond: this.samplesPerSecond }
   }
 
   async start (protocols: Protocols, addresses: () => readonly string[]): Promise<void> {

@@ -12,6 +12,7 @@ import { losable } from '../helpers/losable.ts'
 import { makeClient, makeHost, smallCharter, until } from '../helpers/federation.ts'
 import { LEVEL, clientData } from '../helpers/synthetic.ts'
 import { totalSteps } from '../../src/training/spec.ts'
+import type { LocalHost } from '../../node/roles/client-role.ts'
 import type { ExecutionContext } from 'ava'
 import type { HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { Losable } from '../helpers/losable.ts'
@@ -123,7 +124,7 @@ test.serial('a client that loses its worker takes another one, and ends with its
     }
   })
   void until<{ step: number }>(host, 'step:done', ({ step }) => step === stepsPerRound + 1).then(() => { workers[0]?.lose() })
-  const report = await role.run(alone, host, new AbortController().signal)
+  const report = await role.run(alone, asLocal(host), new AbortController().signal)
   t.truthy(report)
   t.is(workers.length, 2)
   t.deepEqual(events.filter(event => event.type === 'error').map(({ code }) => code), ['ERR_COMPUTE_LOST'])
@@ -152,7 +153,7 @@ test.serial('a client whose worker is lost before it was brought up takes anothe
       return { ...compute, bringUp: async () => { lose(); return await compute.bringUp() } }
     }
   })
-  t.truthy(await role.run(alone, host, new AbortController().signal))
+  t.truthy(await role.run(alone, asLocal(host), new AbortController().signal))
   t.deepEqual(asked, [undefined, undefined])
   t.deepEqual(events.filter(event => event.type === 'error').map(({ code }) => code), ['ERR_COMPUTE_LOST'])
   t.is(events.filter(event => event.type === 'client:computing').length, 1)
@@ -172,3 +173,12 @@ test('losses count in a row: a checkpoint settles them', t => {
   losses.settled()
   t.deepEqual([1, 2].map(() => losses.next(error, undefined)), [undefined, undefined], 'none was loaded')
 })
+
+/** What a client sees of the host in its own node. */
+function asLocal (host: BackboneHost): LocalHost {
+  return {
+    admit: request => host.admit(request),
+    serve: async (request, channel) => await host.serve(request, channel),
+    offer: { host: 'host', attached: 0, slots: 8, step: 0, samplesPerSecond: 1000 }
+  }
+}

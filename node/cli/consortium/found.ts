@@ -21,6 +21,7 @@ interface Flags {
   data?: string
   client?: string
   strategy: string
+  sites: string
   config?: string
   set: string[]
   format: Format
@@ -34,6 +35,7 @@ export function registerFound (program: Command): void {
     .option('--data <path>', 'this site\'s data set; inputs and tasks come from there')
     .option('--client <id>', 'which client of the data set this site is')
     .option('--strategy <name>', 'how to train together, where no charter file is given', 'fedbone')
+    .option('--sites <n>', 'sites that must be there before training begins', '2')
     .option('--name <name>', 'this node, as members will see it')
     .option('--home <folder>', 'home of the node (default: FMTL_HOME, else ~/.fmtl)')
     .option('--config <file>', 'configuration file; its charter section says what differs from the defaults')
@@ -57,13 +59,18 @@ async function found (consortium: string, flags: Flags): Promise<void> {
   if (flags.charter === undefined && config.data.path === undefined) {
     throw new InvalidParametersError('no charter and no data: what would the consortium train?', { next: 'give --data PATH, or --charter FILE as `fmtl-node charter` wrote it' })
   }
-  const training = flags.charter === undefined ? await charterFromData({ ...config, charter: own }, flags.strategy) : await readCharterFile(flags.charter)
+  const sites = Number(flags.sites)
+  if (!Number.isInteger(sites) || sites < 1) throw new InvalidParametersError(`--sites must be a whole number from 1, got '${flags.sites}'`)
+  const training = flags.charter === undefined
+    ? await charterFromData({ ...config, charter: { ...own, clock: { quorum: sites, ...own.clock } } }, flags.strategy)
+    : await readCharterFile(flags.charter)
   const charter = createConsortium({ name: consortium, training, ...governance === undefined ? {} : { governance }, ...safeguards === undefined ? {} : { safeguards } })
   const lock = await lockHome(home)
   try {
     const membership = await Membership.found(home, signerOf(await loadOrCreateIdentity(join(home, 'identity'))), charter, name)
     await settle(home, { name, ...config.data.path === undefined ? {} : { data: config.data } })
-    const next = ['fmtl-node up --detach', 'fmtl-node invite']
+    const at = flags.home === undefined ? '' : ` --home ${home}`
+    const next = [`fmtl-node up --detach${at}`, `fmtl-node invite${at}`]
     if (flags.format === 'json') {
       process.stdout.write(`${JSON.stringify({ success: true, consortium, id: membership.id, charterHash: membership.state.charterHash, peer: membership.signer.peer, home, next })}\n`)
       return

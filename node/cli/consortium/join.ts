@@ -78,7 +78,7 @@ async function run (text: string, flags: Flags): Promise<void> {
     await settle(home, { name, ...config.data.path === undefined ? {} : { data: config.data } })
     await membership.store.savePeers(byPeer(addresses))
     const { state, id, signer } = membership
-    const next = 'fmtl-node up --detach'
+    const next = `fmtl-node up --detach${flags.home === undefined ? '' : ` --home ${home}`}`
     if (flags.format === 'json') process.stdout.write(`${JSON.stringify({ success: true, consortium: state.charter.name, id, peer: signer.peer, members: state.members.size, home, next })}\n`)
     else process.stdout.write(`${name} is a member of ${state.charter.name} (${plural(state.members.size, 'member')})\nnext:\n  ${next}\n`)
   } finally {
