@@ -26,7 +26,8 @@ export async function runNode ({ name, emit, build, stay, onNode, until }: RunIn
   const stop = async (reason: string, exitCode: number): Promise<void> => {
     stopping = true
     setTimeout(() => {
-      emit({ type: 'error', node: name, code: 'ERR_DEADLINE', message: `not drained within ${DRAIN_MS} ms` })
+      // After a failure, its cause is the last word: what is not drained may be a worker that is only loading.
+      if (exitCode === 0) emit({ type: 'error', node: name, code: 'ERR_DEADLINE', message: `not drained within ${DRAIN_MS} ms` })
       process.exit(1)
     }, DRAIN_MS).unref()
     await node?.stop(reason)
