@@ -31,9 +31,11 @@ export async function runNode ({ name, emit, build, stay, onNode, until, failed 
   const stop = async (reason: string, failure?: Failure): Promise<void> => {
     stopping = true
     setTimeout(() => {
+      // After a failure, its cause is the last word: what is not drained may be a worker that is only loading.
+      if (failure !== undefined) return end(failure)
       const late = { code: 'ERR_DEADLINE', message: `not drained within ${DRAIN_MS} ms` }
       emit({ type: 'error', node: name, ...late })
-      end(failure ?? late)
+      end(late)
     }, DRAIN_MS).unref()
     await node?.stop(reason)
     end(failure)

@@ -9,7 +9,7 @@ import { HomeInUseError, holderOf } from '../store/lock.ts'
 import { clean } from './format.ts'
 import { diskError } from '../store/durable.ts'
 import { logPaths, makeLogFolder, rotate } from '../telemetry/log-files.ts'
-import { printAnswer } from './running.ts'
+import { failureOf, printAnswer } from './running.ts'
 import { request } from '../control/client.ts'
 import type { StatusAnswer } from '../control/residence.ts'
 
@@ -19,12 +19,26 @@ const POLL_MS = 100
 /** Of a log, what is looked through for an error. */
 const TAIL_BYTES = 64 * 1024
 
+/** Starts it and prints where it is; as JSON, a failure too. @throws {FmtlError} why it did not start */
+export async function detach (home: string, format: string): Promise<void> {
+  try {
+    const { name, peer, addresses, pid } = await startDetached(home)
+    const log = logPaths(home).daemon
+    if (format === 'json') printAnswer({ success: true, name, peer, addresses, pid, log })
+    else process.stdout.write(`${name} runs as process ${pid}\npeer id    ${peer}\n${addresses.map(address => `listens on ${address}\n`).join('')}log        ${log}\n`)
+  } catch (err) {
+    if (format !== 'json' || !(err instanceof FmtlError)) throw err
+    printAnswer(failureOf(err))
+    process.exitCode = 1
+  }
+}
+
 /**
  * @throws {HomeInUseError} a node runs there already
  * @throws {FmtlError} the node ended; what it said last
  * @throws {DeadlineError} it neither listens nor ends
  */
-export async function detach (home: string, format: string): Promise<void> {
+async function startDetached (home: string): Promise<StatusAnswer> {
   const holder = holderOf(home)
   if (holder !== undefined) throw new HomeInUseError(home, holder.pid) // before its log is touched
   const { folder, daemon: log } = logPaths(home)
@@ -33,15 +47,13 @@ export async function detach (home: string, format: string): Promise<void> {
   const from = statSync(log).size
   const child = spawn(process.execPath, [...HEAP_FLAGS, ...withoutFlags(process.argv.slice(1))], { detached: true, stdio: ['ignore', file, file] })
   closeSync(file)
+  child.unref() // what is waited for is its answer
   const ended = new AbortController()
   void once(child, 'exit').catch(() => undefined).then(() => { ended.abort() })
   const status = await listening(home, child.pid, ended.signal)
   if (ended.signal.aborted) throw lastError(log, from, home)
   if (status === undefined) throw new DeadlineError(`the node (process ${child.pid}) does not listen after ${START_MS / 1000} s`, { next: 'fmtl-node logs, and fmtl-node down to end it' })
-  child.unref()
-  const { name, peer, addresses, pid } = status
-  if (format === 'json') printAnswer({ success: true, name, peer, addresses, pid, log })
-  else process.stdout.write(`${name} runs as process ${pid}\npeer id    ${peer}\n${addresses.map(address => `listens on ${address}\n`).join('')}log        ${log}\n`)
+  return status
 }
 
 /** Its status once the node listens; undefined when it has ended, or the time is over. */
@@ -49,7 +61,7 @@ async function listening (home: string, pid: number | undefined, ended: AbortSig
   const deadline = performance.now() + START_MS
   while (!ended.aborted && performance.now() < deadline) {
     try {
-      const status = await request<StatusAnswer>(home, 'GET', '/status', undefined, { signal: ended, timeoutMs: START_MS })
+      const status = await request<StatusAnswer>(home, 'GET', '/status', undefined, { signal: ended, timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())) })
       if (status.peer !== undefined && status.pid === pid) return status
     } catch (err) {
       if (!(err instanceof FmtlError) && !ended.aborted) throw err

@@ -45,21 +45,23 @@ async function watch (home: string, format: 'text' | 'json'): Promise<void> {
       printAnswer(await request<StatusAnswer>(home, 'GET', '/status', undefined, { timeoutMs: WATCH_TIMEOUT_MS }).then(status => ({ success: true, ...status }), absentJson))
     } else {
       const lines = await look(home, { timeoutMs: WATCH_TIMEOUT_MS }).catch(absentText)
-      drawn = draw(lines, drawn)
+      drawn = draw(lines, drawn, process.stdout)
     }
     await pause(REFRESH_MS)
   }
 }
 
+type Screen = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'> & { write (text: string): unknown }
+
 /** In the place of what it drew before; where nobody looks, one block after the other. @returns lines on the screen */
-function draw (lines: readonly string[], drawn: number): number {
-  const { isTTY, columns = 80, rows = 24 } = process.stdout
+export function draw (lines: readonly string[], drawn: number, screen: Screen): number {
+  const { isTTY, columns = 80, rows = 24 } = screen
   if (!isTTY) {
-    process.stdout.write(`${lines.join('\n')}\n\n`)
+    screen.write(`${lines.join('\n')}\n\n`)
     return 0
   }
   const shown = lines.slice(0, rows - 1).map(line => truncate(line, columns - 1))
-  process.stdout.write(`${drawn === 0 ? '' : `\x1b[${drawn}A`}\r\x1b[J${shown.join('\n')}\n`)
+  screen.write(`${drawn === 0 ? '' : `\x1b[${drawn}A`}\r\x1b[J${shown.join('\n')}\n`)
   return shown.length
 }
 

@@ -12,6 +12,7 @@ import { losable } from '../helpers/losable.ts'
 import { makeClient, makeHost, smallCharter, until } from '../helpers/federation.ts'
 import { LEVEL, clientData } from '../helpers/synthetic.ts'
 import { totalSteps } from '../../src/training/spec.ts'
+import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { LocalHost } from '../../node/roles/client-role.ts'
 import type { ExecutionContext } from 'ava'
 import type { HostTrainerInit } from '../../src/compute/spawn.ts'
@@ -179,6 +180,6 @@ function asLocal (host: BackboneHost): LocalHost {
   return {
     admit: request => host.admit(request),
     serve: async (request, channel) => await host.serve(request, channel),
-    offer: { host: 'host', attached: 0, slots: 8, step: 0, samplesPerSecond: 1000 }
+    offer: { host: 'ada', attached: 0, slots: 8, step: 0, samplesPerSecond: 1000 }
   }
 }

@@ -66,13 +66,14 @@ test.serial('a daemon comes up, says why it waits, refuses a second one, survive
   t.false(status.contributing.yes)
   t.is(status.peer, started.peer)
   t.deepEqual((await request<PeersAnswer>(home, 'GET', '/peers')).peers, [])
-  const shown = await run(['status', ...at])
+  const [shown, second, secondDetached] = await Promise.all([run(['status', ...at]), run(['up', ...at, ...CLIENT]), run(['up', ...at, ...CLIENT, '--detach', '--format', 'json'])])
   t.is(shown.status, 0, shown.stderr)
   t.regex(shown.stdout, /^NO_HOST {2}no host has announced itself; next: /m)
   t.regex(shown.stdout, /^contributing no /m)
 
-  fails(t, await run(['up', ...at, ...CLIENT]), new RegExp(`a node runs in \\S+ already \\(process ${started.pid}\\); next: fmtl-node status, or fmtl-node down`))
-  fails(t, await run(['up', ...at, ...CLIENT, '--detach']), /a node runs in \S+ already/)
+  fails(t, second, new RegExp(`a node runs in \\S+ already \\(process ${started.pid}\\); next: fmtl-node status, or fmtl-node down`))
+  t.is(secondDetached.status, 1)
+  t.like(JSON.parse(secondDetached.stdout), { success: false, code: 'ERR_HOME_IN_USE' })
   t.is((await request<StatusAnswer>(home, 'GET', '/status')).pid, started.pid, 'the first is unharmed')
 
   process.kill(started.pid, 'SIGKILL')
@@ -94,9 +95,9 @@ test.serial('a daemon comes up, says why it waits, refuses a second one, survive
   t.is(down.status, 0, down.stderr)
   t.is(down.stdout, `the node in ${home} (process ${holder?.pid}) has stopped\n`)
   t.false(holder !== undefined && isAlive(holder))
-  const second = await run(['down', ...at])
-  t.is(second.status, 0)
-  t.is(second.stdout, `no node runs in ${home}\n`)
+  const repeated = await run(['down', ...at])
+  t.is(repeated.status, 0)
+  t.is(repeated.stdout, `no node runs in ${home}\n`)
 
   const events = (await readFile(join(home, 'logs', 'events.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line) as NodeEvent)
   t.is(events.filter(({ type }) => type === 'node:started').length, 2)
@@ -136,6 +137,19 @@ test.serial('a node that hangs is named, with what to do', async t => {
   t.regex((error as { next?: string }).next ?? '', new RegExp(`kill -9 ${pid}`))
   process.kill(pid, 'SIGCONT')
   await until(() => holderOf(home) === undefined) // it was sent SIGTERM meanwhile
+})
+
+test.serial('a watch says that nobody runs, and goes on', async t => {
+  const child = spawn(process.execPath, [COMMAND, 'status', '--watch', '--home', await homeOf(t)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => { child.kill('SIGKILL') })
+  let out = ''
+  await new Promise<void>(resolve => {
+    child.stdout.on('data', piece => {
+      out += String(piece)
+      if (out.match(/no node runs in \S+; next: fmtl-node up\n/g)?.length === 2) resolve()
+    })
+  })
+  t.is(child.exitCode, null)
 })
 
 const refused: ReadonlyArray<{ id: string, files?: Readonly<Record<string, string>>, args: (folder: string) => readonly string[], names: RegExp }> = [

@@ -3,8 +3,10 @@ import test from 'ava'
 import { Facts } from '../../node/telemetry/facts.ts'
 import { LEVEL } from '../helpers/synthetic.ts'
 import { charterHash } from '../../src/federation/charter.ts'
+import { act, enter, found, invite, knock, signer } from '../membership/helpers.ts'
+import { membershipFacts } from '../../node/telemetry/membership-facts.ts'
 import { smallCharter } from '../helpers/federation.ts'
-import { statusLines } from '../../node/cli/status.ts'
+import { draw, statusLines } from '../../node/cli/status.ts'
 import { statusOf } from '../../node/telemetry/status.ts'
 import type { HeardPeer, NodeView } from '../../node/telemetry/facts.ts'
 import type { HostCard } from '../../src/backbone/frames.ts'
@@ -204,4 +206,35 @@ test('facts: the disk is asked every 10 s at most', async t => {
   t.is(node.asked, 3)
   await Promise.resolve()
   t.is(node.facts.current().disk?.freeBytes, 2 ** 40)
+})
+
+test('membership facts follow the member log', async t => {
+  const [ann, bea, cyd] = [signer('ann'), signer('bea'), signer('cyd')]
+  const log = await found(ann, { quorum: 1 })
+  t.is(membershipFacts(log.state, bea.peer).state, 'outside')
+  await enter(log, ann, cyd, 'client')
+  t.like(membershipFacts(log.state, ann.peer), { consortium: 'Heart consortium', state: 'member', digest: log.state.digest, charterHash: log.state.charterHash })
+  t.deepEqual(membershipFacts(log.state, ann.peer).members.map(({ role }) => role).sort(), ['client', 'member'])
+  await act(log, ann, { kind: 'revoke', peer: cyd.peer, reason: 'left the trial' })
+  t.like(membershipFacts(log.state, cyd.peer), { state: 'revoked', reason: 'left the trial' })
+})
+
+test('a newcomer at the door is pending since the knock', async t => {
+  const [ann, bea] = [signer('ann'), signer('bea')]
+  const log = await found(ann)
+  const { at } = await knock(log, ann, bea, await invite(log, ann))
+  t.like(membershipFacts(log.state, bea.peer), { state: 'pending', pendingSince: at })
+})
+
+test('a watch draws over what it drew, within the screen; without a terminal one block after the other', t => {
+  let out = ''
+  const screen = { isTTY: true, columns: 11, rows: 4, write: (text: string) => { out += text } }
+  t.is(draw(['one', 'a line that is too long', 'three', 'four'], 0, screen), 3)
+  t.is(out, '\r\x1b[Jone\na line th…\nthree\n')
+  out = ''
+  t.is(draw(['none'], 3, screen), 1)
+  t.is(out, '\x1b[3A\r\x1b[Jnone\n')
+  out = ''
+  t.is(draw(['one', 'two'], 0, { ...screen, isTTY: false }), 0)
+  t.is(out, 'one\ntwo\n\n')
 })
