@@ -107,9 +107,21 @@ export class Fields {
   #wrong (key: string, want: string): DecodeError { return new DecodeError(`${this.#what}: ${key} must be ${want}`) }
 }
 
-/** Letters, marks, digits, punctuation, symbols and single spaces: nothing that hides, breaks a line or turns its direction. */
+/** Letters that hide, a blank that is a symbol, and what stands for something else. */
+const HIDDEN = /[\p{Default_Ignorable_Code_Point}\u2800\ufffc\ufffd]/u
+/** More marks on one letter than any script stacks: they would be drawn over other lines. */
+const STACKED = /\p{M}{5}/u
+/** Alphabets whose letters look alike, within one run of letters. */
+const LATIN = /\p{Script=Latin}/u
+const LOOK_ALIKE = /\p{Script=Cyrillic}|\p{Script=Greek}|\p{Script=Cherokee}|\p{Script=Armenian}/u
+
+/**
+ * Letters, marks, digits, punctuation, symbols and single spaces, in their composed form (NFC): nothing that hides, breaks a
+ * line or turns its direction, and no word of two alphabets that look alike.
+ */
 export function isShowable (text: string): boolean {
-  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]+( [\p{L}\p{M}\p{N}\p{P}\p{S}]+)*$/u.test(text)
+  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]+( [\p{L}\p{M}\p{N}\p{P}\p{S}]+)*$/u.test(text) && text.normalize('NFC') === text &&
+    !HIDDEN.test(text) && !STACKED.test(text) && (text.match(/[\p{L}\p{M}]+/gu) ?? []).every(word => !LATIN.test(word) || !LOOK_ALIKE.test(word))
 }
 
 export function hashBytes (hex: string): Uint8Array { return Uint8Array.from(Buffer.from(hex, 'hex')) }

@@ -6,7 +6,8 @@
  * are settled one turn after the other, and the walk repeated under what is settled:
  *
  *  - Of a revoked member only those entries count that one of the votes against it had seen; whatever else it signs, and
- *    however far it dates that back, is void. Whether there are enough votes is judged with its unseen entries left out.
+ *    however far it dates that back, is void. Whether there are enough votes is judged with its unseen entries left out, but
+ *    for those on which somebody else has built whom the voters knew: they may be the ones who date back.
  *  - A revocation that does not hang on what another one voids goes first; the others are counted again without that.
  *    Revocations that void each other both stand: nobody can say which was first, and what was cut off stays cut off.
  *  - An amendment goes before the votes that had seen it, and after all others. Of several for one version the one with
@@ -61,13 +62,24 @@ export function settle (ordered: readonly Entry[], ancestry: Ancestry): Folded {
 
   /** Whatever the target signed behind the voters' backs must not save it. */
   function revocationOf (peer: string, against: readonly string[], walk: Walk): Decision | undefined {
-    const acted = ordered.some(({ by, hash }) => by === peer && !against.some(vote => ancestry.sees(vote, hash)))
-    return (acted ? under(new Map([[peer, against]])) : walk).revocation(peer)
+    if (!ordered.some(({ by, hash }) => by === peer && !against.some(vote => ancestry.sees(vote, hash)))) return walk.revocation(peer)
+    const decision = under(new Map([[peer, witnesses(peer, against)]])).revocation(peer)
+    // One against the founder: that it is of when there were two, or that the others were let in behind its back, looks the same.
+    return decision?.voices === 1 && peer === ordered[0]?.by ? walk.revocation(peer) : decision
+  }
+
+  /** Votes, and the last entries of all but the target whom the voters knew. */
+  function witnesses (peer: string, against: readonly string[]): string[] {
+    const seen = ordered.filter(({ hash }) => against.some(vote => ancestry.sees(vote, hash)))
+    const known = new Set([ordered[0]?.by, ...seen.flatMap(entry => entry.kind === 'knock' ? [entry.knock.peer] : [])])
+    const last: string[] = [...against]
+    for (const { hash, by } of ordered.toReversed()) if (by !== peer && known.has(by) && !last.some(later => ancestry.sees(later, hash))) last.push(hash)
+    return last
   }
 
   function firm (open: readonly Decision[]): readonly Decision[] {
     if (open.length === 1) return open
-    const without = under(new Map(open.map(({ subject, votes }) => [subject, votes])))
+    const without = under(new Map(open.map(({ subject }) => [subject, witnesses(subject, votes.get(subject) as string[])])))
     const stand = open.map(({ subject }) => without.revocation(subject)).filter(decision => decision !== undefined)
     return stand.length > 0 ? stand : entangled(open, ancestry)
   }

@@ -132,10 +132,13 @@ export class MemberLog {
     const entry = await writeEntry(signer, act, at, [...this.#heads].sort(inOrder).slice(0, MAX_PREV))
     if (this.#inside.size >= MAX_ENTRIES) throw new ResourceError(`the member log is full (${MAX_ENTRIES} entries)`)
     if (this.#share(entry) >= MAX_ENTRIES_PER_VOICE) throw new ResourceError(`the member log has ${MAX_ENTRIES_PER_VOICE} entries of this member, no more are taken`)
-    const ordered = [...this.#all.values(), entry].sort(inOrder)
-    const why = settle(ordered, new Ancestry(ordered)).walk.state().ignored.get(entry.hash)
-    if (why !== undefined) throw new ProtocolError(`${act.kind}: ${why}`, { code: 'ERR_REFUSED' })
     this.#take([entry])
+    const why = this.#folded.walk.whyIgnored(entry.hash)
+    if (why !== undefined) {
+      this.#all.delete(entry.hash)
+      this.#refold()
+      throw new ProtocolError(`${act.kind}: ${why}`, { code: 'ERR_REFUSED' })
+    }
     return entry
   }
 
@@ -254,8 +257,14 @@ export class MemberLog {
     if (dropped.size === 0) return
     for (const { hash, prev } of this.#all.values()) if (dropped.has(hash) || prev.some(cause => dropped.has(cause))) dropped.add(hash)
     for (const hash of dropped) this.#all.delete(hash)
+    this.#refold()
+  }
+
+  #refold (): void {
     this.#ancestry = new Ancestry(this.#all.values())
     this.#folded = this.#settle()
+    this.#state = undefined
+    this.#sortOut()
   }
 
   #check (entry: Entry, here: (hash: string) => Entry | undefined = hash => this.#all.get(hash)): void {

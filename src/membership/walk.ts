@@ -59,8 +59,8 @@ export class Walk {
   readonly #motions = new Map<string, Motion>()
   readonly #ignored = new Map<string, string>()
   readonly #charters = new Set<string>()
-  /** Every time that somebody came in or got a voice of its own. */
-  readonly #arrivals: Array<{ readonly peer: string, readonly entry: string, readonly place: number, readonly by: readonly string[], readonly voiced: boolean }> = []
+  /** Every time that somebody got a voice of its own. */
+  readonly #arrivals: Array<{ readonly peer: string, readonly entry: string, readonly place: number }> = []
   /** Entries of those who had no say. */
   readonly void = new Set<string>()
   /** Admissions that stood in the way of ones that more members had built on. */
@@ -81,7 +81,6 @@ export class Walk {
     this.#charters.add(consortiumHash(founding.charter))
     this.#names.set(founding.by, founding.name)
     this.#members.set(founding.by, { peer: founding.by, name: founding.name, role: 'member', since: founding.at, voice: founding.by, entry: founding.hash, place: 0 })
-    this.#arrivals.push({ peer: founding.by, entry: founding.hash, place: 0, by: [], voiced: true })
     for (const entry of ordered.slice(1)) this.take(entry)
   }
 
@@ -99,6 +98,8 @@ export class Walk {
 
   /** In whose name entries of this peer count. */
   voiceOf (peer: string): string { return (this.#members.get(peer) ?? this.#left.get(peer)?.member)?.voice ?? peer }
+
+  whyIgnored (hash: string): string | undefined { return this.#ignored.get(hash) }
 
   state (): MembershipState {
     const charterHash = consortiumHash(this.#charter)
@@ -137,7 +138,7 @@ export class Walk {
   /**
    * The first votes in order that are a quorum of all who could have a say: those who were in at the last of them, and those
    * who came in later without having seen all of them. Whoever dates its vote back to when there were few gains nothing, for
-   * nobody has seen it. Nobody counts whom the one to be expelled let in behind the voters' backs.
+   * nobody has seen it.
    */
   #decide (subject: string, kind: Decision['kind'], cast: ReadonlyMap<string, Vote>): Decision | undefined {
     const votes: Vote[] = []
@@ -148,10 +149,8 @@ export class Walk {
       eligible.delete(subject)
       const voices = new Set(votes.map(({ voice }) => voice).filter(voice => voice !== subject)).size
       if (voices < quorumOf(vote.charter, eligible.size)) continue
-      const smuggled = new Set<string>([subject])
-      for (const { peer, entry, place, by, voiced } of this.#arrivals) {
-        if (!votes.some(vote => this.#ancestry.sees(vote.entry, entry)) && by.some(voucher => smuggled.has(voucher))) smuggled.add(peer)
-        else if (voiced && place > vote.place && !votes.every(vote => this.#ancestry.sees(entry, vote.entry)) && peer !== subject) eligible.add(peer)
+      for (const { peer, entry, place } of this.#arrivals) {
+        if (place > vote.place && peer !== subject && !votes.every(vote => this.#ancestry.sees(entry, vote.entry))) eligible.add(peer)
       }
       if (voices < quorumOf(vote.charter, eligible.size)) continue
       return { subject, kind, votes: votes.map(({ entry }) => entry), voters: votes.map(({ by }) => by), place: vote.place, voices, reason: vote.reason, at: vote.at }
@@ -213,7 +212,7 @@ export class Walk {
     if (closed !== undefined) return `its invitation is not valid: ${closed}`
     this.#pending.set(peer, { knock, entry: entry.hash, door, at: entry.at, by: entry.by })
     // whose door it was says nothing about the newcomer: the one who gave the link did
-    return this.#charter.governance.admission === 'link' ? this.#enter(peer, entry, this.voiceOf(door.by)) : undefined
+    return this.#charter.governance.admission === 'link' ? this.#enter(peer, entry, [door.by]) : undefined
   }
 
   #admit (peer: string, entry: Entry, author: Inside): string | undefined {
@@ -225,18 +224,20 @@ export class Walk {
     if (this.#charter.governance.admission === 'second-member' && author.voice === this.voiceOf(door.by) && this.#voices().size > 1) return 'the charter wants a yes from somebody else than the one who invited'
     const { withdrawn, used } = this.#asSeen(door, entry)
     if (withdrawn || used.length >= door.uses) return 'its invitation is withdrawn or used up'
-    return this.#enter(peer, entry, author.voice)
+    // a link for many was not given to this one
+    return this.#enter(peer, entry, door.uses === 1 ? [entry.by, door.by] : [entry.by])
   }
 
-  /** A second yes, which gives a member a voice of its own. */
+  /** A second yes, or the founder's, which gives a member a voice of its own. */
   #vouch (member: Inside, entry: Entry, author: Inside): string | undefined {
-    if (member.role === 'client' || member.voice === member.peer || author.voice === member.voice || !this.#voices().has(author.voice)) return 'it is a member already'
+    if (member.role === 'client' || member.voice === member.peer || (author.voice === member.voice && author.peer !== this.#founding.by) || !this.#voices().has(author.voice)) return 'it is a member already'
     this.#members.set(member.peer, { ...member, voice: member.peer })
-    this.#arrivals.push({ peer: member.peer, entry: entry.hash, place: this.#place, by: [member.invitedBy as string, author.peer], voiced: true })
+    this.#arrivals.push({ peer: member.peer, entry: entry.hash, place: this.#place })
     return undefined
   }
 
-  #enter (peer: string, entry: Entry, consent: string): string | undefined {
+  /** @param consents - members who said yes to this newcomer */
+  #enter (peer: string, entry: Entry, consents: readonly [string, ...string[]]): string | undefined {
     const { knock, door } = this.#pending.get(peer) as Waiting
     if (this.#settled.lost.has(entry.hash)) return 'its invitation was used up by somebody on whom more members have built'
     if (door.used.length >= door.uses) {
@@ -244,16 +245,16 @@ export class Walk {
       if (rival !== undefined) this.lost.add(rival.entry)
       return 'its invitation was used up meanwhile'
     }
-    const invitedBy = this.voiceOf(door.by)
     const voices = this.#voices()
-    // the founder chose whom to found it with
-    const own = door.by === this.#founding.by || (invitedBy !== consent && voices.has(invitedBy) && voices.has(consent))
+    const behind = new Set(consents.map(member => this.voiceOf(member)).filter(voice => voices.has(voice)))
+    // the founder chooses whom to found it with
+    const own = behind.size > 1 || (consents.includes(this.#founding.by) && (door.uses === 1 || entry.by === this.#founding.by))
     door.used.push({ peer, entry: entry.hash, by: entry.by })
     this.#pending.delete(peer)
     this.#left.delete(peer)
     this.#names.set(peer, knock.name)
-    this.#members.set(peer, { peer, name: knock.name, role: door.role, invitedBy: door.by, admittedBy: entry.by, since: entry.at, voice: own ? peer : invitedBy, entry: entry.hash, place: this.#place })
-    this.#arrivals.push({ peer, entry: entry.hash, place: this.#place, by: [door.by, entry.by], voiced: own && door.role === 'member' })
+    this.#members.set(peer, { peer, name: knock.name, role: door.role, invitedBy: door.by, admittedBy: entry.by, since: entry.at, voice: own ? peer : this.voiceOf(consents[0]), entry: entry.hash, place: this.#place })
+    if (own && door.role === 'member') this.#arrivals.push({ peer, entry: entry.hash, place: this.#place })
     return undefined
   }
 
