@@ -1,7 +1,7 @@
 /**
  * The one byte form of what members sign: deterministic CBOR (DAG-CBOR). What is read must be, byte for byte, what would
- * have been written, so that nobody can say the same thing in two ways: key order, integer lengths, duplicate keys, tags,
- * NaN and `__proto__` are all caught by writing it again.
+ * have been written, so that nobody can say the same thing in two ways: key order, integer lengths, duplicate keys, tags and
+ * NaN are all caught by writing it again. `__proto__` would not be, and is refused by name.
  */
 import { createHash } from 'node:crypto'
 import { decode, encode } from '@ipld/dag-cbor'
@@ -19,6 +19,7 @@ export function encodeCanonical (value: unknown): Uint8Array {
 /** @throws {DecodeError} too long, no CBOR, or not in canonical form */
 export function decodeCanonical (bytes: Uint8Array, maxBytes: number, what: string): unknown {
   if (bytes.byteLength > maxBytes) throw new DecodeError(`${what}: ${bytes.byteLength} bytes, at most ${maxBytes} are read`)
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('__proto__')) throw new DecodeError(`${what}: '__proto__' has no place in it`)
   let value: unknown
   try {
     value = decode(bytes)
