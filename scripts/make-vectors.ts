@@ -1,5 +1,5 @@
 /**
- * Writes the golden wire vectors: for every message a .bin as it travels (without the stream's length prefix) and a .json
+ * Writes the golden wire vectors: for every message, and every entry of a small member log, a .bin as it travels (without the stream's length prefix) and a .json
  * of what it says. A published version's vectors are never rewritten: a difference is an error, a new message is added.
  *
  *     node scripts/make-vectors.ts
@@ -7,12 +7,17 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodeControl, encodeFrame } from '../protocols/split-step/index.ts'
+import { encodeCanonical } from '../src/membership/encoding.ts'
+import { encodeKnock, encodeLink } from '../src/membership/index.ts'
 import * as compression from '../src/compression/index.ts'
+import { exampleLog } from './vectors/membership.ts'
 import type { Control } from '../protocols/split-step/index.ts'
 import type { Frame, RoundReport } from '../src/backbone/frames.ts'
 import type { NamedTensor } from '../src/tensor/tensor.ts'
 
-const OUT = join(import.meta.dirname, '..', 'test', 'vectors', 'split-step', '1.0.0')
+const VECTORS = join(import.meta.dirname, '..', 'test', 'vectors')
+const OUT = join(VECTORS, 'split-step', '1.0.0')
+const MEMBERSHIP = join(VECTORS, 'membership', '1.0.0')
 
 function named (name: string, shape: number[], ...data: number[]): NamedTensor {
   return { name, tensor: { shape, data: Float32Array.from(data) } }
@@ -66,15 +71,15 @@ const controls: Control[] = [
   { control: 'bye', code: 'ERR_DATA', reason: 'labels are constant' }
 ]
 
-async function vector (name: string, bytes: Uint8Array, says: unknown): Promise<void> {
-  const path = join(OUT, name)
+async function vector (name: string, bytes: Uint8Array, says: unknown, out = OUT): Promise<void> {
+  const path = join(out, name)
   const old = await readFile(`${path}.bin`).catch(() => undefined)
   if (old != null && !old.equals(bytes)) throw new Error(`${name}: published vectors do not change, make a new version`)
   await writeFile(`${path}.bin`, bytes)
   await writeFile(`${path}.json`, JSON.stringify(says, null, 2) + '\n')
 }
 
-await mkdir(OUT, { recursive: true })
+for (const folder of [OUT, MEMBERSHIP]) await mkdir(folder, { recursive: true })
 for (const [name, frame] of Object.entries(frames)) {
   for (const codec of name === 'forward' ? compression.CODECS : ['f32'] as const) {
     const tensors = frame.tensors.map(({ name, tensor }) => ({ name, shape: tensor.shape, data: [...tensor.data] }))
@@ -84,3 +89,18 @@ for (const [name, frame] of Object.entries(frames)) {
 for (const control of controls) {
   await vector('code' in control && control.control === 'bye' ? 'bye-reason' : control.control, encodeControl(control), { message: control })
 }
+const { log, knock, link } = await exampleLog()
+for (const [i, { bytes, ...entry }] of log.entries().entries()) await vector(`entry-${String(i).padStart(2, '0')}-${entry.kind}`, bytes, entry, MEMBERSHIP)
+await vector('knock', encodeKnock(knock), knock, MEMBERSHIP)
+await vector('link', Buffer.from(encodeLink(link)), link, MEMBERSHIP)
+const { state } = log
+await vector('log', encodeCanonical(log.heads), {
+  id: log.id,
+  heads: log.heads,
+  digest: state.digest,
+  charterHash: state.charterHash,
+  members: [...state.members.values()],
+  revoked: [...state.revoked.values()],
+  left: [...state.left],
+  ignored: [...state.ignored]
+}, MEMBERSHIP)

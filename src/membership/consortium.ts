@@ -86,5 +86,11 @@ export function readConsortium (value: unknown): ConsortiumCharter {
   return charter
 }
 
+const hashes = new WeakMap<ConsortiumCharter, string>()
+
 /** What a joiner consents to, and members cite. */
-export function consortiumHash (charter: ConsortiumCharter): string { return hashOf(encodeCanonical(charter)) }
+export function consortiumHash (charter: ConsortiumCharter): string {
+  const hash = hashes.get(charter) ?? hashOf(encodeCanonical(charter))
+  hashes.set(charter, hash)
+  return hash
+}

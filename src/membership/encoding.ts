@@ -1,7 +1,7 @@
 /**
  * The one byte form of what members sign: deterministic CBOR (DAG-CBOR). What is read must be, byte for byte, what would
- * have been written, so that nobody can say the same thing in two ways: key order, integer lengths, duplicate keys, tags,
- * NaN and `__proto__` are all caught by writing it again.
+ * have been written, so that nobody can say the same thing in two ways: key order, integer lengths, duplicate keys, tags and
+ * NaN are all caught by writing it again. `__proto__` would not be, and is refused by name.
  */
 import { createHash } from 'node:crypto'
 import { decode, encode } from '@ipld/dag-cbor'
@@ -19,6 +19,7 @@ export function encodeCanonical (value: unknown): Uint8Array {
 /** @throws {DecodeError} too long, no CBOR, or not in canonical form */
 export function decodeCanonical (bytes: Uint8Array, maxBytes: number, what: string): unknown {
   if (bytes.byteLength > maxBytes) throw new DecodeError(`${what}: ${bytes.byteLength} bytes, at most ${maxBytes} are read`)
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('__proto__')) throw new DecodeError(`${what}: '__proto__' has no place in it`)
   let value: unknown
   try {
     value = decode(bytes)
@@ -107,9 +108,21 @@ export class Fields {
   #wrong (key: string, want: string): DecodeError { return new DecodeError(`${this.#what}: ${key} must be ${want}`) }
 }
 
-/** Letters, marks, digits, punctuation, symbols and single spaces: nothing that hides, breaks a line or turns its direction. */
+/** Letters that hide, a blank that is a symbol, and what stands for something else. */
+const HIDDEN = /[\p{Default_Ignorable_Code_Point}\u2800\ufffc\ufffd]/u
+/** More marks on one letter than any script stacks: they would be drawn over other lines. */
+const STACKED = /\p{M}{5}/u
+/** Alphabets whose letters look alike, within one run of letters. */
+const LATIN = /\p{Script=Latin}/u
+const LOOK_ALIKE = /\p{Script=Cyrillic}|\p{Script=Greek}|\p{Script=Cherokee}|\p{Script=Armenian}/u
+
+/**
+ * Letters, marks, digits, punctuation, symbols and single spaces, in their composed form (NFC): nothing that hides, breaks a
+ * line or turns its direction, and no word of two alphabets that look alike.
+ */
 export function isShowable (text: string): boolean {
-  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]+( [\p{L}\p{M}\p{N}\p{P}\p{S}]+)*$/u.test(text)
+  return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]+( [\p{L}\p{M}\p{N}\p{P}\p{S}]+)*$/u.test(text) && text.normalize('NFC') === text &&
+    !HIDDEN.test(text) && !STACKED.test(text) && (text.match(/[\p{L}\p{M}]+/gu) ?? []).every(word => !LATIN.test(word) || !LOOK_ALIKE.test(word))
 }
 
 export function hashBytes (hex: string): Uint8Array { return Uint8Array.from(Buffer.from(hex, 'hex')) }

@@ -50,7 +50,7 @@ const PURPOSE = 'fmtl/member-log/1'
 /** A charter with 64 tasks takes some 20 KiB. */
 export const MAX_ENTRY_BYTES = 64 * 1024
 /** Heads that one entry joins: as many parts as a consortium may have fallen into. */
-const MAX_PREV = 16
+export const MAX_PREV = 16
 const MAX_TIME = 8_640_000_000_000_000
 const MAX_DEPTH = 1_000_000
 

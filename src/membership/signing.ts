@@ -31,7 +31,7 @@ export function isSignedBy (peer: string, purpose: string, bytes: Uint8Array, si
 }
 
 export async function signFor (signer: Signer, purpose: string, bytes: Uint8Array): Promise<Uint8Array> {
-  return await signer.sign(withPurpose(purpose, bytes))
+  return Uint8Array.from(await signer.sign(withPurpose(purpose, bytes)))
 }
 
 function withPurpose (purpose: string, bytes: Uint8Array): Uint8Array { return Buffer.concat([Buffer.from(`${purpose}\n`), bytes]) }
