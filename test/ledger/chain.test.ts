@@ -8,6 +8,7 @@ import { Random } from '../../src/random.ts'
 import { readLedgerEntry } from '../../src/ledger/index.ts'
 import { CONTEXT, START, entriesOf, fileOf, flipped, folder, lineOf, roundOf, scan, startsOf, take } from '../helpers/ledger.ts'
 import { signer } from '../membership/helpers.ts'
+import type { LedgerEntry } from '../../src/ledger/index.ts'
 
 const ann = signer('ann')
 const small = fileOf(await entriesOf(ann, [START, roundOf(0), take(0)]))
@@ -64,9 +65,9 @@ test('a file that was cut off at any byte has an end that is no entry, or is wha
   t.pass()
 })
 
-const [first, second, third] = await entriesOf(ann, [START, take(0), take(1)]) as [ReturnType<typeof readLedgerEntry>, ReturnType<typeof readLedgerEntry>, ReturnType<typeof readLedgerEntry>]
-const [forged] = await entriesOf(ann, [take(7)], first) as [ReturnType<typeof readLedgerEntry>]
-const [stranger] = await entriesOf(signer('bea'), [take(0)], first) as [ReturnType<typeof readLedgerEntry>]
+const [first, second, third] = await entriesOf(ann, [START, take(0), take(1)]) as [LedgerEntry, LedgerEntry, LedgerEntry]
+const [forged] = await entriesOf(ann, [take(7)], first) as [LedgerEntry]
+const [stranger] = await entriesOf(signer('bea'), [take(0)], first) as [LedgerEntry]
 for (const { what, file, entry, message } of [
   { what: 'swapped entries', file: [first, third, second], entry: 2, message: /it is number 3, 2 was expected/ },
   { what: 'a removed entry', file: [first, third], entry: 2, message: /it is number 3, 2 was expected/ },
@@ -112,7 +113,9 @@ test('a last line without end is cut off, in one line, and the ledger goes on', 
 
 test('nothing is written behind a damaged entry; the error says which it is and how to go on', async t => {
   const path = join(await folder(t), 'ledger.log')
-  await writeFile(path, flipped(small, (starts[2] as number) - 9, 1)) // in the signature of the second entry
+  const [one, two, three] = await entriesOf(ann, [START, roundOf(0), take(0)]) as [LedgerEntry, LedgerEntry, LedgerEntry]
+  const bytes = flipped(Buffer.from(two.bytes), two.bytes.length - 9, 1) // in its signature
+  await writeFile(path, fileOf([one, { ...two, bytes }, three]))
   const error = await t.throwsAsync(LedgerStore.open(path, { signer: ann }), { instanceOf: LedgerDamage, code: 'ERR_DATA' })
   t.is(error.message, `ledger.log: entry 2 (byte ${starts[1]}): signature does not fit`)
   t.is(error.next, `keep it and begin another: mv ${path} ${path}.damaged`)
