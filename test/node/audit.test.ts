@@ -26,6 +26,9 @@ const lines = log.entries().map(({ bytes }) => `${toLine(bytes)}\n`)
 const members = Buffer.from(lines.join(''))
 const charter = Buffer.from(`${JSON.stringify(log.state.charter, null, 2)}\n`)
 
+/** The lowest at every byte: the others of a letter are checked by the same lines. */
+const ALL_BITS = [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80]
+
 async function consortiumIn (home: string, file: Uint8Array = members): Promise<void> {
   await mkdir(join(home, 'consortium'), { recursive: true })
   await writeFile(join(home, 'consortium', 'members.log'), file)
@@ -43,7 +46,7 @@ test('each flipped bit of a member log is found in the entry that it is in', asy
   await consortiumIn(home)
   t.deepEqual(await problemsOf(async say => await auditMembers(home, say)), [])
   for (let at = 0; at < members.length; at++) {
-    for (const bits of [0x01, 0x80]) {
+    for (const bits of at % 8 === 0 ? ALL_BITS : [0x01]) {
       await consortiumIn(home, flipped(members, at, bits))
       const [first] = await problemsOf(async say => await auditMembers(home, say))
       const line = lineOf(starts, at)
@@ -89,7 +92,7 @@ test('each flipped bit of the charter is found, with its byte and line, and so i
   t.is(await firstOf(charter), undefined)
   for (let at = 0; at < charter.length; at++) {
     const line = lineOf(startsOf(charter), at)
-    for (const bits of [0x01, 0x80]) {
+    for (const bits of at % 8 === 0 ? ALL_BITS : [0x01]) {
       const problem = await firstOf(flipped(charter, at, bits))
       if (problem?.byte !== at || !problem.message.startsWith(`line ${line} is not what the members signed: `)) return t.fail(`byte ${at} ^ ${bits}: ${problem?.message}`)
     }

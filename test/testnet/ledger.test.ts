@@ -76,7 +76,7 @@ test('every node\'s audit is in order, merges are computed again, and what was f
   const meanwhile: Array<Promise<AuditReport>> = []
   const summary = await runTestnet({ ...options, home }, event => {
     if (event.type === 'round') meanwhile.push(audit(join(home, event.node)))
-  }, AbortSignal.timeout(90_000))
+  }, AbortSignal.timeout(110_000))
   t.true(summary.complete, summary.missing.join('; '))
 
   t.is(meanwhile.length, 6)
