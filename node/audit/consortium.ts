@@ -30,7 +30,8 @@ export async function auditConsortium (home: string, say: Say): Promise<Consorti
   return consortium
 }
 
-async function auditMembers (home: string, say: Say): Promise<Consortium | undefined> {
+/** @returns undefined where there is none, or it is damaged: then that has been said */
+export async function auditMembers (home: string, say: Say): Promise<Consortium | undefined> {
   const entries: Entry[] = []
   const places = new Map<string, { readonly entry: number, readonly byte: number }>()
   let [sound, bytes] = [true, -1]
@@ -52,8 +53,7 @@ async function auditMembers (home: string, say: Say): Promise<Consortium | undef
       places.set(entry.hash, { entry: number, byte })
       entries.push(entry)
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      wrong(error.message)
+      wrong((error as Error).message) // a charter that an entry carries has errors of its own
       if (number > MAX_ENTRIES) break
     }
   }
@@ -78,7 +78,8 @@ async function auditMembers (home: string, say: Say): Promise<Consortium | undef
   }
 }
 
-async function auditCharter (home: string, consortium: Consortium | undefined, say: Say): Promise<void> {
+/** The charter as people read it must be, byte for byte, the one that the members signed. */
+export async function auditCharter (home: string, consortium: Consortium | undefined, say: Say): Promise<void> {
   const path = join(home, CHARTER)
   const size = await sizeOf(path)
   if (size === undefined) return

@@ -63,6 +63,7 @@ export async function auditRounds (home: string, rounds: readonly RoundEntry[], 
       }
       why.delete(next)
       if (outcome.state === next.after) recomputed.push(next.round)
+      else if (outcome.state === undefined) say({ file: LEDGER_FILE, entry: next.seq, message: `the merge that it describes cannot be: ${outcome.impossible}` })
       else say({ file: LEDGER_FILE, entry: next.seq, message: `the ${next.merged.length} deltas of round ${next.round} give state ${outcome.state.slice(0, 12)}, the entry says ${next.after.slice(0, 12)}` })
     }
   }
@@ -113,19 +114,26 @@ function startOf ({ tensors }: Checkpoint): RoundStart {
   return { anchor: Object.fromEntries(ending('.anchor')), velocity: velocity.length === 0 ? undefined : Object.fromEntries(velocity) }
 }
 
-async function recompute (home: string, entry: RoundEntry, start: RoundStart): Promise<{ readonly state: string } | { readonly why: string }> {
+type Outcome =
+  | { readonly state: string }
+  | { readonly state?: undefined, readonly impossible: string }
+  /** It could not be tried. */
+  | { readonly why: string }
+
+async function recompute (home: string, entry: RoundEntry, start: RoundStart): Promise<Outcome> {
   const sizes = Object.fromEntries(Object.entries(start.anchor).map(([name, data]) => [name, data.length]))
-  const deltas: DeltaEntry[] = []
+  const payloads: Uint8Array[] = []
   for (const merged of entry.merged) {
     const payload = await readDelta(home, merged, packedBytes(sizes, merged.codec))
     if (typeof payload === 'string') return { why: `delta ${merged.cid.slice(0, 12)} ${payload}` }
-    deltas.push({ id: merged.host, weight: merged.weight, units: unpackUnits(payload, sizes, merged.codec) })
+    payloads.push(payload)
   }
   try {
+    const deltas = entry.merged.map(({ host, weight, codec }, i): DeltaEntry => ({ id: host, weight, units: unpackUnits(payloads[i] as Uint8Array, sizes, codec) }))
     return { state: stateHash(mergeDeltas(entry.merge, start, deltas).state) }
   } catch (error) {
     if (!(error instanceof FmtlError)) throw error
-    return { why: `the merge that it describes cannot be: ${error.message}` }
+    return { impossible: error.message }
   }
 }
 

@@ -31,7 +31,7 @@ export class DeltaStore {
 
   /** Returns when they would outlive a power cut. @throws {ResourceError} disk full, no permission */
   async keep (deltas: readonly PackedDelta[]): Promise<void> {
-    if (this.#rounds === 0) return
+    if (this.#rounds === 0 || deltas.length === 0) return
     try {
       await mkdir(this.#dir, { recursive: true })
     } catch (err) {

@@ -59,13 +59,14 @@ export async function meet ({ id, charter, trainer, exchange, round, sessions, c
   const others = deltas.map(delta => ({ id: delta.host, weight: weight(delta), units: delta.units, staleness: Math.max(0, round - delta.round) }))
   const mode = charter.merge.mode === 'all' ? 'all' : 'select'
   const { accepted, reason, taken } = await chooseMerge({ mode, own, others, trainer, random: new Random(deriveSeed(charter.seed, 'merge', id, round)), evaluate })
-  const known = new Map([sent, ...deltas].map(delta => [delta.host, delta]))
+  const all = [sent, ...deltas].sort((a, b) => a.host < b.host ? -1 : 1)
+  const merging = all.flatMap(({ host, round, packed }) => {
+    const share = taken.find(({ id }) => id === host)
+    return share === undefined ? [] : [{ host, round, weight: share.weight, ...packed === undefined ? {} : { packed } }]
+  })
   return {
-    merged: taken.map(({ id }) => id).sort(),
-    taken: taken.map(({ id, weight }) => {
-      const { host, round, packed } = known.get(id) as Omit<TakenDelta, 'weight'>
-      return { host, round, weight, ...packed === undefined ? {} : { packed } }
-    }),
+    merged: merging.map(({ host }) => host),
+    taken: merging,
     accepted,
     reason,
     missing

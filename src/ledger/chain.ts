@@ -44,7 +44,7 @@ export class Chain {
     let entry: LedgerEntry
     try {
       if (line === undefined) throw new DecodeError('it is longer than an entry can be')
-      entry = readLedgerEntry(fromLine(line))
+      entry = readLedgerEntry(fromLine(line), this.#signatures === 'newest')
     } catch (cause) {
       if (cause instanceof DecodeError) throw new ChainError(seq, cause.message, { cause })
       throw cause

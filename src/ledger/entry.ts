@@ -11,6 +11,7 @@ import { Fields, decodeCanonical, encodeCanonical, hashBytes, hashOf } from '../
 import { SIGNATURE_BYTES, checkPeer, isSignedBy, signFor } from '../membership/signing.ts'
 import { CODECS } from '../compression/index.ts'
 import { DecodeError } from '../errors.ts'
+import { decode } from '@ipld/dag-cbor'
 import type { CodecName } from '../compression/index.ts'
 import type { MergeTerms } from '../training/merge.ts'
 import type { Signer } from '../membership/signing.ts'
@@ -77,9 +78,14 @@ const MAX_COUNT = 0xffffffff
 const BODY_START = 1
 const BODY_END = -(SIGNATURE_BYTES + 2)
 
-/** Everything but the signature. @throws {DecodeError} not an entry */
-export function readLedgerEntry (bytes: Uint8Array): LedgerEntry {
-  const value = decodeCanonical(bytes, MAX_LEDGER_ENTRY_BYTES, 'it')
+/**
+ * Everything but the signature.
+ * @param vouched - a later signature covers these bytes, or will be held to them: then they are as their author wrote them,
+ * and it is not worth half of the time to write them again
+ * @throws {DecodeError} not an entry
+ */
+export function readLedgerEntry (bytes: Uint8Array, vouched = false): LedgerEntry {
+  const value = vouched ? decodeVouched(bytes) : decodeCanonical(bytes, MAX_LEDGER_ENTRY_BYTES, 'it')
   const [body, signature] = Array.isArray(value) && value.length === 2 ? value as [unknown, unknown] : [undefined, undefined]
   if (!(signature instanceof Uint8Array) || signature.byteLength !== SIGNATURE_BYTES) throw new DecodeError('it has no body and signature')
   const fields = new Fields(body, 'its body')
@@ -98,6 +104,14 @@ export function readLedgerEntry (bytes: Uint8Array): LedgerEntry {
   const act = readAct(kind, fields)
   fields.done()
   return { ...common, ...act }
+}
+
+function decodeVouched (bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes)
+  } catch (cause) {
+    throw new DecodeError(`it: no DAG-CBOR (${(cause as Error).message})`, { cause })
+  }
 }
 
 /** Whether its author signed it. */
