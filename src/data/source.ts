@@ -74,15 +74,15 @@ export async function readSource (manifest: Manifest, folder: string, client?: s
 }
 
 /** Pictures alone have a table of their own; beside a table, its `index` column names the file of each row. */
-function withPictures ({ table: own }: Pictures, table: Table | undefined, index: string | undefined, arrays: Source['arrays']): Source {
+function withPictures ({ table: own, causes }: Pictures, table: Table | undefined, index: string | undefined, arrays: Source['arrays']): Source {
   if (table === undefined) return { count: own.count, table: own, arrays, arrayRow: (row) => row }
   const rowOf = new Map(own.column('file').map((file, row) => [file, row]))
   const skips = new SkipList()
-  for (const what of [...own.skips.named, ...table.skips.named.map((text) => `${table.path} ${text}`)]) skips.add(what)
+  for (const what of table.skips.named) skips.add(what)
   const kept: number[] = []
   for (const [row, file] of table.column(index as string).entries()) {
     if (rowOf.has(file)) kept.push(row)
-    else skips.add(`${table.path} ${table.where(row)}: no picture '${file.slice(0, 80)}' that can be read`)
+    else skips.add(causes.get(file) ?? `${table.path} ${table.where(row)}: there is no picture '${file.slice(0, 80)}'`)
   }
   skips.check(table.path, table.count + table.skips.count, MAX_BAD_SHARE)
   const rows = withRows(table, kept, skips)

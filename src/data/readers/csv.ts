@@ -69,7 +69,7 @@ export function parseCsv (text: string, path: string, init: CsvInit = {}): Table
   const kept: number[] = []
   for (const [i, row] of all.entries()) {
     if (row.length === header.length) kept.push(i)
-    else skips.add(`line ${i + 2}: ${row.length} ${row.length === 1 ? 'field' : 'fields'}, the first line has ${header.length}`)
+    else skips.add(`${path} line ${i + 2}: ${row.length} ${row.length === 1 ? 'field' : 'fields'}, the first line has ${header.length}`)
   }
   skips.check(path, all.length, init.maxBadShare ?? 0)
   return tableOf(path, header, kept.map((i) => all[i] as string[]), (row) => `line ${(kept[row] as number) + 2}`, skips)

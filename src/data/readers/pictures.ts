@@ -19,6 +19,8 @@ export interface Pictures {
   readonly array: IdxArray
   /** Names what was left out, too. */
   readonly table: Table
+  /** Of the files that were left out, why. */
+  readonly causes: ReadonlyMap<string, string>
 }
 
 const MAX_PICTURES = 1_000_000
@@ -46,6 +48,7 @@ export async function readPictures (folder: string): Promise<Pictures> {
   const data = new Uint8Array(files.length * size)
   const good: string[] = []
   const skips = new SkipList()
+  const causes = new Map<string, string>()
   for (const file of files) {
     try {
       const picture = await readPng(join(folder, file))
@@ -57,13 +60,15 @@ export async function readPictures (folder: string): Promise<Pictures> {
     } catch (err) {
       if (!(err instanceof DataError)) throw err
       skips.add(err.message)
+      causes.set(file, err.message)
     }
   }
   skips.check(folder, files.length, MAX_BAD_SHARE)
   const rows = good.map((file) => [file, file.includes('/') ? file.slice(0, file.indexOf('/')) : ''])
   return {
     array: { path: folder, shape: [good.length, height, width, channels], data: data.subarray(0, good.length * size) },
-    table: tableOf(folder, ['file', 'folder'], rows, (row) => good[row] as string, skips)
+    table: tableOf(folder, ['file', 'folder'], rows, (row) => good[row] as string, skips),
+    causes
   }
 }
 

@@ -26,7 +26,7 @@ export class SkipList implements Skips {
     const others = [second, third].filter((text) => text !== undefined).map((text) => `; ${text}`).join('')
     const more = this.count > 3 ? `; and ${this.count - 3} more` : ''
     throw new DataError(this.count === 1 && total > 0 && share === 0
-      ? `${path}: ${first}`
+      ? first
       : `${path}: ${this.count} of ${total} samples cannot be read, at most ${Math.floor(share * total)} are left out: ${first}${others}${more}`, { next: 'correct them, or take them out' })
   }
 }
