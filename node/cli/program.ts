@@ -41,7 +41,7 @@ export interface Voice {
 }
 
 /** Runs the command; an error that a user can act on becomes one line on standard error and the exit status of its code. */
-export async function runProgram (program: Command, argv: readonly string[] = process.argv, say: Voice = process): Promise<void> {
+export async function runProgram (program: Command, argv?: readonly string[], say: Voice = process): Promise<void> {
   try {
     await program.parseAsync(argv)
   } catch (caught) {
@@ -53,7 +53,7 @@ export async function runProgram (program: Command, argv: readonly string[] = pr
     const err = caught instanceof CommanderError ? misuse(caught) : caught
     const failure = failureOf(err)
     say.exitCode = exitStatus(failure.code)
-    if (formatOf(argv) === 'json') say.stdout.write(failureJson(failure))
+    if (formatOf(argv ?? process.argv) === 'json') say.stdout.write(failureJson(failure))
     if (!(err instanceof FmtlError)) throw err
     say.stderr.write(failureLine(failure))
   }
