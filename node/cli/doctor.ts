@@ -63,13 +63,13 @@ function preferred (): RungName | undefined {
 
 /**
  * @param prefer - the ladder starts here, and a software GPU asked for by name serves
- * @param untilServed - look no further than the first rung that serves
+ * @param untilServed - look at no rung that cannot serve: none above the preferred one, none below the one that does
  */
 export async function examine (prefer?: RungName, untilServed = false): Promise<DoctorReport> {
   const rungs: RungReport[] = []
   let backend: RungName | null = null
   for (const name of RUNGS) { // one after the other: they would share the cores
-    if (untilServed && backend !== null) break
+    if (untilServed && (backend !== null || (prefer !== undefined && RUNGS.indexOf(name) < RUNGS.indexOf(prefer)))) continue
     const found = await probeInChild(name)
     if (!found.loads) {
       rungs.push({ name, loads: false, gflops: null, trainStepMs: null, device: null, software: false, reason: withoutPrefix(name, found.reason) })

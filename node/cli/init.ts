@@ -17,17 +17,24 @@ import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import type { DoctorReport } from './doctor.ts'
 import type { Format } from './help.ts'
+import type { RungName } from '../../src/backend/ladder.ts'
 
-interface Flags {
+export interface InitFlags {
   name?: string
   home?: string
   /** false for --no-passphrase, undefined for neither. */
   passphrase?: boolean
   yes?: boolean
-  format: Format
 }
 
-interface InitReport {
+/** What it takes from the process. */
+export interface InitPlace {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** `doctor`, as far as the first rung that serves. */
+  readonly look: (prefer: RungName | undefined) => Promise<DoctorReport>
+}
+
+export interface InitReport {
   readonly success: true
   readonly home: string
   readonly peer: string
@@ -49,15 +56,16 @@ export function registerInit (program: Command): void {
     .option('--no-passphrase', 'take the passphrase off the key')
     .option('-y, --yes', 'ask no questions')
     .addOption(formatOption())
-    .action(async (flags: Flags) => {
-      const report = await init(flags)
-      process.stdout.write(flags.format === 'json' ? `${JSON.stringify(report)}\n` : describe(report))
+    .action(async (flags: InitFlags & { format: Format }) => {
+      const report = await initHome(flags, { env: process.env, look: async prefer => await examine(prefer, true) })
+      process.stdout.write(flags.format === 'json' ? `${JSON.stringify(report)}\n` : describeInit(report))
     })
   examples(command, 'fmtl-node init --name "Clinic A"', 'FMTL_PASSPHRASE_FILE=./secret fmtl-node init --name "Clinic A" --passphrase --yes --format json')
 }
 
-async function init (flags: Flags): Promise<InitReport> {
-  const config = loadConfig({ env: process.env, flags: { 'node.home': flags.home, 'node.name': flags.name } })
+/** @throws {FmtlError} a home that cannot be made, a key that cannot be opened, a setting that cannot be */
+export async function initHome (flags: InitFlags, { env, look }: InitPlace): Promise<InitReport> {
+  const config = loadConfig({ env, flags: { 'node.home': flags.home, 'node.name': flags.name } })
   const { home, backend: prefer } = config.node
   const changed: string[] = []
   const problems: string[] = []
@@ -69,9 +77,9 @@ async function init (flags: Flags): Promise<InitReport> {
   }
   if (!hadHome) changed.push('home')
   else if (process.platform !== 'win32' && ((await stat(home)).mode & 0o077) !== 0) problems.push(`other users may look into ${home}: chmod 700 ${home}`)
-  const sealed = await protect(flags, join(home, 'identity'), changed)
-  const name = await writeConfig(flags, config, changed, problems)
-  const doctor = await examine(prefer, true)
+  const sealed = await protect(flags, join(home, 'identity'), env, changed)
+  const name = await writeConfig(flags, config, env, changed, problems)
+  const doctor = await look(prefer)
   problems.push(...doctor.problems)
   return {
     success: true,
@@ -86,26 +94,26 @@ async function init (flags: Flags): Promise<InitReport> {
   }
 }
 
-async function protect (flags: Flags, path: string, changed: string[]): Promise<{ peer: string, sealed: boolean }> {
-  const { key, made, sealed } = await identityAt(path, { protect: flags.passphrase === true })
+async function protect (flags: InitFlags, path: string, env: InitPlace['env'], changed: string[]): Promise<{ peer: string, sealed: boolean }> {
+  const { key, made, sealed } = await identityAt(path, { env, protect: flags.passphrase === true })
   const peer = key.publicKey.toString()
   if (made) changed.push('identity')
   if (flags.passphrase === undefined || sealed === flags.passphrase) return { peer, sealed }
   if (!flags.passphrase && flags.yes !== true) await confirm(`Without a passphrase, whoever reads ${path} is this node. Take it off?`)
-  await protectIdentity(path, flags.passphrase)
+  await protectIdentity(path, flags.passphrase, { env })
   changed.push(flags.passphrase ? 'identity (sealed)' : 'identity (opened)')
   return { peer, sealed: flags.passphrase }
 }
 
 /** @returns the name that the node goes by */
-async function writeConfig (flags: Flags, { node }: Config, changed: string[], problems: string[]): Promise<string> {
+async function writeConfig (flags: InitFlags, { node }: Config, env: InitPlace['env'], changed: string[], problems: string[]): Promise<string> {
   const path = join(node.home, 'config.yaml')
   if (existsSync(path)) {
     const written = loadConfig({ env: {}, file: path }).node.name
     if (flags.name !== undefined && flags.name !== written) problems.push(`${path} is left as it is: node.name there is ${written}`)
     return written
   }
-  const name = flags.name ?? process.env.FMTL_NODE_NAME ?? machineName()
+  const name = flags.name ?? (env.FMTL_NODE_NAME || machineName())
   if (!isShowable(name) || Buffer.byteLength(name) > 64) throw new InvalidParametersError(`--name cannot be '${clean(name)}'`, { next: 'take 1 to 64 bytes of letters, digits and signs, with single spaces' })
   await writeDurably(path, Buffer.from(configTemplate({ node: { name } })), 0o600)
   changed.push('config.yaml')
@@ -144,7 +152,7 @@ function nextCommands (home: string, doctor: DoctorReport): string[] {
   ]
 }
 
-function describe ({ home, peer, name, sealed, changed, backend, problems, next }: InitReport): string {
+export function describeInit ({ home, peer, name, sealed, changed, backend, problems, next }: InitReport): string {
   const said = (what: string): string => changed.includes(what) ? 'made' : 'was there'
   return [
     changed.length === 0 ? 'nothing to do: this node has all it needs' : `changed: ${changed.join(', ')}`,

@@ -55,22 +55,29 @@ export function createProgram (): Command {
   return program
 }
 
+/** Where a command speaks: the process, or what stands for it in a test. */
+export interface Voice {
+  readonly stdout: { write (text: string): unknown }
+  readonly stderr: { write (text: string): unknown }
+  exitCode?: NodeJS.Process['exitCode']
+}
+
 /** Runs the command; an error that a user can act on becomes one line on standard error and the exit status of its code. */
-export async function runProgram (program: Command, argv: readonly string[] = process.argv): Promise<void> {
+export async function runProgram (program: Command, argv?: readonly string[], say: Voice = process): Promise<void> {
   try {
     await program.parseAsync(argv)
   } catch (caught) {
     if (caught instanceof CommanderError && (caught.exitCode === 0 || caught.code === 'commander.help')) {
       // help or version were asked for and shown; a group without a command shows its help too
-      process.exitCode = caught.exitCode === 0 ? 0 : exitStatus('ERR_INVALID_PARAMETERS')
+      say.exitCode = caught.exitCode === 0 ? 0 : exitStatus('ERR_INVALID_PARAMETERS')
       return
     }
     const err = caught instanceof CommanderError ? misuse(caught) : caught
     const failure = failureOf(err)
-    process.exitCode = exitStatus(failure.code)
-    if (formatOf(argv) === 'json') process.stdout.write(failureJson(failure))
+    say.exitCode = exitStatus(failure.code)
+    if (formatOf(argv ?? process.argv) === 'json') say.stdout.write(failureJson(failure))
     if (!(err instanceof FmtlError)) throw err
-    process.stderr.write(failureLine(failure))
+    say.stderr.write(failureLine(failure))
   }
 }
 

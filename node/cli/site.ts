@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { DataError } from '../../src/errors.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { readCharter } from '../../src/federation/charter.ts'
+import { readConsortium } from '../../src/membership/consortium.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientTrainerInit } from '../../src/compute/spawn.ts'
 import type { Config } from '../config/config.ts'
@@ -16,7 +17,9 @@ export async function readCharterFile (path: string): Promise<Charter> {
     throw new DataError(`${path}: the charter cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, { cause, next: 'check the path' })
   }
   try {
-    return readCharter(JSON.parse(text))
+    const value = JSON.parse(text) as unknown
+    // a consortium's charter has the training's in it
+    return value !== null && typeof value === 'object' && Object.hasOwn(value, 'governance') ? readConsortium(value).training : readCharter(value)
   } catch (cause) {
     if (cause instanceof SyntaxError) throw new DataError(`${path}: the charter is no JSON (${cause.message})`, { cause, next: 'fetch it again from the member who wrote it' })
     throw cause

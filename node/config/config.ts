@@ -6,9 +6,11 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { Ajv } from 'ajv'
+import { multiaddr } from '@multiformats/multiaddr'
 import { parse } from 'yaml'
 import schema from './config.schema.json' with { type: 'json' }
 import { InvalidParametersError } from '../../src/errors.ts'
+import { nearest } from './nearest.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { FmtlErrorInit } from '../../src/errors.ts'
 import type { CharterOptions } from '../../src/federation/charter.ts'
@@ -66,6 +68,8 @@ export function loadConfig ({ file, env, flags = {}, sets = [] }: ConfigSources)
   check(validate, tree, at => [...origins].findLast(([path]) => path === at || at.startsWith(`${path}.`) || path.startsWith(`${at}.`))?.[1] ?? path ?? 'configuration')
   const config = tree as unknown as Config
   const listen = config.network.listen ?? [`/ip4/${config.network.profile === 'testnet' ? '127.0.0.1' : '0.0.0.0'}/tcp/0`]
+  for (const address of listen) checkAddress(address, 'network.listen')
+  for (const address of config.network.bootstrap) checkAddress(address, 'network.bootstrap')
   return { ...config, node: { ...config.node, home: absolute(config.node.home, '.') }, network: { ...config.network, listen } }
 }
 
@@ -111,7 +115,7 @@ function fromEnvironment (env: ConfigSources['env']): Setting[] {
     const path = VARIABLES.get(name)
     if (path === undefined && OURS.test(name)) {
       const section = OURS.exec(name)?.[0] ?? ''
-      throw invalid(`${name} is no setting`, { next: `known: ${[...VARIABLES.keys()].filter(known => known.startsWith(section)).join(', ')}` })
+      throw invalid(`${name} is no setting`, { next: knownKeys(name, [...VARIABLES.keys()].filter(known => known.startsWith(section))) })
     }
     return path === undefined || nonEmpty(text) === undefined ? [] : [setting(path, text, name)]
   })
@@ -144,7 +148,7 @@ function shapeAt (path: readonly string[], from: string): Shape | undefined {
       if (shape?.type !== undefined && shape.type !== 'object') throw invalid(`${from}: ${path.slice(0, i).join('.')} has no settings in it`)
       return undefined
     }
-    if (!Object.hasOwn(known, key)) throw invalid(`${from}: ${path.slice(0, i + 1).join('.')} is no setting`, { next: `known: ${Object.keys(known).join(', ')}` })
+    if (!Object.hasOwn(known, key)) throw invalid(`${from}: ${path.slice(0, i + 1).join('.')} is no setting`, { next: knownKeys(key, Object.keys(known)) })
     shape = known[key]
   }
   return shape
@@ -191,9 +195,25 @@ function check (validate: typeof validateFile, tree: Tree, origin: (path: string
   const inside = path === '' ? '' : `${path}.`
   if (error.keyword === 'additionalProperties') {
     const key = `${inside}${String(error.params.additionalProperty)}`
-    throw invalid(`${origin(key)}: ${key} is no setting`, { next: `known: ${Object.keys((error.parentSchema as Shape).properties ?? {}).join(', ')}` })
+    throw invalid(`${origin(key)}: ${key} is no setting`, { next: knownKeys(String(error.params.additionalProperty), Object.keys((error.parentSchema as Shape).properties ?? {})) })
   }
   throw invalid(`${origin(path)}: ${path} ${complaint(error)}`)
+}
+
+function knownKeys (key: string, known: readonly string[]): string {
+  const meant = nearest(key, known)
+  return `${meant === undefined ? '' : `did you mean ${meant}? `}known: ${known.join(', ')}`
+}
+
+/** Only that it reads as an address: whether somebody answers there shows later. */
+function checkAddress (address: string, what: string): void {
+  try {
+    const port = /\/(?:tcp|udp)\/([^/]*)/.exec(address)?.[1]
+    if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65535)) throw new Error(`port ${port} is no number from 0 to 65535`)
+    multiaddr(address)
+  } catch (cause) {
+    throw invalid(`${what}: '${address.slice(0, 80)}' is no address: ${(cause as Error).message}`, { cause, next: 'write it as /ip4/192.0.2.7/tcp/4001' })
+  }
 }
 
 function complaint ({ keyword, params, data, message }: ErrorObject): string {

@@ -5,12 +5,11 @@
  *
  * `client` reads only the files that client needs; where clients share a file, the others' rows are let go.
  */
-import { filePath, readSource, cell, canonical, columnOf, arrayOf } from './source.ts'
+import { filePath, readSource, readShape, cell, canonical, columnOf, arrayOf, place } from './source.ts'
 import { inputReader, emptyInput } from './inputs.ts'
 import { targetReader } from './targets.ts'
 import { dirichlet, dirichletShares, iid } from './partition.ts'
 import { drawRows, takeLast, takeShare } from './split.ts'
-import { readIdxShape } from './readers/idx.ts'
 import { DataError, InvalidParametersError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
@@ -368,7 +367,7 @@ function perSite<T> (make: (source: Source, site: string) => T): (row: Row) => T
 function trailingNumber (source: Source, column: string, row: number): number {
   const text = columnOf(source, column)[row] as string
   const digits = /-?\d+$/.exec(text)?.[0]
-  if (digits === undefined) throw new DataError(`${source.table?.path} line ${row + 2}: '${text.slice(0, 40)}' in column '${column}' does not end in a number, which modulo needs`, { next: 'correct the cell, or choose another column' })
+  if (digits === undefined) throw new DataError(`${place(source, row)}: '${text.slice(0, 40)}' in column '${column}' does not end in a number, which modulo needs`, { next: 'correct the cell, or choose another column' })
   return Math.abs(Number(digits))
 }
 
@@ -416,7 +415,7 @@ async function firstShape (manifest: Manifest, folder: string, ids: readonly str
   let missing: unknown
   for (const id of ids) {
     try {
-      return await readIdxShape(filePath(manifest, folder, role, id))
+      return await readShape(filePath(manifest, folder, role, id))
     } catch (err) {
       if ((err as { cause?: NodeJS.ErrnoException }).cause?.code !== 'ENOENT') throw err
       missing ??= err

@@ -1,5 +1,5 @@
 /** From files to `Rows.x`: one reader per modality, each with the shape it fills and a writer for one row at a time. */
-import { arrayOf, canonical, columnOf, line, missingTest, numberIn } from './source.ts'
+import { arrayOf, canonical, columnOf, missingTest, numberIn, place } from './source.ts'
 import { fmix } from '../random.ts'
 import { DataError } from '../errors.ts'
 import { elements } from '../tensor/tensor.ts'
@@ -120,14 +120,14 @@ function columnWriter (manifest: Manifest, source: Source): (row: number, x: Flo
       if (categories !== undefined) {
         const at = categories.get(canonical(text))
         if (!missing && at === undefined) {
-          throw new DataError(`${source.table?.path} ${line(row)}: '${text.slice(0, 40)}' in column '${name}' is none of ${[...categories.keys()].join(', ')}`, { next: 'correct the cell, or list the value under oneHot or missing in the manifest' })
+          throw new DataError(`${place(source, row)}: '${text.slice(0, 40)}' in column '${name}' is none of ${[...categories.keys()].join(', ')}`, { next: 'correct the cell, or list the value under oneHot or missing in the manifest' })
         }
         if (!missing) x[offset + (at as number)] = 1
         offset += categories.size
       } else {
         if (!missing) {
           const value = numberIn(source, row, name, text)
-          if (log === true && value <= 0) throw new DataError(`${source.table?.path} ${line(row)}: ${value} in column '${name}' has no logarithm`, { next: 'list it under missing, or take log out of the manifest' })
+          if (log === true && value <= 0) throw new DataError(`${place(source, row)}: ${value} in column '${name}' has no logarithm`, { next: 'list it under missing, or take log out of the manifest' })
           x[offset] = ((log === true ? Math.log(value) : value) - mean) / deviation
         }
         offset++

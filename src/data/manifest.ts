@@ -191,8 +191,14 @@ function checkReferences (manifest: Manifest, fail: Fail): void {
   }
   const tables = roles.filter((name) => isTable(files[name] as string))
   if (tables.length > 1) fail(['files', tables[1] as string], `a second table beside '${tables[0]}'; a set has at most one`, 'join the tables into one file')
+  const folders = roles.filter((name) => isPictures(files[name] as string))
+  if (folders.length > 0) {
+    const other = roles.find((name) => name !== folders[0] && !tables.includes(name))
+    if (other !== undefined) fail(['files', other], `beside the pictures of '${folders[0]}' only a table can stand`, 'give masks and labels in IDX files, pictures too')
+    if (tables.length > 0 && manifest.index === undefined) fail(['files', tables[0] as string], 'index is missing: the column of the table with the file names below the picture folder', 'add index: file')
+  }
   const needsTable = (at: ReadonlyArray<string | number>, name: string | undefined): void => {
-    if (name !== undefined && tables.length === 0) fail(at, `a column is named but no file is a table (${roles.join(', ')})`, 'add a .csv or .tsv to files')
+    if (name !== undefined && tables.length + folders.length === 0) fail(at, `a column is named but no file is a table (${roles.join(', ')})`, 'add a .csv or .tsv to files')
   }
   const isArray = (at: ReadonlyArray<string | number>, name: string | undefined): void => {
     role(at, name)
@@ -282,6 +288,9 @@ function checkReferences (manifest: Manifest, fail: Fail): void {
 
 /** By the end of its name: a table, or else an array in IDX. */
 export function isTable (path: string): boolean { return /\.(csv|tsv|tab)(\.gz)?$/i.test(path) }
+
+/** A folder of PNG pictures. */
+export function isPictures (path: string): boolean { return path.endsWith('/') }
 
 /** Ajv reports the branches of an `if` too; the deepest place is where the mistake is. */
 function mostTelling (errors: readonly ErrorObject[]): ErrorObject {

@@ -1,5 +1,5 @@
 /** From files to `Rows.y`: what a manifest's task means as a `TaskSpec`, and its numbers for one row. */
-import { arrayOf, canonical, columnOf, line, missingTest, numberIn } from './source.ts'
+import { arrayOf, canonical, columnOf, missingTest, numberIn, place } from './source.ts'
 import { tokenise } from './inputs.ts'
 import { DataError } from '../errors.ts'
 import { validateTaskSpec } from '../tasks/index.ts'
@@ -112,7 +112,7 @@ function classReader (rule: TaskRule, spec: TaskSpec, source: Source): (row: num
   const classes = lookup(rule, spec)
   return (row, name, text) => {
     const label = classes.get(canonical(text))
-    if (label === undefined) throw outside(`${source.table?.path} ${line(row)}`, `'${text.slice(0, 40)}' in column '${name}'`, spec, classes)
+    if (label === undefined) throw outside(place(source, row), `'${text.slice(0, 40)}' in column '${name}'`, spec, classes)
     return label
   }
 }
@@ -136,7 +136,7 @@ function tokenWriter (rule: TaskRule, spec: TaskSpec, source: Source): Writer {
     y.fill(-1, offset, offset + length)
     for (const [i, tag] of tokenise(tags[row] as string, 'spaces').slice(0, length).entries()) {
       const label = classes.get(canonical(tag))
-      if (label === undefined) throw outside(`${source.table?.path} ${line(row)}`, `'${tag.slice(0, 40)}' in column '${rule.column as string}'`, spec, classes)
+      if (label === undefined) throw outside(place(source, row), `'${tag.slice(0, 40)}' in column '${rule.column as string}'`, spec, classes)
       y[offset + i] = label
     }
   }

@@ -1,6 +1,11 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { spawnSync } from 'node:child_process'
 import test from 'ava'
+import { createCharter } from '../../src/federation/charter.ts'
+import { createConsortium } from '../../src/membership/consortium.ts'
 import { folderOf } from '../helpers/files.ts'
+import { openDataset } from '../../src/data/open.ts'
 import type { CheckReport } from '../../src/data/check.ts'
 
 const MANIFEST = `name: clinic
@@ -16,17 +21,10 @@ const ROWS = ['site,age,score,stay,part', ...Array.from({ length: 240 }, (_, i) 
 const GOOD = { 'fmtl.yaml': MANIFEST, 'rows.csv': ROWS }
 const BAD = { 'fmtl.yaml': MANIFEST, 'rows.csv': ROWS.replace('north,31,1,', 'north,31,7,') }
 
-const source = (file: string): string => JSON.stringify(new URL(`../../node/cli/${file}.ts`, import.meta.url).href)
-const SCRIPT = `
-import { Command } from 'commander'
-import { registerData } from ${source('data')}
-import { runProgram } from ${source('program')}
-const program = new Command('fmtl-node')
-registerData(program)
-await runProgram(program)`
+const COMMAND = fileURLToPath(new URL('../../scripts/fmtl-node.mjs', import.meta.url))
 
 function check (...args: string[]): { status: number | null, stdout: string, stderr: string } {
-  return spawnSync(process.execPath, ['--input-type=module', '-e', SCRIPT, 'data', 'check', ...args], { encoding: 'utf8' })
+  return spawnSync(process.execPath, [COMMAND, 'data', 'check', ...args], { encoding: 'utf8' })
 }
 
 test('good data: the counts in one line of JSON, exit status 0', async t => {
@@ -48,7 +46,7 @@ test('one client and one task are looked at alone', async t => {
 test('the text says what is there', async t => {
   const { status, stdout } = check(await folderOf(t, GOOD))
   t.is(status, 0)
-  t.regex(stdout, /: 240 rows at 2 clients\n/)
+  t.regex(stdout, /: 240 rows at 2 clients \(\d+ training, \d+ hold-out, 90 test\)\n/)
   t.regex(stdout, /^ill +classes +240 +healthy 120, ill 120$/m)
   t.regex(stdout, /\nready to train on\n$/)
 })
@@ -68,3 +66,19 @@ for (const { id, files, args, want } of problems) {
     t.regex(stdout, /\nnot ready: /)
   })
 }
+
+test('with --charter the data are held against what the consortium trains', async t => {
+  const folder = await folderOf(t, GOOD)
+  const { input, tasks } = await openDataset(folder, { seed: 1 })
+  const charter = createCharter({ name: 'lab', seed: 1, input, tasks })
+  const own = await folderOf(t, {
+    'charter.json': JSON.stringify(charter),
+    'consortium.json': JSON.stringify(createConsortium({ name: 'Lab', training: charter })),
+    'other.json': JSON.stringify({ ...charter, input: { ...input, columns: ['weight'] } })
+  })
+  for (const [file, status] of [['charter.json', 0], ['consortium.json', 0], ['other.json', 10]] as const) {
+    const result = check(folder, '--charter', join(own, file), '--format', 'json')
+    t.is(result.status, status, result.stdout + result.stderr)
+  }
+  t.regex(check(folder, '--charter', join(own, 'other.json')).stdout, /^problem: columns of input: the first is weight in the charter and age in the data/m)
+})

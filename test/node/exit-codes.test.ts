@@ -4,12 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import { EXIT_ROWS, exitStatus } from '../../node/cli/exit-codes.ts'
+import { createProgram, runProgram } from '../../node/cli/program.ts'
 import type { ExitRow } from '../../node/cli/exit-codes.ts'
+import type { Voice } from '../../node/cli/program.ts'
 
 const REPOSITORY = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const COMMAND = join(REPOSITORY, 'scripts', 'fmtl-node.mjs')
 /** Codes of Node itself that the sources ask for. */
-const NODES_OWN = new Set(['ERR_BUFFER_TOO_LARGE'])
+const NODES_OWN = new Set(['ERR_BUFFER_TOO_LARGE', 'ERR_WORKER_OUT_OF_MEMORY'])
 
 function run (...args: string[]): { status: number | null, stdout: string, stderr: string } {
   return spawnSync(process.execPath, [COMMAND, ...args], { encoding: 'utf8' })
@@ -60,11 +62,16 @@ const MISUSES: ReadonlyArray<{ id: string, args: string[], stderr: RegExp }> = [
   { id: 'a format that is none', args: ['doctor', '--format', 'xml'], stderr: /^fmtl-node: option '--format <format>' argument 'xml' is invalid\. Allowed choices are text, json\.; next: [^\n]+\n$/ }
 ]
 for (const { id, args, stderr } of MISUSES) {
-  test(`${id} is one line and exit status 2`, t => {
-    const result = run(...args)
-    t.is(result.status, 2)
-    t.regex(result.stderr, stderr)
-    t.is(result.stdout, '')
+  test(`${id} is one line and exit status 2`, async t => {
+    const said = { stdout: '', stderr: '' }
+    const voice: Voice = {
+      stdout: { write: text => { said.stdout += text } },
+      stderr: { write: text => { said.stderr += text } }
+    }
+    await runProgram(createProgram(), ['node', 'fmtl-node', ...args], voice)
+    t.is(voice.exitCode, 2)
+    t.regex(said.stderr, stderr)
+    t.is(said.stdout, '')
   })
 }
 

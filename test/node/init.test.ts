@@ -1,26 +1,37 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, readdir, stat } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import test from 'ava'
+import { InvalidParametersError, ResourceError } from '../../src/errors.ts'
 import { configTemplate } from '../../node/config/template.ts'
+import { describeInit, initHome } from '../../node/cli/init.ts'
 import { folderOf } from '../helpers/files.ts'
 import { loadConfig } from '../../node/config/config.ts'
 import { loadOrCreateIdentity } from '../../node/store/identity.ts'
 import schema from '../../node/config/config.schema.json' with { type: 'json' }
+import type { DoctorReport } from '../../node/cli/doctor.ts'
 import type { ExecutionContext } from 'ava'
+import type { InitFlags, InitReport } from '../../node/cli/init.ts'
 
 const COMMAND = fileURLToPath(new URL('../../scripts/fmtl-node.mjs', import.meta.url))
-// the cpu rung loads in no time
-const ENV = { ...process.env, FMTL_BACKEND: 'cpu', FMTL_HOME: '', FMTL_CONFIG: '', FMTL_PASSPHRASE: '', FMTL_PASSPHRASE_FILE: '' }
+const ENV = { ...process.env, FMTL_BACKEND: 'wasm', FMTL_HOME: '', FMTL_CONFIG: '', FMTL_PASSPHRASE: '', FMTL_PASSPHRASE_FILE: '' }
 
-interface Result { readonly status: number | null, readonly stdout: string, readonly stderr: string }
+const HERE: DoctorReport = { backend: 'cpu', rungs: [{ name: 'cpu', loads: true, gflops: 2, trainStepMs: 40, device: null, software: false, reason: null }], problems: [], next: 'fmtl-node testnet up' }
 
-function init (home: string, args: readonly string[] = [], env: Record<string, string> = {}): Result {
-  return spawnSync(process.execPath, [COMMAND, 'init', '--home', home, ...args], { encoding: 'utf8', env: { ...ENV, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+async function init (flags: InitFlags, env: Record<string, string> = {}): Promise<InitReport> {
+  return await initHome(flags, { env, look: async () => HERE })
+}
+
+async function command (env: Record<string, string>, ...args: string[]): Promise<{ status: number, stdout: string, stderr: string }> {
+  return await new Promise(resolve => {
+    execFile(process.execPath, [COMMAND, 'init', ...args], { env: { ...ENV, ...env }, timeout: 60_000 }, (err, stdout, stderr) => {
+      resolve({ status: err === null ? 0 : Number(err.code), stdout, stderr })
+    }).stdin?.end()
+  })
 }
 
 async function filesOf (folder: string): Promise<Map<string, Buffer>> {
@@ -33,11 +44,8 @@ async function filesOf (folder: string): Promise<Map<string, Buffer>> {
 
 test('init makes a home that only its owner sees, and a second time changes nothing', async t => {
   const home = join(await folderOf(t, {}), 'deep', 'home')
-  const first = init(home, ['--name', 'Clinic A', '--format', 'json'])
-  t.is(first.status, 0, first.stderr)
-  const report = JSON.parse(first.stdout) as Record<string, unknown>
-  t.like(report, { success: true, home, name: 'Clinic A', sealed: false, changed: ['home', 'identity', 'config.yaml'], problems: [] })
-  t.regex(String(report.backend), /^cpu/)
+  const report = await init({ home, name: 'Clinic A' })
+  t.like(report, { success: true, home, name: 'Clinic A', sealed: false, changed: ['home', 'identity', 'config.yaml'], problems: [], backend: 'cpu, 2 GFLOPS, 40 ms per training step' })
   t.is(report.peer, (await loadOrCreateIdentity(join(home, 'identity'))).publicKey.toString())
   if (process.platform !== 'win32') {
     t.is((await stat(home)).mode & 0o777, 0o700)
@@ -46,58 +54,46 @@ test('init makes a home that only its owner sees, and a second time changes noth
   t.is(loadConfig({ env: { FMTL_HOME: home } }).node.name, 'Clinic A')
 
   const before = await filesOf(home)
-  const second = init(home)
-  t.is(second.status, 0)
-  t.regex(second.stdout, /^nothing to do: /)
-  t.true(second.stdout.includes(String(report.peer)))
-  t.regex(second.stdout, /\n {2}fmtl-node data check /)
+  const again = await init({ home })
+  t.deepEqual(again, { ...report, changed: [] })
+  t.regex(describeInit(again), /^nothing to do: /)
+  t.regex(describeInit(again), new RegExp(`${report.peer}.*\\n[^]*\\n {2}fmtl-node data check `))
   t.deepEqual(await filesOf(home), before)
 })
 
 test('an existing key is sealed and opened in place, and another name in config.yaml is left as it is', async t => {
   const home = join(await folderOf(t, {}), 'home')
-  const { peer } = JSON.parse(init(home, ['--name', 'A', '--format', 'json']).stdout) as { peer: string }
+  const { peer } = await init({ home, name: 'A' })
   const plain = await readFile(join(home, 'identity'))
   const secret = { FMTL_PASSPHRASE: 'a secret of some length' }
-
-  const none = init(home, ['--passphrase', '--yes'])
-  t.is(none.status, 2)
-  t.regex(none.stderr, /^fmtl-node: the identity needs a passphrase[^\n]+\n$/)
+  await t.throwsAsync(init({ home, passphrase: true, yes: true }), { instanceOf: InvalidParametersError, message: /needs a passphrase/ })
   t.deepEqual(await readFile(join(home, 'identity')), plain)
 
-  const sealed = init(home, ['--passphrase', '--format', 'json', '--name', 'B'], secret)
-  t.like(JSON.parse(sealed.stdout), { peer, sealed: true, name: 'A', changed: ['identity (sealed)'] })
-  t.regex(sealed.stdout, /node\.name there is A/)
-  t.false(sealed.stdout.includes(secret.FMTL_PASSPHRASE))
+  const sealed = await init({ home, passphrase: true, name: 'B' }, secret)
+  t.like(sealed, { peer, sealed: true, name: 'A', changed: ['identity (sealed)'] })
+  t.regex(sealed.problems.join(), /node\.name there is A/)
   t.not((await readFile(join(home, 'identity'))).length, plain.length)
-  t.is(init(home, [], { FMTL_PASSPHRASE: 'another' }).status, 2)
+  await t.throwsAsync(init({ home }, { FMTL_PASSPHRASE: 'another' }), { instanceOf: InvalidParametersError, message: /does not open/ })
 
-  const unasked = init(home, ['--no-passphrase'], secret)
-  t.is(unasked.status, 2)
-  t.regex(unasked.stderr, /needs a yes.*; next: add --yes\n$/)
-  t.like(JSON.parse(init(home, ['--no-passphrase', '--yes', '--format', 'json'], secret).stdout), { peer, sealed: false, changed: ['identity (opened)'] })
+  const unasked = await t.throwsAsync<InvalidParametersError>(init({ home, passphrase: false }, secret), { instanceOf: InvalidParametersError, message: /needs a yes/ })
+  t.is(unasked?.next, 'add --yes')
+  t.like(await init({ home, passphrase: false, yes: true }, secret), { peer, sealed: false, changed: ['identity (opened)'] })
   t.deepEqual(await readFile(join(home, 'identity')), plain)
 })
 
-test('what cannot be is one line and its exit status', async t => {
-  const home = join(await folderOf(t, { file: '' }), 'home')
-  const cases = [
-    [init(home, ['--name', 'two\nlines']), 2],
-    [init(home, ['--name', 'x'.repeat(80)]), 2],
-    [init(join(home, '..', 'file', 'home')), 20]
-  ] as const
-  for (const [{ status, stderr }, want] of cases) {
-    t.is(status, want)
-    t.regex(stderr, /^fmtl-node: [^\n]+\n$/)
-  }
+test('what cannot be is refused and nothing is made', async t => {
+  const folder = await folderOf(t, { file: '' })
+  const home = join(folder, 'home')
+  for (const name of ['two\nlines', 'x'.repeat(80), '', ' a', '\u202eevil']) await t.throwsAsync(init({ home, name }), { instanceOf: InvalidParametersError }, name)
+  await t.throwsAsync(init({ home: join(folder, 'file', 'home') }), { instanceOf: ResourceError })
+  t.deepEqual(await readdir(folder), ['file'])
 })
 
 test('a home that others may look into is said', async t => {
   const home = await folderOf(t, {})
   await chmod(home, 0o755)
-  const { status, stdout } = init(home)
-  t.is(status, 0)
-  t.regex(stdout, process.platform === 'win32' ? /home/ : /^problem: other users may look into \S+: chmod 700 /m)
+  const { problems } = await init({ home })
+  t.regex(problems.join(), process.platform === 'win32' ? /^$/ : /^other users may look into \S+: chmod 700 /)
 })
 
 test('the template mentions every setting and sets none but those that are given', t => {
@@ -110,18 +106,20 @@ test('the template mentions every setting and sets none but those that are given
 })
 
 test('the defaults that the template shows are the defaults', async t => {
-  const text = configTemplate({})
-  const settings = text.split('\n')
-    .filter(line => /^# ( *)[a-zA-Z]+:( |$)/.test(line) && !line.includes('<') && !/ (home|name): /.test(line) && !/: [a-z]+ [a-z]+/.test(line))
-    .map(line => line.slice(2))
-    .filter(line => !/^[a-z]+: \w+;/.test(line.trim()))
-  const file = join(await folderOf(t, {}), 'config.yaml')
-  await writeFile(file, settings.join('\n'))
-  const [shown, defaults] = [loadConfig({ env: {}, file, sets: ['data.path=scenes'] }), loadConfig({ env: { FMTL_CONFIG: '' }, sets: ['data.path=scenes', `node.home=${join(file, '..')}-absent`] })]
-  t.deepEqual({ ...shown.node, home: '' }, { ...defaults.node, home: '' })
-  t.deepEqual([shown.network, shown.logging], [defaults.network, defaults.logging])
+  // settings are '# key: value' and '#   key: value'; what has no default shows <what it takes>
+  const known = new Set(keysOf(schema as Shape))
+  const settings = configTemplate({}).split('\n').map(line => line.replace(/^# /, '')).filter(line => {
+    const [, key = '', value = ''] = /^ *([a-zA-Z]+):(.*)$/.exec(line) ?? []
+    return known.has(key) && !value.includes('<') && key !== 'home' && key !== 'tasks' && key !== 'data'
+  })
+  const file = join(await folderOf(t, { 'config.yaml': settings.join('\n') }), 'config.yaml')
+  const [shown, defaults] = [loadConfig({ env: { FMTL_HOME: '/absent' }, file }), loadConfig({ env: { FMTL_HOME: '/absent' } })]
+  t.deepEqual({ ...shown, charter: undefined }, { ...defaults, charter: undefined })
   t.like(shown.charter, { projection: { strict: 'update' }, clock: { quorum: 1 }, cutCodec: 'f32' })
 })
+
+interface Shape { readonly properties?: Readonly<Record<string, Shape>> }
+function keysOf ({ properties = {} }: Shape): string[] { return Object.entries(properties).flatMap(([key, shape]) => [key, ...keysOf(shape)]) }
 
 /** The seed in every spelling, also where it stands inside a longer base64. */
 function spellings (seed: Buffer): Array<{ id: string, bytes: Buffer }> {
@@ -138,7 +136,7 @@ function spellings (seed: Buffer): Array<{ id: string, bytes: Buffer }> {
 }
 
 async function runUntilStarted (t: ExecutionContext, home: string, env: Record<string, string>): Promise<Buffer> {
-  const child = spawn(process.execPath, ['--import', 'data:text/javascript,', COMMAND, 'up', '--home', home, '--data', 'scenes', '--client', 'camera-0', '--role', 'host', '--profile', 'testnet', '--format', 'json'],
+  const child = spawn(process.execPath, [COMMAND, 'up', '--home', home, '--data', 'scenes', '--client', 'camera-0', '--role', 'host', '--profile', 'testnet', '--format', 'json'],
     { env: { ...ENV, ...env, DEBUG: '*' }, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => { child.kill('SIGKILL') })
   const said: Buffer[] = []
@@ -153,11 +151,12 @@ async function runUntilStarted (t: ExecutionContext, home: string, env: Record<s
 }
 
 for (const secret of [undefined, 'a passphrase that nobody guesses']) {
-  test(`after init and a run ${secret === undefined ? 'without' : 'under'} a passphrase, the key is in no file and no log but the identity`, async t => {
+  test.serial(`after init and a run ${secret === undefined ? 'without' : 'under'} a passphrase, the key is in no file and no log but the identity`, async t => {
     const home = join(await folderOf(t, {}), 'home')
     const env: Record<string, string> = secret === undefined ? {} : { FMTL_PASSPHRASE: secret }
-    const made = init(home, [...secret === undefined ? [] : ['--passphrase'], '--yes'], env)
+    const made = await command(env, '--home', home, ...secret === undefined ? [] : ['--passphrase'], '--yes', '--format', 'json')
     t.is(made.status, 0, made.stderr)
+    t.true((JSON.parse(made.stdout) as InitReport).success)
     const seed = Buffer.from((await loadOrCreateIdentity(join(home, 'identity'), { env })).raw.subarray(0, 32))
     const log = await runUntilStarted(t, home, env)
     t.true(log.includes('node:started') && log.includes('libp2p'), 'the run is in the log, libp2p\'s own lines too')
