@@ -51,7 +51,7 @@ class NatNode {
     this.#spec = spec
     this.#node = node
     this.#protocols = createProtocols(components(node), { consortium: 'nat', model: MODEL })
-    this.#reach = new Reachability(node, { relay: 'auto', listen: spec.listen, announce: [], onChange: () => { this.#announce() } })
+    this.#reach = new Reachability(node, { relay: 'auto', listen: spec.listen, announce: [], known: () => spec.bootstrap, onChange: () => { this.#announce() } })
   }
 
   async start (): Promise<void> {
