@@ -9,6 +9,7 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { Config } from './config/config.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
@@ -41,6 +42,8 @@ export interface FmtlNodeInit {
   readonly listen: readonly string[]
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
+  /** How members find and reach each other. Default, and always in a testnet: by the bootstrap addresses and cards alone. */
+  readonly network?: Pick<Config['network'], 'announce' | 'relay' | 'mdns' | 'dht'>
   readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
   readonly emit: (event: NodeEvent) => void
 }
@@ -55,6 +58,7 @@ export class FmtlNode {
   readonly #gauges = new Gauges()
   #node: Node | undefined
   #protocols: Protocols | undefined
+  #meeting: { stop (): Promise<void> } | undefined
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
@@ -79,16 +83,26 @@ export class FmtlNode {
     // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
     const taking = this.#taking = this.#takeRoles(emit)
     taking.catch(() => undefined) // awaited below, unless the network fails first
-    const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
-    const node = this.#node = await createNode({ privateKey, listen: this.#init.listen, profile })
+    const [{ createNode, dialBootstrap }, { createProtocols }, { addressesToTell }] = await Promise.all([
+      import('./libp2p.ts'), import('../protocols/index.ts'), import('./network/addresses.ts')
+    ])
+    const model = charterHash(charter)
+    const consortium = `${slug(charter.name)}-${model}`
+    const { network } = this.#init
+    const node = this.#node = await createNode({
+      privateKey,
+      listen: this.#init.listen,
+      profile,
+      ...network === undefined ? {} : { announce: network.announce, discovery: { consortium, mdns: network.mdns, dht: network.dht } }
+    })
     const roles = await taking
     const peer = node.peerId.toString()
-    const model = charterHash(charter)
-    const protocols = this.#protocols = createProtocols(components(node), {
-      consortium: `${slug(charter.name)}-${model}`,
-      model
-    })
+    const protocols = this.#protocols = createProtocols(components(node), { consortium, model })
     await protocols.start()
+    if (network !== undefined && profile !== 'testnet') {
+      const { meet } = await import('./network/meet.ts')
+      this.#meeting = await meet(node, { ...network, listen: this.#init.listen, known: () => bootstrap })
+    }
     emit({
       type: 'node:started',
       node: name,
@@ -103,7 +117,9 @@ export class FmtlNode {
     })
     node.addEventListener('peer:disconnect', ({ detail }) => { this.#host?.lost(detail.toString()) })
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
-    await this.#host?.start(protocols, () => node.getMultiaddrs().map(String))
+    // another relay, or a port that others can dial now
+    node.addEventListener('self:peer:update', () => { this.#host?.greet() })
+    await this.#host?.start(protocols, () => addressesToTell(node.getMultiaddrs()))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
     void dialBootstrap(node, bootstrap, {
       signal: this.#abort.signal,
@@ -152,6 +168,7 @@ export class FmtlNode {
     await this.#taking?.catch(() => undefined) // a start that failed half-way
     await this.#host?.stop()
     await this.#client?.stop()
+    await this.#meeting?.stop()
     await this.#protocols?.stop()
     await this.#node?.stop()
     this.#gauges.stop()

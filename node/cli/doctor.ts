@@ -1,14 +1,18 @@
 /**
  * `fmtl-node doctor`: which rung of the compute ladder serves on this machine, how fast it is, why the ones above do not
- * serve, and what to type next. Every rung is loaded in a process of its own, so a crash is a line in the table.
+ * serve, how others can reach this node, and what to type next. Every rung is loaded in a process of its own, so a crash is a line in the table.
  */
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
+import { examineNetwork, networkLines } from './doctor-network.ts'
+import { loadConfig } from '../config/config.ts'
+import { parseAddress } from '../network/bootstrap.ts'
 import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
+import type { NetworkExamination, NetworkReport } from './doctor-network.ts'
 import type { ProbeMessage } from './doctor-probe.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { Command } from 'commander'
@@ -34,18 +38,33 @@ export interface DoctorReport {
   /** The rung that serves, or null where none loads. */
   readonly backend: RungName | null
   readonly rungs: readonly RungReport[]
+  readonly network: NetworkReport
   readonly problems: readonly string[]
   readonly next: string
 }
 
-export function registerDoctor (program: Command): void {
+/** Who this machine is among the members, and where they are; undefined before it has joined. */
+export type MembershipOf = (home: string) => Promise<Required<Pick<NetworkExamination, 'membership' | 'peers'>> | undefined>
+
+export function registerDoctor (program: Command, membershipOf: MembershipOf = async () => undefined): void {
   program.command('doctor')
-    .description('show which compute backend serves here, how fast it is, and what to do if a better one is missing')
+    .description('show which compute backend serves here and how fast it is, how this node can be reached, and what to do about either')
     .addOption(new Option('--format <format>', 'output form').choices(['text', 'json']).default('text'))
     .option('--fix', 'install the native TensorFlow library first')
-    .action(async (options: { format: 'text' | 'json', fix?: boolean }) => {
+    .option('--peer <multiaddr>', 'a running node to ask whether it can dial this one; repeatable', (value: string, all: string[]) => [...all, value], [])
+    .action(async (options: { format: 'text' | 'json', fix?: boolean, peer: string[] }) => {
+      const prefer = preferred()
+      const { node: { home }, network: { listen, announce } } = loadConfig({ env: process.env })
+      for (const peer of options.peer) parseAddress(peer)
       if (options.fix === true) await installNative()
-      const report = await examine(preferred())
+      const known = await membershipOf(home)
+      const network = await examineNetwork({
+        listen,
+        announce,
+        peers: options.peer.length > 0 ? options.peer : known?.peers ?? [],
+        ...known === undefined ? {} : { membership: known.membership }
+      })
+      const report: DoctorReport = { ...await examine(prefer), network }
       process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : table(report))
       if (report.backend == null) process.exitCode = 1
     })
@@ -59,7 +78,7 @@ function preferred (): RungName | undefined {
 }
 
 /** @param prefer - the ladder starts here, and a software GPU asked for by name serves */
-export async function examine (prefer?: RungName): Promise<DoctorReport> {
+export async function examine (prefer?: RungName): Promise<Omit<DoctorReport, 'network'>> {
   const rungs: RungReport[] = []
   let backend: RungName | null = null
   for (const name of RUNGS) { // one after the other: they would share the cores
@@ -139,6 +158,9 @@ function table (report: DoctorReport): string {
     ...lines,
     '',
     `Node ${process.version}, ${availableParallelism()} CPU cores, ${mebibytes(freemem())} of ${mebibytes(totalmem())} MiB memory free`,
+    '',
+    ...networkLines(report.network),
+    '',
     ...report.problems.map(problem => `problem: ${problem}`),
     `next: ${report.next}`,
     ''

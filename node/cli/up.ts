@@ -82,7 +82,7 @@ async function up (flags: Flags): Promise<void> {
     throw new InvalidParametersError('no charter and no data: this node would not know what to train', { next: 'give --charter FILE, which a member wrote with `fmtl-node charter`' })
   }
   const charter = withCodec(flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter), flags.codec)
-  const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile } } = config
+  const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile, ...network } } = config
   const data = await siteData(config, charter)
   const emit = flags.format === 'json' ? printJson : factPrinter()
   const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
@@ -109,6 +109,7 @@ async function up (flags: Flags): Promise<void> {
       listen,
       bootstrap,
       profile,
+      network,
       stores: { host: store('host'), client: store('client') },
       emit
     })
