@@ -13,6 +13,7 @@ import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
+import type { Config } from './config/config.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
@@ -51,6 +52,8 @@ export interface FmtlNodeInit {
   readonly profile: 'testnet' | 'production'
   /** The consortium that this node is a member of. Without one it talks to whoever has the same charter: testnets do. */
   readonly membership?: Membership
+  /** How members find and reach each other. Default, and always in a testnet: by the bootstrap addresses and cards alone. */
+  readonly network?: Pick<Config['network'], 'announce' | 'relay' | 'mdns' | 'dht'>
   readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
   /** What this node does is written down there; closed when the node stops. */
   readonly ledger?: NodeLedger
@@ -72,6 +75,7 @@ export class FmtlNode {
   #node: Node | undefined
   #protocols: Protocols | undefined
   #presence: Presence | undefined
+  #meeting: { stop (): Promise<void> } | undefined
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
@@ -106,12 +110,17 @@ export class FmtlNode {
     // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
     const taking = this.#taking = this.#takeRoles(emit)
     taking.catch(() => undefined) // awaited below, unless the network fails first
-    const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
-    const { membership } = this.#init
+    const [{ createNode, dialBootstrap }, { createProtocols }, { addressesToTell }] = await Promise.all([
+      import('./libp2p.ts'), import('../protocols/index.ts'), import('./network/addresses.ts')
+    ])
+    const { membership, network } = this.#init
+    const model = charterHash(charter)
+    const consortium = membership === undefined ? `${slug(charter.name)}-${model}` : `${slug(membership.state.charter.name)}-${membership.id.slice(0, 32)}`
     const node = this.#node = await createNode({
       privateKey,
       listen: this.#init.listen,
       profile,
+      ...network === undefined ? {} : { announce: network.announce, discovery: { consortium, mdns: network.mdns, dht: network.dht } },
       ...membership === undefined
         ? {}
         : {
@@ -122,11 +131,13 @@ export class FmtlNode {
     })
     const roles = await taking
     const peer = node.peerId.toString()
-    const model = charterHash(charter)
-    const consortium = membership === undefined ? `${slug(charter.name)}-${model}` : `${slug(membership.state.charter.name)}-${membership.id.slice(0, 32)}`
     const parts = components(node, membership)
     const protocols = this.#protocols = createProtocols(parts, { consortium, model })
     await protocols.start()
+    if (network !== undefined && profile !== 'testnet') {
+      const { meet } = await import('./network/meet.ts')
+      this.#meeting = await meet(node, { ...network, listen: this.#init.listen, known: () => [...bootstrap, ...[...this.#presence?.known.values() ?? []].flat()] })
+    }
     const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
     await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)
     await this.#keepPort(node)
@@ -144,7 +155,9 @@ export class FmtlNode {
     })
     node.addEventListener('peer:disconnect', ({ detail }) => { this.#host?.lost(detail.toString()) })
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
-    await this.#host?.start(protocols, () => node.getMultiaddrs().map(String))
+    // another relay, or a port that others can dial now
+    node.addEventListener('self:peer:update', () => { this.#host?.greet() })
+    await this.#host?.start(protocols, () => addressesToTell(node.getMultiaddrs()))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
     if (membership !== undefined) {
       this.#presence = new Presence(node, parts, {
@@ -152,7 +165,7 @@ export class FmtlNode {
         consortium,
         membership,
         everyMs: BEAT_MS[profile],
-        addresses: () => node.getMultiaddrs().map(String),
+        addresses: () => addressesToTell(node.getMultiaddrs()),
         round: () => this.#host?.host.round ?? 0,
         emit,
         now: Date.now
@@ -162,8 +175,8 @@ export class FmtlNode {
       void dialBootstrap(node, bootstrap, {
         signal: this.#abort.signal,
         onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
-      }).catch(() => undefined)
-    } // ends by abort only
+      }).catch(() => undefined) // ends by abort only
+    }
     this.#report = this.#client?.run(protocols, this.#host, this.#abort.signal) ?? Promise.resolve(undefined)
     this.#report.then(async report => {
       this.#gauges.keep()
@@ -223,6 +236,7 @@ export class FmtlNode {
     await this.#note({ kind: 'stop', reason: reason.slice(0, 256) || 'stopped' }, AbortSignal.timeout(LAST_ENTRY_MS))
       .catch((error: Error) => { this.#init.emit({ type: 'error', node: this.#init.name, code: 'ERR_LEDGER', message: `its end is not in the ledger: ${error.message}` }) })
     await this.#init.ledger?.close()
+    await this.#meeting?.stop()
     await this.#protocols?.stop()
     await this.#node?.stop()
     this.#gauges.stop()

@@ -6,7 +6,7 @@
  */
 import { dcutr } from '@libp2p/dcutr'
 import { gossipsub, StrictSign } from '@libp2p/gossipsub'
-import { identify } from '@libp2p/identify'
+import { identify, identifyPush } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -115,6 +115,8 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       },
       services: {
         identify: identify(),
+        // a member that begins to relay, or has another address, says so to those who are connected already
+        identifyPush: identifyPush(),
         ping: ping(),
         relays,
         addresses: ({ addressManager, transportManager }: { addressManager: AddressManager, transportManager: TransportManager }) => ({

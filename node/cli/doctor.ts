@@ -1,6 +1,6 @@
 /**
  * `fmtl-node doctor`: which rung of the compute ladder serves on this machine, how fast it is, why the ones above do not
- * serve, and what to type next. Every rung is loaded in a process of its own, so a crash is a line in the table.
+ * serve, how others can reach this node, and what to type next. Every rung is loaded in a process of its own, so a crash is a line in the table.
  */
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,8 +8,12 @@ import { availableParallelism, freemem, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { examples, formatOption } from './help.ts'
 import { exitStatus } from './exit-codes.ts'
+import { examineNetwork, networkLines } from './doctor-network.ts'
+import { loadConfig } from '../config/config.ts'
+import { parseAddress } from '../network/bootstrap.ts'
 import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
+import type { NetworkExamination, NetworkReport } from './doctor-network.ts'
 import type { ProbeMessage } from './doctor-probe.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { Command } from 'commander'
@@ -36,18 +40,36 @@ export interface DoctorReport {
   /** The rung that serves, or null where none loads. */
   readonly backend: RungName | null
   readonly rungs: readonly RungReport[]
+  readonly network: NetworkReport
   readonly problems: readonly string[]
   readonly next: string
 }
 
-export function registerDoctor (program: Command): void {
+/** What computes here. */
+export type Examination = Omit<DoctorReport, 'network'>
+
+/** Who this machine is among the members, and where they are; undefined before it has joined. */
+export type MembershipOf = (home: string) => Promise<Required<Pick<NetworkExamination, 'membership' | 'peers'>> | undefined>
+
+export function registerDoctor (program: Command, membershipOf: MembershipOf = async () => undefined): void {
   const command = program.command('doctor')
-    .description('show which compute backend serves here, how fast it is, and what to do if a better one is missing')
+    .description('show which compute backend serves here and how fast it is, how this node can be reached, and what to do about either')
     .addOption(formatOption())
     .option('--fix', 'install the native TensorFlow library first')
-    .action(async (options: { format: Format, fix?: boolean }) => {
+    .option('--peer <multiaddr>', 'a running node to ask whether it can dial this one; repeatable', (value: string, all: string[]) => [...all, value], [])
+    .action(async (options: { format: Format, fix?: boolean, peer: string[] }) => {
+      const prefer = preferred()
+      const { node: { home }, network: { listen, announce } } = loadConfig({ env: process.env })
+      for (const peer of options.peer) parseAddress(peer)
       if (options.fix === true) await installNative()
-      const report = await examine(preferred())
+      const known = await membershipOf(home)
+      const network = await examineNetwork({
+        listen,
+        announce,
+        peers: options.peer.length > 0 ? options.peer : known?.peers ?? [],
+        ...known === undefined ? {} : { membership: known.membership }
+      })
+      const report: DoctorReport = { ...await examine(prefer), network }
       process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : table(report))
       if (report.backend == null) process.exitCode = exitStatus('ERR_BACKEND')
     })
@@ -65,7 +87,7 @@ function preferred (): RungName | undefined {
  * @param prefer - the ladder starts here, and a software GPU asked for by name serves
  * @param untilServed - look at no rung that cannot serve: none above the preferred one, none below the one that does
  */
-export async function examine (prefer?: RungName, untilServed = false): Promise<DoctorReport> {
+export async function examine (prefer?: RungName, untilServed = false): Promise<Examination> {
   const rungs: RungReport[] = []
   let backend: RungName | null = null
   for (const name of RUNGS) { // one after the other: they would share the cores
@@ -146,6 +168,9 @@ function table (report: DoctorReport): string {
     ...lines,
     '',
     `Node ${process.version}, ${availableParallelism()} CPU cores, ${mebibytes(freemem())} of ${mebibytes(totalmem())} MiB memory free`,
+    '',
+    ...networkLines(report.network),
+    '',
     ...report.problems.map(problem => `problem: ${problem}`),
     `next: ${report.next}`,
     ''

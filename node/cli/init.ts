@@ -15,7 +15,7 @@ import { loadConfig } from '../config/config.ts'
 import { clean, duration } from './format.ts'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import type { DoctorReport } from './doctor.ts'
+import type { Examination } from './doctor.ts'
 import type { Format } from './help.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 
@@ -31,7 +31,7 @@ export interface InitFlags {
 export interface InitPlace {
   readonly env: Readonly<Record<string, string | undefined>>
   /** `doctor`, as far as the first rung that serves. */
-  readonly look: (prefer: RungName | undefined) => Promise<DoctorReport>
+  readonly look: (prefer: RungName | undefined) => Promise<Examination>
 }
 
 export interface InitReport {
@@ -137,13 +137,13 @@ async function confirm (question: string): Promise<void> {
   }
 }
 
-function backendLine ({ backend, rungs }: DoctorReport): string | null {
+function backendLine ({ backend, rungs }: Examination): string | null {
   const rung = rungs.find(({ name }) => name === backend)
   if (rung === undefined) return null
   return `${rung.name}${rung.device === null ? '' : ` on ${rung.device}`}, ${rung.gflops ?? 0} GFLOPS, ${duration((rung.trainStepMs ?? 0) / 1000)} per training step`
 }
 
-function nextCommands (home: string, doctor: DoctorReport): string[] {
+function nextCommands (home: string, doctor: Examination): string[] {
   return [
     ...doctor.backend === null || doctor.next.endsWith('--fix') ? [doctor.next] : [],
     'fmtl-node data check ./our-data',

@@ -103,7 +103,7 @@ async function up (flags: Flags): Promise<void> {
     sets: flags.set
   })
   if (flags.detach === true) return await detach(config.node.home, flags.format)
-  const { node: { name, home, role, backend, slots, memory }, network: { bootstrap, profile } } = config
+  const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile, ...network } } = config
   const member = await memberAt(home, flags.charter)
   const charter = withCodec(await charterOf(member?.membership, config, flags), flags.codec)
   const data = await siteData(config, charter)
@@ -151,9 +151,10 @@ async function up (flags: Flags): Promise<void> {
       prefer: [],
       ...backend === undefined ? {} : { backend },
       ...memory === undefined ? {} : { memoryBytes: memory * 2 ** 20 },
-      listen: await listenAt(config.network.listen, member?.membership),
+      listen: await listenAt(listen, member?.membership),
       bootstrap,
       profile,
+      network,
       stores: { host: store('host'), client: store('client') },
       ledger: await NodeLedger.open({
         home,

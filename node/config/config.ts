@@ -15,12 +15,21 @@ import type { RungName } from '../../src/backend/ladder.ts'
 import type { FmtlErrorInit } from '../../src/errors.ts'
 import type { CharterOptions } from '../../src/federation/charter.ts'
 import type { ConsortiumOptions } from '../../src/membership/index.ts'
+import type { RelayWish } from '../network/reach.ts'
 import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
 
 export interface Config {
   readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number }
-  readonly network: { readonly listen: readonly string[], readonly bootstrap: readonly string[], readonly profile: 'production' | 'testnet' }
+  readonly network: {
+    readonly listen: readonly string[]
+    readonly bootstrap: readonly string[]
+    readonly announce: readonly string[]
+    readonly relay: RelayWish
+    readonly mdns: boolean
+    readonly dht: boolean
+    readonly profile: 'production' | 'testnet'
+  }
   readonly data: { readonly path?: string, readonly client?: string, readonly tasks?: readonly string[], readonly rows?: number }
   /** All but what comes from the data; a file that it was named by is read already. */
   readonly charter?: Partial<Omit<CharterOptions, 'input' | 'tasks'>> & Partial<Pick<ConsortiumOptions, 'governance' | 'safeguards'>>
@@ -67,10 +76,12 @@ export function loadConfig ({ file, env, flags = {}, sets = [] }: ConfigSources)
   }
   check(validate, tree, at => [...origins].findLast(([path]) => path === at || at.startsWith(`${path}.`) || path.startsWith(`${at}.`))?.[1] ?? path ?? 'configuration')
   const config = tree as unknown as Config
-  const listen = config.network.listen ?? [`/ip4/${config.network.profile === 'testnet' ? '127.0.0.1' : '0.0.0.0'}/tcp/0`]
+  // many nodes on one machine know each other, and would find those of the next testnet too
+  const testnet = config.network.profile === 'testnet'
+  const { listen = [`/ip4/${testnet ? '127.0.0.1' : '0.0.0.0'}/tcp/0`], mdns = !testnet, dht = !testnet } = config.network as Partial<Config['network']>
   for (const address of listen) checkAddress(address, 'network.listen')
   for (const address of config.network.bootstrap) checkAddress(address, 'network.bootstrap')
-  return { ...config, node: { ...config.node, home: absolute(config.node.home, '.') }, network: { ...config.network, listen } }
+  return { ...config, node: { ...config.node, home: absolute(config.node.home, '.') }, network: { ...config.network, listen, mdns, dht } }
 }
 
 function defaultFile (settings: readonly Setting[]): string | undefined {
@@ -159,6 +170,7 @@ function interpret (text: string, shape: Shape | undefined, from: string): unkno
   switch (shape?.type) {
     case 'string': return text
     case 'array': return text.split(',').map(part => part.trim()).filter(part => part !== '')
+    case 'boolean': return ({ true: true, yes: true, on: true, false: false, no: false, off: false } as Record<string, boolean>)[text.trim().toLowerCase()] ?? text
     case 'integer':
     case 'number': return /^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : text
     default:
@@ -221,7 +233,7 @@ function complaint ({ keyword, params, data, message }: ErrorObject): string {
   const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text
   switch (keyword) {
     case 'enum': return `is ${shown}, not one of ${(params.allowedValues as string[]).join(', ')}`
-    case 'type': return `is ${shown}, not ${({ integer: 'a whole number', number: 'a number', string: 'a text', array: 'a list', object: 'a section', 'object,string': 'a section or the path of a file' } as Record<string, string>)[String(params.type)]}`
+    case 'type': return `is ${shown}, not ${({ integer: 'a whole number', number: 'a number', string: 'a text', boolean: 'true or false', array: 'a list', object: 'a section', 'object,string': 'a section or the path of a file' } as Record<string, string>)[String(params.type)]}`
     default: return `is ${shown}, it ${message ?? 'cannot be'}`
   }
 }

@@ -19,6 +19,8 @@ export interface ReachInit {
   readonly relay: RelayWish
   readonly listen: readonly string[]
   readonly announce: readonly string[]
+  /** Addresses of members, for a node that looks for relays. */
+  readonly known: () => readonly string[]
   /** Hears when what is known has changed. */
   readonly onChange?: (state: ReachState) => void
 }
@@ -112,7 +114,7 @@ export class Reachability {
     const { relays } = this.#node.services
     // one that somebody reaches, relays for those who do; one that somebody cannot reach, needs a relay itself
     if (this.#init.relay === 'auto' && addresses.length > 0) await relays.volunteer()
-    if (state === 'closed') await relays.seek()
+    if (state === 'closed') await relays.seek(this.#init.known)
     if (state === 'open' && addresses.some(address => scopeOf(address) === 'public')) await this.#node.services.dht?.setMode('server')
     const before = this.#state
     this.#state = { state, addresses }

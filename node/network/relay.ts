@@ -5,6 +5,7 @@
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { start, stop } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import { scopeOf } from './addresses.ts'
 import type { CircuitRelayServerComponents, CircuitRelayService, CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2'
 import type { Connection, PeerId, Transport } from '@libp2p/interface'
 import type { TransportManager } from '@libp2p/interface-internal'
@@ -14,6 +15,8 @@ const RELAYS = 2
 /** Half of the 10 s in which a lost relay has to be replaced, for a relay that does not answer. */
 const RESERVATION_MS = 5_000
 const CHECK_MS = 1_000
+/** Between two rounds of dialling members who might relay: twice within the 10 s, and no burden to who is gone. */
+const SEARCH_MS = 4_000
 /** A slot of a member that left is free again after this; renewed 5 minutes before, while it is there. */
 const RESERVATION_TTL_MS = 30 * 60_000
 /** Half of the connections that a node holds at most: the others are its own business. */
@@ -42,7 +45,8 @@ export class Relays {
   readonly #components: Components
   #server: CircuitRelayService | undefined
   #timer: NodeJS.Timeout | undefined
-  #seeking = false
+  #known: (() => readonly string[]) | undefined
+  #searchedAt = -Infinity
 
   constructor (components: Components, init: RelayInit, reserved: () => Reservations | undefined) {
     this.#components = components
@@ -88,13 +92,17 @@ export class Relays {
     await stop(server)
   }
 
-  /** From now on this node is reachable through two of the members that relay, as long as there are any. */
-  async seek (): Promise<void> {
-    if (this.#seeking) return
-    this.#seeking = true
+  /**
+   * From now on this node is reachable through two of the members that relay, as long as there are any.
+   * @param known - addresses of members, to be dialled while those who are connected are not enough
+   */
+  async seek (known: () => readonly string[]): Promise<void> {
+    const first = this.#known === undefined
+    this.#known = known
+    if (!first) return
     await this.#components.transportManager.listen(Array.from({ length: RELAYS }, () => multiaddr('/p2p-circuit')))
     // the library tries a relay once, when it first sees it
-    const check = (): void => { void this.#fill().catch(err => { this.#components.logger.forComponent('fmtl:relay')('%e', err) }) }
+    const check = (): void => { this.#fill().catch(this.#log) }
     check()
     this.#timer = setInterval(check, CHECK_MS)
     this.#timer.unref()
@@ -106,10 +114,19 @@ export class Relays {
     for (const { remotePeer } of this.#peers()) {
       if (store.hasReservation(remotePeer)) continue
       const { protocols } = await this.#components.peerStore.get(remotePeer)
-      if (protocols.includes(HOP)) await store.addRelay(remotePeer, 'discovered').catch(err => { this.#components.logger.forComponent('fmtl:relay')('%p: %e', remotePeer, err) })
+      if (protocols.includes(HOP)) await store.addRelay(remotePeer, 'discovered').catch(this.#log)
       if (store.reservationCount() >= RELAYS) return
     }
+    if (performance.now() - this.#searchedAt < SEARCH_MS) return
+    this.#searchedAt = performance.now()
+    const connected = this.#peers().map(({ remoteAddr }) => remoteAddr.toString())
+    for (const address of this.#known?.() ?? []) {
+      if (scopeOf(address) === 'relay' || connected.some(other => other === address || other.startsWith(`${address}/`))) continue
+      this.#components.connectionManager.openConnection(multiaddr(address), { signal: AbortSignal.timeout(RESERVATION_MS) }).catch(this.#log)
+    }
   }
+
+  readonly #log = (err: unknown): void => { this.#components.logger.forComponent('fmtl:relay')('%e', err) }
 
   #peers (): Connection[] {
     const seen = new Set<string>()

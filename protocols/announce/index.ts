@@ -92,18 +92,18 @@ export class AnnounceService {
     }, this.#init.expiryMs ?? CARD_EXPIRY_MS)
     timer.unref()
     this.#entries.set(card.host, { card, timer })
-    void this.#learn(card, known == null).catch(err => {
+    void this.#learn(card, known == null || known.card.addresses.join() !== card.addresses.join()).catch(err => {
       this.#components.logger.forComponent('fmtl:announce')('%s: %e', card.host, err)
     }).finally(() => { for (const handler of this.#onCard) handler(card) })
   }
 
-  /** The host can be dialled by its id from now on. */
-  async #learn (card: HostCard, first: boolean): Promise<void> {
+  /** The host can be dialled by its id from now on. One that found a relay is dialled again, at the address that it has now. */
+  async #learn (card: HostCard, moved: boolean): Promise<void> {
     const peer = peerIdFromString(card.host)
     const multiaddrs = card.addresses.map(address => multiaddr(address))
     // replaced, not added: a host that came back on another port has no other address any more
     await this.#components.network.peerStore.patch(peer, { multiaddrs }, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-    if (first && this.#init.connect !== false) {
+    if (moved && this.#init.connect !== false) {
       // a lost connection is opened again by the connection manager
       await this.#components.network.peerStore.merge(peer, { tags: { [KEPT]: {} } })
       void this.#components.network.dial(peer).catch(err => { this.#components.logger.forComponent('fmtl:announce')('dial %s: %e', card.host, err) })

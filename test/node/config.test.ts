@@ -26,12 +26,12 @@ function load (text: string | undefined, rest: Partial<ConfigSources> = {}): Con
 test('nothing set gives the defaults', t => {
   t.deepEqual(load(undefined), {
     node: { name: 'node', home: dir, role: 'auto', slots: 8 },
-    network: { listen: ['/ip4/0.0.0.0/tcp/0'], bootstrap: [], profile: 'production' },
+    network: { listen: ['/ip4/0.0.0.0/tcp/0'], bootstrap: [], announce: [], relay: 'auto', mdns: true, dht: true, profile: 'production' },
     data: {},
     logging: { level: 'info' }
   })
   t.is(load('', { env: {} }).node.home, join(homedir(), '.fmtl'))
-  t.deepEqual(load('network: { profile: testnet }').network.listen, ['/ip4/127.0.0.1/tcp/0'])
+  t.deepEqual(load('network: { profile: testnet }').network, { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], announce: [], relay: 'auto', mdns: false, dht: false, profile: 'testnet' })
   t.not(load(undefined).network.bootstrap, load(undefined).network.bootstrap)
 })
 

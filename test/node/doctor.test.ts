@@ -2,6 +2,11 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { components } from '../../node/components.ts'
+import { createNode } from '../../node/libp2p.ts'
+import { examineNetwork, networkLines } from '../../node/cli/doctor-network.ts'
+import { serveReach } from '../../protocols/reach/index.ts'
 import type { DoctorReport } from '../../node/cli/doctor.ts'
 
 const run = promisify(execFile)
@@ -16,7 +21,7 @@ test('doctor prints one line of JSON with every rung', async t => {
   const stdout = await doctor(['--format', 'json'], { FMTL_BACKEND: '' })
   t.is(stdout.trimEnd().split('\n').length, 1)
   const report = JSON.parse(stdout) as DoctorReport
-  t.deepEqual(Object.keys(report), ['backend', 'rungs', 'problems', 'next'])
+  t.deepEqual(Object.keys(report), ['backend', 'rungs', 'problems', 'next', 'network'])
   t.deepEqual(report.rungs.map(rung => rung.name), ['webgpu', 'tensorflow', 'wasm', 'cpu'])
   for (const rung of report.rungs) {
     t.deepEqual(Object.keys(rung), ['name', 'loads', 'gflops', 'trainStepMs', 'device', 'software', 'reason'])
@@ -41,4 +46,38 @@ test('an unknown FMTL_BACKEND is one line and a failing exit status', async t =>
   const err = await t.throwsAsync<Error & { code: number, stderr: string }>(doctor([], { FMTL_BACKEND: 'abacus' }))
   t.is(err?.code, 2)
   t.regex(err?.stderr ?? '', /^fmtl-node: FMTL_BACKEND is 'abacus', not one of webgpu, tensorflow, wasm, cpu\n$/)
+})
+
+test('doctor asks a running node whether it can dial this one', async t => {
+  const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
+  t.teardown(async () => { await node.stop() })
+  const stop = await serveReach(components(node))
+  const address = node.getMultiaddrs()[0]?.toString() ?? ''
+  // 0.0.0.0 and loopback: the asked node sees this one come from 127.0.0.1, where it listens too
+  const report = await examineNetwork({ listen: ['/ip4/0.0.0.0/tcp/0'], announce: [], peers: [address] })
+  const [peer] = report.peers
+  if (peer == null || peer.roundTripMs == null) return t.fail(JSON.stringify(report))
+  t.is(peer.problem, null)
+  t.regex(peer.seenAs ?? '', /^\/ip4\/127\.0\.0\.1\/tcp\/\d+/)
+  t.true(report.reachable)
+  t.regex(report.verdict, /^others can reach this node at \/ip4\/127\.0\.0\.1\/tcp\/\d+$/)
+  const lines = networkLines(report)
+  t.true(lines.some(line => /^listens on \/ip4\/127\.0\.0\.1\/tcp\/\d+ \(loopback\)$/.test(line)), lines.join('\n'))
+  await stop()
+  const unasked = await examineNetwork({ listen: ['/ip4/0.0.0.0/tcp/0'], announce: [], peers: [address] })
+  t.is(unasked.peers[0]?.problem, 'it does not answer /fmtl/reach/1.0.0')
+  t.is(unasked.verdict, 'whether others can dial this node is not known: no member could say')
+  await node.stop()
+  const dead = await examineNetwork({ listen: [], announce: [], peers: [address] })
+  t.regex(dead.peers[0]?.problem ?? '', /ECONNREFUSED/)
+  t.is(dead.verdict, 'whether others can dial this node is not known: this node listens nowhere')
+})
+
+test('doctor says whose port is taken, and that nobody was asked', async t => {
+  const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
+  t.teardown(async () => { await node.stop() })
+  const taken = node.getMultiaddrs()[0]?.decapsulate('/p2p').toString() ?? ''
+  const report = await examineNetwork({ listen: [taken], announce: [], peers: [] })
+  t.regex(report.problem ?? '', /^address 127\.0\.0\.1:\d+ is already in use; choose another port, or stop the program that has it$/)
+  t.is(report.verdict, 'whether others can dial this node is not known: this node listens nowhere')
 })

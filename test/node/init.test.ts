@@ -13,14 +13,14 @@ import { folderOf } from '../helpers/files.ts'
 import { loadConfig } from '../../node/config/config.ts'
 import { loadOrCreateIdentity } from '../../node/store/identity.ts'
 import schema from '../../node/config/config.schema.json' with { type: 'json' }
-import type { DoctorReport } from '../../node/cli/doctor.ts'
+import type { Examination } from '../../node/cli/doctor.ts'
 import type { ExecutionContext } from 'ava'
 import type { InitFlags, InitReport } from '../../node/cli/init.ts'
 
 const COMMAND = fileURLToPath(new URL('../../scripts/fmtl-node.mjs', import.meta.url))
 const ENV = { ...process.env, FMTL_BACKEND: 'wasm', FMTL_HOME: '', FMTL_CONFIG: '', FMTL_PASSPHRASE: '', FMTL_PASSPHRASE_FILE: '' }
 
-const HERE: DoctorReport = { backend: 'cpu', rungs: [{ name: 'cpu', loads: true, gflops: 2, trainStepMs: 40, device: null, software: false, reason: null }], problems: [], next: 'fmtl-node testnet up' }
+const HERE: Examination = { backend: 'cpu', rungs: [{ name: 'cpu', loads: true, gflops: 2, trainStepMs: 40, device: null, software: false, reason: null }], problems: [], next: 'fmtl-node testnet up' }
 
 async function init (flags: InitFlags, env: Record<string, string> = {}): Promise<InitReport> {
   return await initHome(flags, { env, look: async () => HERE })
