@@ -189,7 +189,7 @@ export class ClientRole {
         this.#through = { host, round: -1 }
         this.#channels.push(channel)
         emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
-        await this.#runAt(host, async moving => { await client.run(channel, admission.step, { signal: AbortSignal.any([signal, moving]) }) }, () => this.#offers(protocols, local), client)
+        await this.#runAt(host, admission.step, async moving => { await client.run(channel, admission.step, { signal: AbortSignal.any([signal, moving]) }) }, () => this.#offers(protocols, local), client)
         await this.#taking
         return await client.report()
       } catch (error) {
@@ -204,12 +204,11 @@ export class ClientRole {
   }
 
   /** While a client waits at a host for others, it goes where they wait. */
-  async #runAt (host: string, run: (moving: AbortSignal) => Promise<void>, offers: () => readonly HostOffer[], client: SplitClient): Promise<void> {
+  async #runAt (host: string, start: number, run: (moving: AbortSignal) => Promise<void>, offers: () => readonly HostOffer[], client: SplitClient): Promise<void> {
     const moving = new AbortController()
-    const began = client.step
     let wish: string | undefined
     const timer = setInterval(() => {
-      if (this.#init.gathering !== 'gather' || client.step !== began) return
+      if (this.#init.gathering !== 'gather' || client.step > start) return
       const better = betterThan(host, offers().filter(offer => offer.host === host || !this.#isBanned(offer.host)))
       // seen twice: cards of one moment may cross
       if (better !== undefined && better === wish) moving.abort(new MovingError(`moves to ${better}, where more sites wait or training goes on`))

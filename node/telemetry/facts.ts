@@ -180,7 +180,8 @@ export class Facts {
       ...this.#waiting === undefined ? {} : { waiting: this.#rename(this.#waiting.reason) },
       ...this.#lost === undefined ? {} : { computeLost: { message: this.#lost.message, agoMs: now - this.#lost.at, ...this.#lost.next === undefined ? {} : { next: this.#lost.next } } },
       ...this.#free === undefined ? {} : { disk: { freeBytes: this.#free, checkpointBytes: this.#checkpointBytes, path: home } },
-      done: this.#isDone(host?.done ?? false)
+      // a host that stands by for others is done with its own site
+      done: this.#isDone(host?.done === true || (host?.clients.length === 0 && this.#reported && this.#init.membership !== undefined))
     }
   }
 

@@ -3,7 +3,7 @@
  * that it does (contributing) are three answers: a process that is alive says nothing about any of them. Every wait has a
  * code, a reason with the numbers and names in it, and what to do where something can be done.
  */
-import { blocked, quorumNow, warned } from './waits.ts'
+import { blocked, hostingNow, quorumNow, warned } from './waits.ts'
 import { duration, list, plural } from '../cli/format.ts'
 import type { MembershipFacts } from './membership-facts.ts'
 
@@ -164,7 +164,9 @@ function joinedOf ({ started, membership, charter, uptimeMs }: StatusFacts): Ans
   }
 }
 
-function readyOf ({ hosting, client, charter, computeLost, done }: StatusFacts, joined: Answer): Answer {
+function readyOf (facts: StatusFacts, joined: Answer): Answer {
+  const { client, charter, computeLost, done } = facts
+  const hosting = hostingNow(facts)
   if (!joined.yes) return no('not joined')
   if (done) return yes('training is complete; it still answers')
   if (computeLost !== undefined) return no('its compute worker is lost')

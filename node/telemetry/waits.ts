@@ -73,12 +73,14 @@ function hostWait ({ client, hosts, charter, started }: StatusFacts): Wait[] {
   return [{ code: 'NO_SLOT', reason: `${plural(full.length, 'host')} announced, all full: ${occupied.join(', ')}`, next: 'a host has to take more (--slots), or another member has to host' }]
 }
 
-function quorumWait ({ hosting, charter, hosts, membership, peers }: StatusFacts): Wait[] {
+function quorumWait (facts: StatusFacts): Wait[] {
+  const { charter, hosts, membership, peers } = facts
+  const hosting = hostingNow(facts)
   if (hosting === undefined) return []
   const here = hosting.clients.length
   const quorum = quorumNow(hosting, charter)
   if (here < quorum) {
-    const clients = membership?.members.filter(({ role, name }) => role === 'client' && !hosting.clients.includes(name)) ?? []
+    const clients = membership?.members.filter(({ peer, name }) => peer !== facts.started?.peer && !hosting.clients.includes(name)) ?? []
     const missing = clients.slice(0, NAMED).map(({ peer, name }) => {
       const seen = peers.find(known => known.peer === peer)
       return `${name} (${seen === undefined ? 'never seen' : seen.connected ? 'connected, not attached' : `last seen ${duration(seen.lastSeenMs / 1000)} ago`})`
@@ -92,6 +94,12 @@ function quorumWait ({ hosting, charter, hosts, membership, peers }: StatusFacts
   const others = hosts.filter(host => host.model === charter.model).length
   if (hosting.step > 0 || others >= charter.peers) return []
   return [{ code: 'NO_QUORUM', reason: `${others} of ${charter.peers} other hosts announced, missing ${charter.peers - others}`, next: 'start the missing hosts; without them it begins after a minute' }]
+}
+
+/** What it hosts, unless its own site trains elsewhere and nobody came: sites gather at one host, and the others stand by. */
+export function hostingNow ({ hosting, client, started }: Pick<StatusFacts, 'hosting' | 'client' | 'started'>): StatusFacts['hosting'] {
+  const elsewhere = client?.attached !== undefined && client.attached.host !== started?.peer
+  return elsewhere && hosting?.clients.length === 0 ? undefined : hosting
 }
 
 /** A host that has begun goes on with whoever is there. */

@@ -80,7 +80,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   #started = false
   /** The clock runs: clients, who compute nothing before they hear 'step', are told so when they attach. */
   #begun = false
-  #resumed = false
+  #comeBack: AbortSignal | undefined
   #advancing: Promise<void> = Promise.resolve()
   #waiting = 'waiting: no client has attached yet'
   #deadline: NodeJS.Timeout | undefined
@@ -115,13 +115,16 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get finished (): Promise<void> { return this.#end.promise }
 
   /**
-   * Goes on where a checkpoint ended; the trainer has been loaded already. The consortium was complete once, and meanwhile
-   * its clients may be served elsewhere: whoever comes first is served at once.
+   * Goes on where a checkpoint ended; the trainer has been loaded already. Its clients come back one by one, or are served
+   * elsewhere: they are waited for as long as at a round's end, then it goes on with whoever is there.
    */
   resume (step: number): void {
     this.#step = step
-    this.#resumed = step > 0
-    if (this.#resumed) this.#whole?.replaced()
+    if (step > 0) {
+      this.#comeBack = AbortSignal.timeout(this.#init.charter.clock.roundDeadlineMs)
+      this.#comeBack.addEventListener('abort', () => { this.#tryStart() })
+      this.#whole?.replaced()
+    }
     this.#done = step >= totalSteps(this.#training)
     if (this.#done) this.#end.resolve()
   }
@@ -351,14 +354,11 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   }
 
   #tryStart (): void {
+    if (this.#started) return this.#check()
     const { clock } = this.#init.charter
-    const { quorum, peers } = this.#resumed ? { quorum: 1, peers: 0 } : clock
+    const [quorum, peers] = this.#comeBack === undefined ? [clock.quorum, clock.peers] : [this.#comeBack.aborted ? 1 : clock.quorum, 0]
     if (this.#sessions.size < quorum) {
       this.#waiting = `waiting: ${this.#sessions.size} of ${quorum} clients needed to begin`
-      return
-    }
-    if (this.#started) {
-      this.#check()
       return
     }
     this.#started = true

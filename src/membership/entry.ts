@@ -70,11 +70,12 @@ export function readEntry (bytes: Uint8Array): Entry {
     prev: fields.list('prev', MAX_PREV, (_, i) => new Fields({ [i]: (body as { prev: unknown[] }).prev[i] }, 'prev').hash(String(i))),
     bytes
   }
+  // before anything of a stranger's making is looked into
+  if (!isSignedBy(by, PURPOSE, encodeCanonical(body), signature)) throw new DecodeError(`member log entry: not signed by ${by}`)
   const act = readAct(kind, fields)
   fields.done()
   if ((kind === 'found') !== (common.prev.length === 0) || (kind === 'found') !== (common.depth === 0)) throw new DecodeError('member log entry: only the first cites nothing')
   if (common.prev.some((hash, i) => i > 0 && hash <= (common.prev[i - 1] as string))) throw new DecodeError('member log entry: prev is not sorted')
-  if (!isSignedBy(by, PURPOSE, encodeCanonical(body), signature)) throw new DecodeError(`member log entry: not signed by ${by}`)
   return { ...common, ...act }
 }
 
@@ -93,7 +94,7 @@ export async function writeEntry (signer: Signer, act: Act, at: number, heads: r
 
 function readAct (kind: Act['kind'], fields: Fields): Act {
   switch (kind) {
-    case 'found': return { kind, charter: readConsortium(fields.value('charter')), name: fields.name('name'), nonce: fields.hash('nonce') }
+    case 'found': return { kind, charter: charterOf(fields), name: fields.name('name'), nonce: fields.hash('nonce') }
     case 'invite': {
       const from = fields.integer('from', 0, MAX_TIME)
       return { kind, key: checkPeer(fields.text('key', 64)), role: fields.oneOf('role', ROLES), from, until: fields.integer('until', from + 1, MAX_TIME), uses: fields.integer('uses', 1, 1000) }
@@ -103,8 +104,18 @@ function readAct (kind: Act['kind'], fields: Fields): Act {
     case 'admit': return { kind, peer: checkPeer(fields.text('peer', 64)) }
     case 'revoke': return { kind, peer: checkPeer(fields.text('peer', 64)), reason: fields.name('reason') }
     case 'leave': return { kind }
-    case 'amend': return { kind, charter: readConsortium(fields.value('charter')) }
+    case 'amend': return { kind, charter: charterOf(fields) }
     case 'approve': return { kind, amendment: fields.hash('amendment') }
+  }
+}
+
+function charterOf (fields: Fields): ConsortiumCharter {
+  const value = fields.value('charter')
+  try {
+    return readConsortium(value)
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw cause
+    throw new DecodeError(`member log entry: its charter cannot be (${(cause as Error).message})`, { cause })
   }
 }
 

@@ -71,7 +71,7 @@ async function run (text: string, flags: Flags): Promise<void> {
       onWaiting: say,
       consent: async (charter, changed) => {
         say(`${describeCharter(charter)}${changed ? '\n  (changed since the link was made)' : ''}`)
-        if (config.data.path !== undefined) say(await fitsCharter(config, charter))
+        if (config.data.path !== undefined) say(await fitsCharter(config, charter, stop.signal))
         if (flags.yes !== true) await ask(charter)
       }
     })
