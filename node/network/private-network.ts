@@ -29,6 +29,9 @@ export class ForeignNetworkError extends FmtlError {
   }
 }
 
+/** How a node without a network key begins: shorter than a salt, it would be waited for. */
+const PLAIN = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
+
 /** What every connection of the library has below its interface: where bytes leave and arrive. */
 interface Wire extends MessageStream {
   sendData (data: Uint8ArrayList): { sentBytes: number, canSendMore: boolean }
@@ -102,6 +105,7 @@ async function readExactly (connection: MessageStream, length: number, signal: A
   let got = Buffer.alloc(0)
   const onMessage = ({ data }: StreamMessageEvent): void => {
     got = Buffer.concat([got, data.subarray()])
+    if (got.subarray(0, PLAIN.byteLength).equals(PLAIN)) reject(new Error('the other side speaks libp2p without a network key'))
     if (got.byteLength < length) return
     connection.removeEventListener('message', onMessage)
     try {
