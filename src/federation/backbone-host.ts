@@ -116,12 +116,12 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
 
   /**
    * Goes on where a checkpoint ended; the trainer has been loaded already. Its clients come back one by one, or are served
-   * elsewhere: they are waited for as long as at a round's end, then it goes on with whoever is there.
+   * elsewhere: they are waited for as long as for a gradient, then it goes on with whoever is there.
    */
   resume (step: number): void {
     this.#step = step
     if (step > 0) {
-      this.#comeBack = AbortSignal.timeout(this.#init.charter.clock.roundDeadlineMs)
+      this.#comeBack = AbortSignal.timeout(this.#init.charter.clock.stepDeadlineMs)
       this.#comeBack.addEventListener('abort', () => { this.#tryStart() })
       this.#whole?.replaced()
     }

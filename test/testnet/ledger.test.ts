@@ -136,7 +136,7 @@ test('every node\'s audit is in order, merges are computed again, and what was f
     const [newest] = (await readdir(checkpoints)).sort().reverse()
     await rm(join(checkpoints, newest as string))
     const found = await cli('verify', '--home', copy, '--format', 'json')
-    t.is(found.code, 1)
+    t.is(found.code, 55)
     const { ok, problems } = JSON.parse(found.lines.at(-1) as string) as AuditReport
     t.false(ok)
     t.is(problems.length, 1)
