@@ -154,17 +154,17 @@ test('a fetch goes on at full speed while another peer floods, and a request abo
   const content = Buffer.alloc(24 * 2 ** 20, 'content')
   const hash = store.put(content)
   t.teardown(await serveBlobs(host.components, store))
-  let over = false
+  const over = new AbortController()
   const flood = async (): Promise<number> => {
     let refused = 0
-    while (!over) {
+    while (!over.signal.aborted) {
       await request(flooder.components, host.id, BLOB_PROTOCOL, new Uint8Array(2 ** 20), { maxRequestBytes: 2 ** 21, maxResponseBytes: 2 ** 21, signal: AbortSignal.timeout(5000) }).catch(() => { refused++ })
     }
     return refused
   }
   const flooding = Promise.all([flood(), flood()])
   const got = await new BlobFetcher(honest.components).fetch(hash, content.byteLength, [host.id])
-  over = true
+  over.abort()
   t.true(content.equals(got))
   t.true((await flooding).every(refused => refused > 0))
   t.is(host.components.overBudget?.get(BLOB_PROTOCOL), undefined)
