@@ -52,6 +52,7 @@ export function encodeSyncResponse (response: SyncPage | SyncRefusal): Uint8Arra
 
 export function decodeSyncResponse (bytes: Uint8Array): SyncPage | SyncRefusal {
   const { entries, more, heads, code, reason } = parse(bytes, MAX_SYNC_BYTES, 'sync response', bytes => pb.SyncResponse.decode(bytes, { limits: { entries: MAX_ENTRIES_PER_MESSAGE, heads: MAX_HEADS } }))
+  if (code != null && (entries.length > 0 || more || heads.length > 0)) throw new DecodeError('sync response: both a page and a refusal')
   if (code != null) return { code: text(code, 'code', MAX_TENSOR_NAME_BYTES), reason: text(reason ?? '', 'reason', undefined, 0) }
   return { entries: entriesOf(entries), more, heads: hashes(heads) }
 }
