@@ -1,6 +1,7 @@
 /** `fmtl-node audit`: what this node did, and whether its records are what was signed. Exit status 1 when they are not. */
 import { join } from 'node:path'
-import { Option } from 'commander'
+import { EXIT_NOT_AS_SIGNED } from './exit-codes.ts'
+import { examples, formatOption } from './help.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { LEDGER_FILE } from '../ledger.ts'
 import { audit } from '../audit/audit.ts'
@@ -21,19 +22,20 @@ interface Flags {
 
 export function registerAudit (program: Command): void {
   const command = program.command('audit').description('what this node did, and whether its records still are what was signed')
-  const format = (): Option => new Option('--format <format>', 'output form').choices(['text', 'json']).default('text')
-  command.command('verify')
+  const checks = command.command('verify')
     .description('check ledger, member log, charter and kept deltas, and compute the newest merges again; reads only')
     .option('--home <folder>', 'home of the node')
     .option('--against <file>', 'a copy of this ledger that was handed out before; may be repeated', (value: string, all: string[]) => [...all, value], [])
-    .addOption(format())
+    .addOption(formatOption())
     .action(async (flags: Flags & { against: string[] }) => { await verify(flags) })
-  command.command('show')
+  const shows = command.command('show')
     .description('who contributed what to which version')
     .option('--home <folder>', 'home of the node')
     .option('--since <n>', 'from this entry on', '1')
-    .addOption(format())
+    .addOption(formatOption())
     .action(async (flags: Flags & { since: string }) => { await show(flags) })
+  examples(checks, 'fmtl-node audit verify', 'fmtl-node audit verify --against copy-of-ledger.log')
+  examples(shows, 'fmtl-node audit show --since 100')
 }
 
 function homeOf ({ home }: Flags): string { return loadConfig({ env: process.env, flags: { 'node.home': home } }).node.home }
@@ -46,7 +48,7 @@ async function verify (flags: Flags & { against: string[] }): Promise<void> {
   })
   if (json) print(JSON.stringify({ type: 'summary', ...report }))
   else describe(report).forEach(print)
-  if (!report.ok) process.exitCode = 1
+  if (!report.ok) process.exitCode = EXIT_NOT_AS_SIGNED
 }
 
 function describe ({ ok, author, entries, recomputed, skipped, problems }: AuditReport): string[] {

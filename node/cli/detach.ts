@@ -9,7 +9,7 @@ import { HomeInUseError, holderOf } from '../store/lock.ts'
 import { clean } from './format.ts'
 import { diskError } from '../store/durable.ts'
 import { logPaths, makeLogFolder, rotate } from '../telemetry/log-files.ts'
-import { failureOf, printAnswer } from './running.ts'
+import { printAnswer } from './running.ts'
 import { request } from '../control/client.ts'
 import type { StatusAnswer } from '../control/residence.ts'
 
@@ -19,18 +19,12 @@ const POLL_MS = 100
 /** Of a log, what is looked through for an error. */
 const TAIL_BYTES = 64 * 1024
 
-/** Starts it and prints where it is; as JSON, a failure too. @throws {FmtlError} why it did not start */
+/** Starts it and prints where it is. @throws {FmtlError} why it did not start */
 export async function detach (home: string, format: string): Promise<void> {
-  try {
-    const { name, peer, addresses, pid } = await startDetached(home)
-    const log = logPaths(home).daemon
-    if (format === 'json') printAnswer({ success: true, name, peer, addresses, pid, log })
-    else process.stdout.write(`${name} runs as process ${pid}\npeer id    ${peer}\n${addresses.map(address => `listens on ${address}\n`).join('')}log        ${log}\n`)
-  } catch (err) {
-    if (format !== 'json' || !(err instanceof FmtlError)) throw err
-    printAnswer(failureOf(err))
-    process.exitCode = 1
-  }
+  const { name, peer, addresses, pid } = await startDetached(home)
+  const log = logPaths(home).daemon
+  if (format === 'json') printAnswer({ success: true, name, peer, addresses, pid, log })
+  else process.stdout.write(`${name} runs as process ${pid}\npeer id    ${peer}\n${addresses.map(address => `listens on ${address}\n`).join('')}log        ${log}\n`)
 }
 
 /**

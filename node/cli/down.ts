@@ -1,7 +1,8 @@
 /** `fmtl-node down`: asks the node of a home to stop, and waits until its process is gone. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { DeadlineError } from '../../src/errors.ts'
-import { addRunningOptions, answering, printAnswer } from './running.ts'
+import { examples } from './help.ts'
+import { addRunningOptions, homeOf, printAnswer } from './running.ts'
 import { holderOf, isAlive } from '../store/lock.ts'
 import { request } from '../control/client.ts'
 import type { Command } from 'commander'
@@ -15,16 +16,15 @@ const POLL_MS = 50
 const ASK_MS = 5_000
 
 export function registerDown (program: Command): void {
-  addRunningOptions(program.command('down'))
+  const command = addRunningOptions(program.command('down'))
     .description('stop the node that runs in this home; it goes on from where it is at the next `up`')
-    .addHelpText('after', '\nExample: fmtl-node down')
     .action(async (flags: RunningFlags) => {
-      await answering(flags, async home => {
-        const stopped = await stopNode(home)
-        if (flags.format === 'json') printAnswer({ success: true, stopped: stopped !== undefined, ...stopped === undefined ? {} : { pid: stopped } })
-        else process.stdout.write(stopped === undefined ? `no node runs in ${home}\n` : `the node in ${home} (process ${stopped}) has stopped\n`)
-      })
+      const home = homeOf(flags)
+      const stopped = await stopNode(home)
+      if (flags.format === 'json') printAnswer({ success: true, stopped: stopped !== undefined, ...stopped === undefined ? {} : { pid: stopped } })
+      else process.stdout.write(stopped === undefined ? `no node runs in ${home}\n` : `the node in ${home} (process ${stopped}) has stopped\n`)
     })
+  examples(command, 'fmtl-node down')
 }
 
 /**

@@ -2,7 +2,8 @@
 import { open, stat } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { DataError, InvalidParametersError } from '../../src/errors.ts'
-import { addRunningOptions, answering } from './running.ts'
+import { examples } from './help.ts'
+import { addRunningOptions, homeOf } from './running.ts'
 import { diskError } from '../store/durable.ts'
 import { logPaths } from '../telemetry/log-files.ts'
 import type { Command } from 'commander'
@@ -13,22 +14,21 @@ const PIECE_BYTES = 64 * 1024
 const MAX_LINES = 100_000
 
 export function registerLogs (program: Command): void {
-  addRunningOptions(program.command('logs'))
+  const command = addRunningOptions(program.command('logs'))
     .description('the log of a detached node; with --format json the events of any node, one object a line')
     .option('--follow', 'go on with what comes, until Ctrl-C')
     .option('--lines <n>', 'the last n lines', '50')
-    .addHelpText('after', '\nExample: fmtl-node logs --follow --lines 20')
     .action(async (flags: RunningFlags & { follow?: boolean, lines: string }) => {
       const lines = Number(flags.lines)
       if (!/^\d+$/.test(flags.lines) || lines > MAX_LINES) throw new InvalidParametersError(`--lines must be a whole number up to ${MAX_LINES}, got '${flags.lines}'`)
-      await answering(flags, async home => {
-        const paths = logPaths(home)
-        const path = flags.format === 'json' ? paths.events : paths.daemon
-        const write = (text: Uint8Array): void => { process.stdout.write(text) }
-        const end = await tail(path, lines, write)
-        if (flags.follow === true) await follow(path, end, write, new AbortController().signal)
-      })
+      const home = homeOf(flags)
+      const paths = logPaths(home)
+      const path = flags.format === 'json' ? paths.events : paths.daemon
+      const write = (text: Uint8Array): void => { process.stdout.write(text) }
+      const end = await tail(path, lines, write)
+      if (flags.follow === true) await follow(path, end, write, new AbortController().signal)
     })
+  examples(command, 'fmtl-node logs --follow --lines 20')
 }
 
 /**

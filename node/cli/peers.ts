@@ -1,5 +1,6 @@
 /** `fmtl-node peers`: whom the node of this home knows. */
-import { addRunningOptions, answering, printAnswer } from './running.ts'
+import { examples } from './help.ts'
+import { addRunningOptions, homeOf, printAnswer } from './running.ts'
 import { clean, duration, table } from './format.ts'
 import { request } from '../control/client.ts'
 import type { Command } from 'commander'
@@ -8,16 +9,15 @@ import type { PeersAnswer } from '../control/residence.ts'
 import type { RunningFlags } from './running.ts'
 
 export function registerPeers (program: Command): void {
-  addRunningOptions(program.command('peers'))
+  const command = addRunningOptions(program.command('peers'))
     .description('the peers that this home\'s node knows, and when it saw them last')
-    .addHelpText('after', '\nExample: fmtl-node peers --format json')
     .action(async (flags: RunningFlags) => {
-      await answering(flags, async home => {
-        const answer = await request<PeersAnswer>(home, 'GET', '/peers')
-        if (flags.format === 'json') printAnswer({ success: true, ...answer })
-        else process.stdout.write(answer.peers.length === 0 ? 'no peer seen so far\n' : `${peerTable(answer.peers, process.stdout.columns ?? 140).join('\n')}\n`)
-      })
+      const home = homeOf(flags)
+      const answer = await request<PeersAnswer>(home, 'GET', '/peers')
+      if (flags.format === 'json') printAnswer({ success: true, ...answer })
+      else process.stdout.write(answer.peers.length === 0 ? 'no peer seen so far\n' : `${peerTable(answer.peers, process.stdout.columns ?? 140).join('\n')}\n`)
     })
+  examples(command, 'fmtl-node peers --format json')
 }
 
 export function peerTable (peers: readonly PeerFacts[], width: number): string[] {

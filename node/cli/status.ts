@@ -1,7 +1,9 @@
 /** `fmtl-node status`: what the node of this home does, and the reason of every wait. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { FmtlError } from '../../src/errors.ts'
-import { addRunningOptions, answering, failureOf, printAnswer } from './running.ts'
+import { examples } from './help.ts'
+import { failureOf } from './failure.ts'
+import { addRunningOptions, homeOf, printAnswer } from './running.ts'
 import { bar, bytes, clean, duration, list, painter, truncate } from './format.ts'
 import { peerTable } from './peers.ts'
 import { request } from '../control/client.ts'
@@ -17,17 +19,16 @@ const WATCH_TIMEOUT_MS = 3_000
 const BAR_CELLS = 24
 
 export function registerStatus (program: Command): void {
-  addRunningOptions(program.command('status'))
+  const command = addRunningOptions(program.command('status'))
     .description('what this home\'s node does: joined, ready, contributing, and why it waits')
     .option('--watch', 'show it anew every second, until Ctrl-C')
-    .addHelpText('after', '\nExample: fmtl-node status --watch')
     .action(async (flags: RunningFlags & { watch?: boolean }) => {
-      await answering(flags, async home => {
-        if (flags.watch === true) await watch(home, flags.format)
-        else if (flags.format === 'json') printAnswer({ success: true, ...await request<StatusAnswer>(home, 'GET', '/status') })
-        else process.stdout.write(`${(await look(home, {})).join('\n')}\n`)
-      })
+      const home = homeOf(flags)
+      if (flags.watch === true) await watch(home, flags.format)
+      else if (flags.format === 'json') printAnswer({ success: true, ...await request<StatusAnswer>(home, 'GET', '/status') })
+      else process.stdout.write(`${(await look(home, {})).join('\n')}\n`)
     })
+  examples(command, 'fmtl-node status --watch')
 }
 
 interface LookInit { readonly width?: number, readonly paint?: Paint, readonly timeoutMs?: number }
@@ -66,7 +67,7 @@ export function draw (lines: readonly string[], drawn: number, screen: Screen): 
 }
 
 function absentJson (err: unknown): object {
-  if (err instanceof FmtlError) return failureOf(err)
+  if (err instanceof FmtlError) return { success: false, ...failureOf(err) }
   throw err
 }
 

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import schema from './config.schema.json' with { type: 'json' }
 import { createCharter } from '../../src/federation/charter.ts'
+import { createConsortium } from '../../src/membership/index.ts'
 
 interface Shape {
   readonly description?: string
@@ -12,8 +13,10 @@ interface Shape {
 }
 
 /** What a charter has where it says nothing, but for what comes from the data. */
-const { projection, merge, clock, cutCodec } = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [1] }, tasks: [] })
-const CHARTER: Tree = { projection, merge, clock, cutCodec }
+const training = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [1] }, tasks: [] })
+const { projection, merge, clock, cutCodec } = training
+const { governance, safeguards } = createConsortium({ name: 'c', training })
+const CHARTER: Tree = { projection, merge, clock, cutCodec, governance, safeguards }
 
 type Tree = Readonly<Record<string, unknown>>
 

@@ -70,7 +70,7 @@ export async function revoke (membership: Membership, who: string, reason: strin
   await membership.act({ kind: 'revoke', peer, reason })
   const { revoked, votes, charter, members } = membership.state
   if (revoked.has(peer)) return { peer, name, done: true, why: 'is revoked' }
-  const eligible = [...members.values()].filter(member => member.role === 'member' && member.peer !== peer).length
+  const eligible = [...members.values()].filter(member => member.role === 'member' && member.voice === member.peer && member.peer !== peer).length
   return { peer, name, done: false, why: `${votes.get(peer)?.length ?? 0} of ${quorumOf(charter, eligible)} members have said so; it goes when the others do: fmtl-node revoke ${peer}` }
 }
 
@@ -86,7 +86,7 @@ export async function approve (membership: Membership, which: string | undefined
   const { proposals } = membership.state
   const found = which === undefined ? proposals : proposals.filter(({ amendment }) => amendment.startsWith(which))
   const [proposal] = found
-  if (proposal === undefined || found.length > 1) throw new InvalidParametersError(found.length === 0 ? 'no such amendment is proposed' : `${found.length} amendments are proposed`, { next: found.length === 0 ? 'fmtl-node charter --show' : `name one: ${found.map(({ amendment }) => amendment.slice(0, 8)).join(', ')}` })
+  if (proposal === undefined || found.length > 1) throw new InvalidParametersError(found.length === 0 ? 'no such amendment is proposed' : `${found.length} amendments are proposed`, { next: found.length === 0 ? 'fmtl-node members' : `name one: ${found.map(({ amendment }) => amendment.slice(0, 8)).join(', ')}` })
   await membership.act({ kind: 'approve', amendment: proposal.amendment })
   return outcome(membership, proposal.amendment)
 }
@@ -95,7 +95,7 @@ function outcome ({ state: { proposals, charter } }: Membership, amendment: stri
   const open = proposals.find(proposal => proposal.amendment === amendment)
   return open === undefined
     ? { amendment, done: true, why: `the charter is at version ${charter.version} now; members take it up when they start anew` }
-    : { amendment, done: false, why: `${open.approvals.length} of ${open.needed} members have signed it: fmtl-node approve ${amendment.slice(0, 8)}` }
+    : { amendment, done: false, why: `${open.approvals.length} of ${open.needed} members have signed it: fmtl-node amend --approve ${amendment.slice(0, 8)}` }
 }
 
 function find<T extends { readonly peer: string, readonly name: string }> (text: string, among: readonly T[], none: string): T {

@@ -17,8 +17,6 @@ import type { ConnectionProtector, MessageStream, StreamMessageEvent } from '@li
 const PROOF = new TextEncoder().encode('fmtl/network/1.0')
 /** Salt and proof are one round trip each: 1 s is a satellite link, twice that a busy one. */
 const PROOF_MS = 2_000
-/** What a node of libp2p without a network key says first, and then waits. A salt is that once in 10^48 times. */
-const PLAIN = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 const KEY_BYTES = 32
 const SALT_BYTES = 32
 /** The key is of this connection and direction alone, so the counter may start anywhere. */
@@ -30,6 +28,9 @@ export class ForeignNetworkError extends FmtlError {
     super('ERR_FOREIGN_NETWORK', 'the other side is in another private network, or has another network key', { ...init, next: 'ask a member for a new invitation' })
   }
 }
+
+/** How a node without a network key begins: shorter than a salt, it would be waited for. */
+const PLAIN = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 
 /** What every connection of the library has below its interface: where bytes leave and arrive. */
 interface Wire extends MessageStream {
@@ -104,10 +105,8 @@ async function readExactly (connection: MessageStream, length: number, signal: A
   let got = Buffer.alloc(0)
   const onMessage = ({ data }: StreamMessageEvent): void => {
     got = Buffer.concat([got, data.subarray()])
-    if (got.byteLength < length) {
-      if (got.subarray(0, PLAIN.byteLength).equals(PLAIN)) reject(new Error('the other side has no network key'))
-      return
-    }
+    if (got.subarray(0, PLAIN.byteLength).equals(PLAIN)) reject(new Error('the other side speaks libp2p without a network key'))
+    if (got.byteLength < length) return
     connection.removeEventListener('message', onMessage)
     try {
       connection.unshift(take(got.subarray(0, length))(got.subarray(length)))

@@ -122,7 +122,7 @@ const LOOK_ALIKE = /\p{Script=Cyrillic}|\p{Script=Greek}|\p{Script=Cherokee}|\p{
  */
 export function isShowable (text: string): boolean {
   return /^[\p{L}\p{M}\p{N}\p{P}\p{S}]+( [\p{L}\p{M}\p{N}\p{P}\p{S}]+)*$/u.test(text) && text.normalize('NFC') === text &&
-    !HIDDEN.test(text) && !STACKED.test(text) && (text.match(/[\p{L}\p{M}]+/gu) ?? []).every(word => !LATIN.test(word) || !LOOK_ALIKE.test(word))
+    !HIDDEN.test(text) && !text.includes('__proto__') && !STACKED.test(text) && (text.match(/[\p{L}\p{M}]+/gu) ?? []).every(word => !LATIN.test(word) || !LOOK_ALIKE.test(word))
 }
 
 export function hashBytes (hex: string): Uint8Array { return Uint8Array.from(Buffer.from(hex, 'hex')) }

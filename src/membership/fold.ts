@@ -24,6 +24,7 @@ import type { Decision, Settled } from './walk.ts'
 export interface Folded {
   readonly walk: Walk
   readonly decisions: readonly Decision[]
+  readonly lost: ReadonlySet<string>
 }
 
 /** @param entries - complete: whatever one cites is among them; the first in order founds the consortium */
@@ -50,22 +51,24 @@ export function settle (ordered: readonly Entry[], ancestry: Ancestry): Folded {
   }
   for (;;) {
     const walk = under()
-    const [amendment] = walk.amendments()
-    const open = [...votes].filter(([peer]) => !decisions.some(({ subject }) => subject === peer))
+    const decided = [...votes].filter(([peer]) => !decisions.some(({ subject }) => subject === peer))
       .map(([peer, against]) => revocationOf(peer, against, walk))
-      .filter(decision => decision !== undefined)
-      .filter(decision => amendment === undefined || !decision.votes.some(vote => amendment.votes.every(other => ancestry.sees(vote, other))))
+      .filter(next => next !== undefined)
+    const open = decided.filter(({ kind }) => kind === 'revoke')
+    const amendment = decided.find(({ kind }) => kind === 'amend') ?? walk.amendments()[0]
     if (open.length > 0) decisions.push(...firm(open))
     else if (amendment !== undefined) decisions.push(amendment)
-    else return { walk, decisions }
+    else return { walk, decisions, lost }
   }
 
-  /** Whatever the target signed behind the voters' backs must not save it. */
+  /** Whatever the target signed behind the voters' backs must not save it. @returns it, or the amendment that goes before it */
   function revocationOf (peer: string, against: readonly string[], walk: Walk): Decision | undefined {
-    if (!ordered.some(({ by, hash }) => by === peer && !against.some(vote => ancestry.sees(vote, hash)))) return walk.revocation(peer)
-    const decision = under(new Map([[peer, witnesses(peer, against)]])).revocation(peer)
+    const acted = ordered.some(({ by, hash }) => by === peer && !against.some(vote => ancestry.sees(vote, hash)))
+    let judged = acted ? under(new Map([[peer, witnesses(peer, against)]])) : walk
     // One against the founder: that it is of when there were two, or that the others were let in behind its back, looks the same.
-    return decision?.voices === 1 && peer === ordered[0]?.by ? walk.revocation(peer) : decision
+    if (peer === ordered[0]?.by && judged.revocation(peer)?.voices === 1) judged = walk
+    const decision = judged.revocation(peer)
+    return judged.amendments().find(amendment => decision?.votes.some(vote => amendment.votes.every(other => ancestry.sees(vote, other)))) ?? decision
   }
 
   /** Votes, and the last entries of all but the target whom the voters knew. */
@@ -83,6 +86,14 @@ export function settle (ordered: readonly Entry[], ancestry: Ancestry): Folded {
     const stand = open.map(({ subject }) => without.revocation(subject)).filter(decision => decision !== undefined)
     return stand.length > 0 ? stand : entangled(open, ancestry)
   }
+}
+
+/** A walk over these under decisions that followed from some of them. */
+export function again (ordered: readonly Entry[], ancestry: Ancestry, { decisions, lost }: Folded): Folded {
+  const places = new Map(ordered.map(({ hash }, place) => [hash, place]))
+  const moved = decisions.map(decision => ({ ...decision, place: places.get(decision.votes.at(-1) as string) as number }))
+  const revoked = decisions.filter(({ kind }) => kind === 'revoke').map(({ subject, votes }): [string, readonly string[]] => [subject, votes])
+  return { walk: new Walk(ordered, ancestry, { decisions: moved, lost, void: new Map(revoked) }), decisions, lost }
 }
 
 /** Those that void each other, and that no other voids. */

@@ -10,7 +10,7 @@ import { DecodeError, ProtocolError, ResourceError } from '../errors.ts'
 import { Ancestry } from './ancestry.ts'
 import { hashOf } from './encoding.ts'
 import { MAX_ENTRY_BYTES, MAX_PREV, readEntry, writeEntry } from './entry.ts'
-import { inOrder, settle } from './fold.ts'
+import { again, inOrder, settle } from './fold.ts'
 import type { Act, Entry } from './entry.ts'
 import type { Folded } from './fold.ts'
 import type { MembershipState } from './state.ts'
@@ -30,6 +30,8 @@ export const MAX_ENTRIES_PER_VOICE = 1000
 /** Entries without effect that are kept aside, and entries whose causes have not come yet: 64 KiB each at most, mostly 300 bytes. */
 const MAX_ASIDE = 256
 const MAX_ASIDE_PER_AUTHOR = 32
+/** What is part of the log and what follows from it are worked out in turns until neither changes: two, but where revocations are entangled. */
+const MAX_TURNS = 8
 
 export class MemberLog {
   readonly #id: string
@@ -62,7 +64,7 @@ export class MemberLog {
       this.#put(entry)
     }
     this.#folded = this.#settle()
-    this.#sortOut()
+    this.#count()
   }
 
   static read (all: readonly Uint8Array[]): MemberLog {
@@ -95,10 +97,15 @@ export class MemberLog {
   /** All entries, causes first. */
   entries (): Entry[] { return [...this.#all.values()].filter(({ hash }) => this.#inside.has(hash)).sort(inOrder) }
 
-  /** What somebody lacks who has these heads; of heads that are not known here nothing can be said. */
+  /**
+   * What somebody lacks who has these heads; of heads that are not known here nothing can be said. Whoever lacks something, or
+   * has what is aside here, gets what is aside as well, at the end: it may be why the two do not agree on what is part of the log.
+   */
   after (heads: readonly string[]): Entry[] {
-    const known = heads.filter(head => this.#inside.has(head))
-    return this.entries().filter(({ hash }) => !known.some(head => head === hash || this.#ancestry.sees(head, hash)))
+    const known = heads.filter(head => this.#all.has(head))
+    const lacking = this.entries().filter(({ hash }) => !known.some(head => head === hash || this.#ancestry.sees(head, hash)))
+    if (lacking.length === 0 && known.every(head => this.#inside.has(head))) return []
+    return [...lacking, ...[...this.#all.values()].filter(({ hash }) => !this.#inside.has(hash) && !heads.includes(hash)).sort(inOrder)]
   }
 
   /**
@@ -215,7 +222,7 @@ export class MemberLog {
       return [...ready]
     }
     this.#folded = this.#settle()
-    this.#sortOut()
+    this.#count()
     return [...this.#all.values()].filter(({ hash }) => this.#inside.has(hash) && !before.has(hash)).sort(inOrder)
   }
 
@@ -230,41 +237,55 @@ export class MemberLog {
     if (entry.kind === 'knock') this.#named.add(entry.knock.peer)
   }
 
-  #settle (): Folded { return settle([...this.#all.values()].sort(inOrder), this.#ancestry) }
-
   #share ({ by }: Pick<Entry, 'by'>): number { return this.#shares.get(this.#folded.walk.voiceOf(by)) ?? 0 }
 
-  /** Tells what is part of the log from what is not. */
-  #sortOut (): void {
-    const { walk, decisions } = this.#folded
-    const needed = new Set(decisions.flatMap(({ votes }) => votes))
-    const inside = new Set<string>()
-    const cited = new Set<string>()
-    const shares = new Map<string, number>()
-    for (const { hash, prev, by } of [...this.#all.values()].reverse()) {
-      if (walk.void.has(hash) && !needed.has(hash)) continue
-      inside.add(hash)
-      shares.set(walk.voiceOf(by), (shares.get(walk.voiceOf(by)) ?? 0) + 1)
-      for (const cause of prev) {
-        needed.add(cause)
-        cited.add(cause)
-      }
+  /** Tells what is part of the log from what is aside: what follows from the part alone is what all agree on. */
+  #settle (): Folded {
+    this.#inside = new Set(this.#all.keys())
+    const ordered = this.entries()
+    let folded = settle(ordered, this.#ancestry)
+    for (let turn = 0; turn < MAX_TURNS; turn++) {
+      const part = this.#part(again(ordered, this.#ancestry, folded))
+      if (part.size === this.#inside.size && [...part].every(hash => this.#inside.has(hash))) break
+      this.#inside = part
+      folded = settle(this.entries(), this.#ancestry)
     }
-    this.#inside = inside
-    this.#shares = shares
-    this.#heads = [...this.#all.values()].filter(({ hash }) => inside.has(hash) && !cited.has(hash)).sort((a, b) => a.hash < b.hash ? -1 : 1)
-    const dropped = new Set(surplus([...this.#all.values()].filter(({ hash }) => !inside.has(hash)), MAX_ASIDE_PER_AUTHOR))
+    return folded
+  }
+
+  #count (): void {
+    const cited = new Set<string>()
+    this.#shares = new Map()
+    for (const entry of this.#all.values()) {
+      if (!this.#inside.has(entry.hash)) continue
+      for (const cause of entry.prev) cited.add(cause)
+      this.#shares.set(this.#folded.walk.voiceOf(entry.by), this.#share(entry) + 1)
+    }
+    this.#heads = [...this.#all.values()].filter(({ hash }) => this.#inside.has(hash) && !cited.has(hash)).sort((a, b) => a.hash < b.hash ? -1 : 1)
+    const dropped = new Set(surplus([...this.#all.values()].filter(({ hash }) => !this.#inside.has(hash)), MAX_ASIDE_PER_AUTHOR))
     if (dropped.size === 0) return
     for (const { hash, prev } of this.#all.values()) if (dropped.has(hash) || prev.some(cause => dropped.has(cause))) dropped.add(hash)
     for (const hash of dropped) this.#all.delete(hash)
-    this.#refold()
+    this.#ancestry = new Ancestry(this.#all.values())
+  }
+
+  /** What members signed, the votes that were settled, and what these cite. */
+  #part ({ walk, decisions }: Folded): Set<string> {
+    const needed = new Set(decisions.flatMap(({ votes }) => votes))
+    const part = new Set<string>()
+    for (const { hash, prev } of [...this.#all.values()].reverse()) {
+      if (walk.void.has(hash) && !needed.has(hash)) continue
+      part.add(hash)
+      for (const cause of prev) needed.add(cause)
+    }
+    return part
   }
 
   #refold (): void {
     this.#ancestry = new Ancestry(this.#all.values())
     this.#folded = this.#settle()
     this.#state = undefined
-    this.#sortOut()
+    this.#count()
   }
 
   #check (entry: Entry, here: (hash: string) => Entry | undefined = hash => this.#all.get(hash)): void {

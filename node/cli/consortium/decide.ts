@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { DataError, InvalidParametersError } from '../../../src/errors.ts'
 import { act, members } from './act.ts'
-import { addRunningOptions, answering, printAnswer } from '../running.ts'
+import { addRunningOptions, homeOf, printAnswer } from '../running.ts'
 import { clean } from '../format.ts'
 import { createConsortium } from '../../../src/membership/index.ts'
 import { examples } from '../help.ts'
@@ -16,11 +16,10 @@ export function registerAdmit (program: Command): void {
     .description('say yes to newcomers at the door')
     .argument('[newcomer...]', 'name, peer id, or its last characters (default: everybody who waits)')
     .action(async (who: string[], flags: RunningFlags) => {
-      await answering(flags, async home => {
-        const { decided } = await act<{ decided: Decided[] }>(home, 'admit', who.length === 0 ? {} : { who })
-        if (flags.format === 'json') return printAnswer({ success: true, decided })
-        process.stdout.write(decided.length === 0 ? 'nobody is at the door\n' : decided.map(line).join(''))
-      })
+      const home = homeOf(flags)
+      const { decided } = await act<{ decided: Decided[] }>(home, 'admit', who.length === 0 ? {} : { who })
+      if (flags.format === 'json') return printAnswer({ success: true, decided })
+      process.stdout.write(decided.length === 0 ? 'nobody is at the door\n' : decided.map(line).join(''))
     })
   examples(command, 'fmtl-node admit', 'fmtl-node admit "Clinic B"')
 }
@@ -31,11 +30,10 @@ export function registerRevoke (program: Command): void {
     .argument('<member>', 'name, peer id, or its last characters')
     .option('--reason <text>', 'written into the member log', 'no reason given')
     .action(async (who: string, flags: RunningFlags & { reason: string }) => {
-      await answering(flags, async home => {
-        const decided = await act<Decided>(home, 'revoke', { who, reason: flags.reason })
-        if (flags.format === 'json') return printAnswer({ success: true, ...decided })
-        process.stdout.write(line(decided))
-      })
+      const home = homeOf(flags)
+      const decided = await act<Decided>(home, 'revoke', { who, reason: flags.reason })
+      if (flags.format === 'json') return printAnswer({ success: true, ...decided })
+      process.stdout.write(line(decided))
     })
   examples(command, 'fmtl-node revoke "Clinic B" --reason "stolen laptop"')
 }
@@ -45,12 +43,11 @@ export function registerLeave (program: Command): void {
     .description('leave the consortium; coming back takes a new invitation')
     .option('-y, --yes', 'ask no questions')
     .action(async (flags: RunningFlags & { yes?: boolean }) => {
-      await answering(flags, async home => {
-        if (flags.yes !== true) throw new InvalidParametersError('leaving ends this node\'s part in the consortium', { next: 'add --yes' })
-        await act(home, 'leave')
-        if (flags.format === 'json') printAnswer({ success: true })
-        else process.stdout.write('this node has left the consortium; its own models stay in its home\n')
-      })
+      const home = homeOf(flags)
+      if (flags.yes !== true) throw new InvalidParametersError('leaving ends this node\'s part in the consortium', { next: 'add --yes' })
+      await act(home, 'leave')
+      if (flags.format === 'json') printAnswer({ success: true })
+      else process.stdout.write('this node has left the consortium; its own models stay in its home\n')
     })
   examples(command, 'fmtl-node leave --yes')
 }
@@ -61,14 +58,13 @@ export function registerAmend (program: Command): void {
     .argument('[file]', 'the whole new charter as JSON, as consortium/charter.json of the home has it, changed')
     .option('--approve [amendment]', 'say yes to a proposed one (its first characters, where there are several)')
     .action(async (file: string | undefined, flags: RunningFlags & { approve?: string | true }) => {
-      await answering(flags, async home => {
-        if ((file === undefined) === (flags.approve === undefined)) throw new InvalidParametersError('either a file with the new charter or --approve', { next: 'fmtl-node members shows what is proposed' })
-        const outcome = file === undefined
-          ? await act<{ amendment: string, why: string }>(home, 'approve', typeof flags.approve === 'string' ? { amendment: flags.approve } : {})
-          : await act<{ amendment: string, why: string }>(home, 'amend', { charter: await changed(home, file) })
-        if (flags.format === 'json') return printAnswer({ success: true, ...outcome })
-        process.stdout.write(`amendment ${outcome.amendment.slice(0, 8)}: ${outcome.why}\n`)
-      })
+      const home = homeOf(flags)
+      if ((file === undefined) === (flags.approve === undefined)) throw new InvalidParametersError('either a file with the new charter or --approve', { next: 'fmtl-node members shows what is proposed' })
+      const outcome = file === undefined
+        ? await act<{ amendment: string, why: string }>(home, 'approve', typeof flags.approve === 'string' ? { amendment: flags.approve } : {})
+        : await act<{ amendment: string, why: string }>(home, 'amend', { charter: await changed(home, file) })
+      if (flags.format === 'json') return printAnswer({ success: true, ...outcome })
+      process.stdout.write(`amendment ${outcome.amendment.slice(0, 8)}: ${outcome.why}\n`)
     })
   examples(command, 'fmtl-node amend new-charter.json', 'fmtl-node amend --approve')
 }
@@ -78,11 +74,10 @@ export function registerWithdraw (program: Command): void {
     .description('withdraw an invitation: its link opens no door any more')
     .argument('<invitation>', 'its first characters, as `fmtl-node members` shows them')
     .action(async (invite: string, flags: RunningFlags) => {
-      await answering(flags, async home => {
-        const answer = await act<{ invite: string }>(home, 'withdraw', { invite })
-        if (flags.format === 'json') return printAnswer({ success: true, ...answer })
-        process.stdout.write(`invitation ${answer.invite.slice(0, 8)} is withdrawn\n`)
-      })
+      const home = homeOf(flags)
+      const answer = await act<{ invite: string }>(home, 'withdraw', { invite })
+      if (flags.format === 'json') return printAnswer({ success: true, ...answer })
+      process.stdout.write(`invitation ${answer.invite.slice(0, 8)} is withdrawn\n`)
     })
   examples(command, 'fmtl-node withdraw 3fa91c02')
 }

@@ -2,7 +2,7 @@
 import { renderUnicodeCompact } from 'uqr'
 import { InvalidParametersError } from '../../../src/errors.ts'
 import { act } from './act.ts'
-import { addRunningOptions, answering, printAnswer } from '../running.ts'
+import { addRunningOptions, homeOf, printAnswer } from '../running.ts'
 import { examples } from '../help.ts'
 import { plural } from '../format.ts'
 import type { Command } from 'commander'
@@ -30,15 +30,14 @@ export function registerInvite (program: Command): void {
     .option('--address <multiaddr>', 'where a newcomer finds a member, with its /p2p/ id; may be repeated (default: this node and members that it knows)', (value: string, all: string[]) => [...all, value], [])
     .option('--qr', 'draw the link as a QR code, too')
     .action(async (flags: Flags) => {
-      await answering(flags, async home => {
-        const invited = await act<Invited>(home, 'invite', {
-          role: flags.role, expiresMs: duration(flags.expires), uses: count(flags.uses), addresses: flags.address, ...flags.for === undefined ? {} : { for: flags.for }
-        })
-        if (flags.format === 'json') return printAnswer({ success: true, ...invited })
-        process.stdout.write(`${invited.link}\n`)
-        if (flags.qr === true) process.stdout.write(`${renderUnicodeCompact(invited.link)}\n`)
-        process.stderr.write(`valid until ${new Date(invited.until).toISOString()} for ${plural(invited.uses, 'newcomer')} as ${invited.role}; give it to nobody else. They run: fmtl-node join '<link>' --data PATH\n`)
+      const home = homeOf(flags)
+      const invited = await act<Invited>(home, 'invite', {
+        role: flags.role, expiresMs: duration(flags.expires), uses: count(flags.uses), addresses: flags.address, ...flags.for === undefined ? {} : { for: flags.for }
       })
+      if (flags.format === 'json') return printAnswer({ success: true, ...invited })
+      process.stdout.write(`${invited.link}\n`)
+      if (flags.qr === true) process.stdout.write(`${renderUnicodeCompact(invited.link)}\n`)
+      process.stderr.write(`valid until ${new Date(invited.until).toISOString()} for ${plural(invited.uses, 'newcomer')} as ${invited.role}; give it to nobody else. They run: fmtl-node join '<link>' --data PATH\n`)
     })
   examples(command, 'fmtl-node invite --role client --expires 7d', 'fmtl-node invite --for 12D3KooW... --qr')
 }

@@ -1,5 +1,5 @@
 /** `fmtl-node members`: who is in, who waits at the door, which invitations are open, what is being decided. */
-import { addRunningOptions, answering, printAnswer } from '../running.ts'
+import { addRunningOptions, homeOf, printAnswer } from '../running.ts'
 import { clean } from '../format.ts'
 import { examples } from '../help.ts'
 import { members } from './act.ts'
@@ -27,11 +27,10 @@ export function registerMembers (program: Command): void {
   const command = addRunningOptions(program.command('members'))
     .description('who is in the consortium, who waits at the door, and what is being decided')
     .action(async (flags: RunningFlags) => {
-      await answering(flags, async home => {
-        const overview = await members<Overview>(home)
-        if (flags.format === 'json') printAnswer({ success: true, ...overview })
-        else process.stdout.write(describe(overview, Date.now()))
-      })
+      const home = homeOf(flags)
+      const overview = await members<Overview>(home)
+      if (flags.format === 'json') printAnswer({ success: true, ...overview })
+      else process.stdout.write(describe(overview, Date.now()))
     })
   examples(command, 'fmtl-node members')
 }
