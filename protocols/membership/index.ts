@@ -43,10 +43,24 @@ export interface MembershipServiceInit {
 
 /** Entries that ride in a beat; more are asked for. */
 const MAX_PUSHED_BYTES = MAX_INLINE_BYTES
+/** Tag and length of an entry in a message. */
+const ENTRY_PREFIX_BYTES = 8
 /** A peer whose heads differ is asked at most this often, ms: its beats come as often. */
 const ASK_AGAIN_MS = 500
 /** The same problem with the same peer is said once in this time. */
 const TELL_AGAIN_MS = 60_000
+
+/** As many as one message takes, from the first on. */
+export function pageOf (entries: readonly Entry[], maxBytes = MAX_SYNC_BYTES - MAX_HEADER_BYTES): Uint8Array[] {
+  const page: Uint8Array[] = []
+  let size = 0
+  for (const { bytes } of entries) {
+    size += bytes.byteLength + ENTRY_PREFIX_BYTES
+    if (page.length === MAX_ENTRIES_PER_MESSAGE || size > maxBytes) break
+    page.push(bytes)
+  }
+  return page
+}
 
 export class MembershipService {
   readonly #components: ProtocolComponents
@@ -97,13 +111,7 @@ export class MembershipService {
   /** Tells everybody where this member is, with the entries that are new. */
   beat (entries: readonly Entry[] = []): void {
     const { log, beat, now } = this.#init
-    const pushed: Uint8Array[] = []
-    let bytes = 0
-    for (const entry of entries) {
-      bytes += entry.bytes.byteLength
-      if (bytes > MAX_PUSHED_BYTES || pushed.length === MAX_ENTRIES_PER_MESSAGE) break
-      pushed.push(entry.bytes)
-    }
+    const pushed = pageOf(entries, MAX_PUSHED_BYTES)
     this.#topic.publish({ ...beat(), heads: log.heads, sentAt: now(), entries: pushed }).catch((err: unknown) => {
       this.#components.logger.forComponent('fmtl:membership')('beat: %e', err) // nobody is there yet: the next one comes soon
     })
@@ -142,13 +150,7 @@ export class MembershipService {
     const { consortium, heads, skip } = decodeSyncRequest(bytes)
     if (consortium !== log.id) throw new ProtocolError(`this is a member of consortium ${log.id.slice(0, 12)}, not of ${consortium.slice(0, 12)}`, { code: 'ERR_CONSORTIUM' })
     const lacking = log.after(heads).slice(skip)
-    const page: Uint8Array[] = []
-    let size = 0
-    for (const entry of lacking) {
-      size += entry.bytes.byteLength + 8
-      if (page.length === MAX_ENTRIES_PER_MESSAGE || size > MAX_SYNC_BYTES - MAX_HEADER_BYTES) break
-      page.push(entry.bytes)
-    }
+    const page = pageOf(lacking)
     return encodeSyncResponse({ entries: page, more: page.length < lacking.length, heads: log.heads })
   }
 

@@ -9,8 +9,12 @@ import type { Knock, MemberLog } from '../../src/membership/index.ts'
 export interface WireVector { readonly name: string, readonly bytes: Uint8Array, readonly says: { readonly message: string, readonly value: unknown } }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
-/** Of JSON: bytes are told apart from texts. */
-const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_key, part: unknown) => part instanceof Uint8Array ? { hex: hex(part) } : part))
+/** As JSON can have it, bytes told apart from texts. */
+function plain (value: unknown): unknown {
+  if (value instanceof Uint8Array) return { hex: hex(value) }
+  if (Array.isArray(value)) return value.map(plain)
+  return value !== null && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)])) : value
+}
 
 export function membershipMessages (log: MemberLog): WireVector[] {
   const all = log.entries()

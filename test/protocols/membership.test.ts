@@ -1,4 +1,4 @@
-/** The member log on its way between real nodes, without what a member does with it. */
+/** The member log on its way between real nodes, without what a member does with it. One after the other: a long log keeps the thread busy. */
 import test from 'ava'
 import fc from 'fast-check'
 import { MEMBERSHIP_PROTOCOL, MembershipService, decodeBeat, decodeSyncRequest, decodeSyncResponse, encodeBeat, encodeSyncRequest, encodeSyncResponse, membersTopic } from '../../protocols/membership/index.ts'
@@ -65,7 +65,7 @@ async function invitations (log: MemberLog, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await act(log, ann, { kind: 'invite', key: signer('door').peer, role: 'member', from: NOW, until: NOW + DAY, uses: 1 }, NOW + log.size)
 }
 
-/** A log of more than one page, ready made: entries of two members, as one alone may not fill it. */
+/** A log of two members and more than one page. */
 const longLog = (async () => {
   const log = await found(ann)
   await enter(log, ann, bea)
@@ -73,7 +73,9 @@ const longLog = (async () => {
   return log
 })()
 
-test('a new entry reaches every other member by gossip, with what its author says of itself', async t => {
+test.before('signing takes its time, and connections have theirs', async () => { await longLog })
+
+test.serial('a new entry reaches every other member by gossip, with what its author says of itself', async t => {
   const log = await found(ann)
   const nodes = await startNodes(t, 3)
   const members = await Promise.all(nodes.map(async node => await member(t, node, copy(log))))
@@ -87,7 +89,7 @@ test('a new entry reaches every other member by gossip, with what its author say
   t.deepEqual([a, b, c].flatMap(({ problems }) => problems), [])
 })
 
-test('who missed entries asks whoever names a head that it does not have', async t => {
+test.serial('who missed entries asks whoever names a head that it does not have', async t => {
   const log = await found(ann)
   const [a, b] = await two(t, copy(log), copy(log))
   await invitations(a.log, 3)
@@ -96,7 +98,7 @@ test('who missed entries asks whoever names a head that it does not have', async
   t.is(b.log.state.digest, a.log.state.digest)
 })
 
-test('a log of more than one page comes page by page, each entry once', async t => {
+test.serial('a log of more than one page comes page by page, each entry once', async t => {
   const log = await longLog
   const genesis = await found(ann)
   t.is(genesis.id, log.id)
@@ -108,7 +110,7 @@ test('a log of more than one page comes page by page, each entry once', async t 
   t.is(await newcomer.service.pull(host.id), 0)
 })
 
-test('two long logs that went different ways meet: of heads that are unknown nothing can be said, and the pages go on all the same', async t => {
+test.serial('two long logs that went different ways meet: of heads that are unknown nothing can be said, and the pages go on all the same', async t => {
   const [here, there] = [copy(await longLog), copy(await longLog)]
   await act(here, ann, { kind: 'invite', key: signer('door').peer, role: 'member', from: NOW, until: NOW + DAY, uses: 2 })
   await act(there, bea, { kind: 'invite', key: signer('door').peer, role: 'member', from: NOW, until: NOW + DAY, uses: 3 })
@@ -120,7 +122,7 @@ test('two long logs that went different ways meet: of heads that are unknown not
   t.is(a.log.heads.length, 2)
 })
 
-test('asked for what comes after heads that nobody knows, a member sends all, and past the end nothing', async t => {
+test.serial('asked for what comes after heads that nobody knows, a member sends all, and past the end nothing', async t => {
   const log = await found(ann)
   await invitations(log, 2)
   const [host, client] = await pair(t)
@@ -134,7 +136,7 @@ test('asked for what comes after heads that nobody knows, a member sends all, an
   t.deepEqual(await page([], 10_000), { entries: [], more: false, heads: log.heads })
 })
 
-test('who is of another consortium gets its refusal and not an entry', async t => {
+test.serial('who is of another consortium gets its refusal and not an entry', async t => {
   const other = await found(bea)
   const [host, client] = await pair(t)
   await member(t, host, await found(ann))
@@ -153,7 +155,7 @@ async function liar (t: ExecutionContext, node: TestNode, answer: (asked: number
   return () => asked
 }
 
-test('a peer that sends the same page for ever is given up with the second, and one that sends empty ones with the first', async t => {
+test.serial('a peer that sends the same page for ever is given up with the second, and one that sends empty ones with the first', async t => {
   const log = await found(ann)
   const [host, client] = await pair(t)
   const victim = await member(t, client, copy(log))
@@ -168,7 +170,7 @@ test('a peer that sends the same page for ever is given up with the second, and 
   t.is(asked(), 3)
 })
 
-test('a peer whose pages hang in the air is named with how much is missing, and what it sent is no part of the log', async t => {
+test.serial('a peer whose pages hang in the air is named with how much is missing, and what it sent is no part of the log', async t => {
   const log = await longLog
   const [host, client] = await pair(t)
   const victim = await member(t, client, await found(ann))
@@ -178,7 +180,7 @@ test('a peer whose pages hang in the air is named with how much is missing, and 
   t.is(victim.log.size, 1)
 })
 
-test('a forged entry changes nothing and is reported, once a minute', async t => {
+test.serial('a forged entry changes nothing and is reported, once a minute', async t => {
   const log = await found(ann)
   let now = NOW
   const [host, client] = await pair(t)
@@ -207,7 +209,7 @@ test('a forged entry changes nothing and is reported, once a minute', async t =>
   t.true(b.heard.slice(before).every(({ beat }) => beat.entries.length === 0), 'a beat with a forged entry says nothing')
 })
 
-test('entries that do not fit into a beat are left out, and fetched', async t => {
+test.serial('entries that do not fit into a beat are left out, and fetched', async t => {
   const log = await found(ann)
   const [a, b] = await two(t, copy(log), copy(log))
   await invitations(a.log, 300) // 300 bytes each: more than 64 KiB
@@ -221,7 +223,7 @@ test('entries that do not fit into a beat are left out, and fetched', async t =>
   t.deepEqual(b.problems, [])
 })
 
-test('a beat says no more than its limits, and neither does a decoder take more', t => {
+test.serial('a beat says no more than its limits, and neither does a decoder take more', t => {
   const beat: Beat = { name: 'n', digest: '0'.repeat(64), charter: '1'.repeat(64), heads: [], addresses: [], sentAt: 1, round: 0, entries: [] }
   const one = Uint8Array.of(1)
   t.is(decodeBeat(encodeBeat({ ...beat, addresses: new Array<string>(20).fill('/ip4/192.0.2.1/tcp/1') })).addresses.length, 8)
@@ -244,7 +246,7 @@ const heads = fc.array(hash, { maxLength: MAX_HEADS })
 const entries = fc.array(fc.uint8Array({ minLength: 1, maxLength: 400 }), { maxLength: 20 })
 const line = fc.string({ maxLength: 60 }).map(text => text.replace(/[\u0000-\u001f\u007f]/g, ' ')) // eslint-disable-line no-control-regex
 
-test('what is encoded is decoded to the same', t => {
+test.serial('what is encoded is decoded to the same', t => {
   fc.assert(fc.property(fc.record({ name: line, digest: hash, charter: hash, heads, addresses: fc.array(line.map(text => `a${text}`), { maxLength: 8 }), sentAt: fc.maxSafeNat(), round: fc.nat(), entries }), beat => {
     t.deepEqual(decodeBeat(encodeBeat(beat)), beat)
   }), { seed: SEED, numRuns: 200 })
