@@ -15,6 +15,7 @@ export function components (node: Node, walls?: Walls): ProtocolComponents {
     logger: node.logger,
     network: walls === undefined ? node : walled(node, walls),
     pubsub: node.services.pubsub,
+    overBudget: new Map(),
     ...walls === undefined ? {} : { hears: (peer: string) => walls.allows(peer) }
   }
 }

@@ -32,7 +32,7 @@ export type NodeEvent =
   | { readonly type: 'round', readonly node: string, readonly report: RoundReport }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
   | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
-  /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. */
-  | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly loopBusyP99Ms: number, readonly bytesSent: number, readonly bytesReceived: number }
+  /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. `overBudget`: by protocol, requests since the start that were answered 'busy' because their peer asks for too much. */
+  | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly loopBusyP99Ms: number, readonly bytesSent: number, readonly bytesReceived: number, readonly overBudget?: Readonly<Record<string, number>> }
   | { readonly type: 'error', readonly node: string, readonly code: string, readonly message: string, readonly next?: string }
   | { readonly type: 'node:stopped', readonly node: string, readonly exitCode: number, readonly reason: string }

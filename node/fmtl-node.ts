@@ -72,6 +72,7 @@ export class FmtlNode {
   readonly #init: FmtlNodeInit
   readonly #abort = new AbortController()
   readonly #gauges = new Gauges()
+  #overBudget: ReadonlyMap<string, number> | undefined
   #node: Node | undefined
   #protocols: Protocols | undefined
   #presence: Presence | undefined
@@ -132,6 +133,7 @@ export class FmtlNode {
     const roles = await taking
     const peer = node.peerId.toString()
     const parts = components(node, membership)
+    this.#overBudget = parts.overBudget
     const protocols = this.#protocols = createProtocols(parts, { consortium, model })
     await protocols.start()
     if (network !== undefined && profile !== 'testnet') {
@@ -271,7 +273,8 @@ export class FmtlNode {
       loopLagMaxMs,
       loopBusyP99Ms,
       bytesSent: sent,
-      bytesReceived: received
+      bytesReceived: received,
+      ...this.#overBudget === undefined || this.#overBudget.size === 0 ? {} : { overBudget: Object.fromEntries(this.#overBudget) }
     })
   }
 }

@@ -9,4 +9,6 @@ export interface ProtocolComponents {
   pubsub: PubSub
   /** Whether what this peer publishes is listened to. Default: everybody's. */
   hears?: (peer: string) => boolean
+  /** Protocol -> requests that were turned away, as their peer had used up its budget. Counted where it is given. */
+  overBudget?: Map<string, number>
 }

@@ -13,6 +13,8 @@ export const MAX_ATTACH_BYTES = 16 * 1024
 export const BLOB_CHUNK_BYTES = 1024 * 1024
 /** A blob response around its chunk, or a manifest: 1024 chunk hashes take 68 KiB. */
 export const MAX_BLOB_MESSAGE_BYTES = BLOB_CHUNK_BYTES + 128 * 1024
+/** A blob request: a hash of 66 bytes and a number. */
+export const MAX_BLOB_REQUEST_BYTES = 128
 /** Largest blob: 1024 chunks, four times the largest trunk that a 2-core host can train. */
 export const MAX_BLOB_BYTES = 1024 * BLOB_CHUNK_BYTES
 /** A delta that rides in its gossip message; a larger one is fetched by its hash. */
@@ -33,7 +35,9 @@ export const MAX_ENTRIES_PER_MESSAGE = 512
 export const MAX_SYNC_BYTES = 512 * 1024 + MAX_HEADER_BYTES
 /** Concurrent ends of a member log that one message names; as many as one entry may join. */
 export const MAX_HEADS = 16
-/** Pages of one sync: more than the largest log has. */
+/** A sync request: 16 hashes of 66 bytes, another one and a number come to 1.2 KiB. */
+export const MAX_SYNC_REQUEST_BYTES = 2 * 1024
+/** Pages of one sync: three times what the largest log has in entries of 300 bytes. */
 export const MAX_SYNC_PAGES = 64
 
 /** Tensors in one message; a trunk of 12 layers has fewer units than that. */
@@ -96,3 +100,28 @@ export const MAX_REACH_BYTES = 1024
 export const DIAL_BACK_MS = REQUEST_TIMEOUT_MS - 1_000
 /** Dial backs for others at the same time: each is a socket for up to DIAL_BACK_MS. */
 export const DIAL_BACKS_AT_ONCE = 4
+
+/** Peers whose use of a protocol is remembered: four times the connections that a node holds. 1024 come to 200 KiB. */
+export const MAX_BUDGET_PEERS = 1024
+/**
+ * What one peer may ask of each protocol in a minute, requests and answers together in bytes. Who asks for more hears that
+ * protocol's 'busy' until its budget has filled again. A node's calls to itself do not come this way.
+ */
+export const BUDGETS = {
+  /** A client that is turned down asks 16 times in the first minute, after 0.25 s and then ever later, up to 5 s; and 16 times that for short trainings one after the other. */
+  attach: { requestsPerMinute: 16 * 16, bytesPerMinute: 16 * 16 * 2 * MAX_ATTACH_BYTES },
+  /** A newcomer asks once a second, and an invitation may be in the hands of 16 at once, all of one identity; each gets its page. */
+  knock: { requestsPerMinute: 16 * 60, bytesPerMinute: 64 * MAX_SYNC_BYTES },
+  /** A member whose log differs asks twice a second; twice in a minute it may need a whole log. */
+  membership: { requestsPerMinute: 2 * (60 + MAX_SYNC_PAGES), bytesPerMinute: 2 * MAX_SYNC_PAGES * MAX_SYNC_BYTES },
+  /** A node that cannot be reached asks every 5 s; as often again for a person who runs the doctor. */
+  reach: { requestsPerMinute: 24, bytesPerMinute: 24 * 2 * MAX_REACH_BYTES },
+  /**
+   * The deltas of 8 hosts, each the largest blob, in 2 rounds a minute: 273 MiB/s for as long as it takes, which is more than
+   * a provider was measured to give (250 MiB/s). Each chunk may be asked for twice.
+   */
+  blob: {
+    requestsPerMinute: 2 * 2 * MAX_BLOB_PROVIDERS * (MAX_BLOB_BYTES / BLOB_CHUNK_BYTES + 1),
+    bytesPerMinute: 2 * MAX_BLOB_PROVIDERS * MAX_BLOB_BYTES
+  }
+} as const

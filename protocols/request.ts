@@ -2,12 +2,14 @@
  * One question and one answer on a stream of their own, and the opening of any stream.
  *
  * The library resets streams over its per-protocol limit without telling the caller, so a responder counts by itself,
- * below that limit, and says 'busy' in the protocol's own words.
+ * below that limit, and says 'busy' in the protocol's own words. So does who asks for more in a minute than its budget.
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { FmtlError, ProtocolError } from '../src/errors.ts'
 import { REQUEST_TIMEOUT_MS, STREAMS_PER_PEER } from './limits.ts'
+import { PeerBudgets } from './budget.ts'
 import { frames } from './stream.ts'
+import type { Budget } from './budget.ts'
 import type { ProtocolComponents } from './components.ts'
 import type { Frames } from './stream.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -59,25 +61,35 @@ export interface ResponderInit {
   many?: boolean
   /** Never throws for what a peer sent: a refusal is an answer too. `address` is where the connection leads. It may come in parts, to be sent one after the other. */
   answer: (bytes: Uint8Array, from: string, signal: AbortSignal, address: string) => Promise<Uint8Array | readonly Uint8Array[]>
-  /** What a peer hears that has too many requests open. */
+  /** What one peer may ask for. */
+  budget: Budget
+  /** ms, of a clock that never goes back. Default: the process's. */
+  now?: () => number
+  /** What a peer hears that has too many requests open, or has asked for more than its budget. */
   busy: () => Uint8Array | readonly Uint8Array[]
 }
 
 /** Registers the answering side. Returns what removes it. */
 export async function respond (
-  components: Pick<ProtocolComponents, 'network' | 'logger'>, protocol: string, init: ResponderInit
+  components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, protocol: string, init: ResponderInit
 ): Promise<() => Promise<void>> {
   const log = components.logger.forComponent(`fmtl:${protocol.split('/')[2] ?? protocol}:responder`)
   const open = new PeerCounter(STREAMS_PER_PEER)
+  const budgets = new PeerBudgets(init.budget, init.now)
   await components.network.handle(protocol, (stream, connection) => {
     const from = connection.remotePeer.toString()
-    const channel = frames(stream, { maxFrameBytes: Math.max(init.maxRequestBytes, init.maxResponseBytes), peer: from })
+    const channel = frames(stream, { maxFrameBytes: init.maxResponseBytes, maxReadBytes: init.maxRequestBytes, peer: from })
     const admitted = open.take(from)
+    const serve = async ({ bytes, signal }: Request): Promise<boolean> => {
+      const affordable = admitted && budgets.take(from)
+      if (admitted && !affordable) components.overBudget?.set(protocol, (components.overBudget.get(protocol) ?? 0) + 1)
+      const answer = affordable ? await init.answer(bytes, from, signal, connection.remoteAddr.toString()) : init.busy()
+      if (affordable) budgets.spend(from, bytes.byteLength + sizeOf(answer))
+      await channel.write(answer, { signal })
+      return affordable
+    }
     const run = async (): Promise<void> => {
-      for (let request = await next(channel, true); request != null; request = init.many === true && admitted ? await next(channel, false) : undefined) {
-        const { bytes, signal } = request
-        await channel.write(admitted ? await init.answer(bytes, from, signal, connection.remoteAddr.toString()) : init.busy(), { signal })
-      }
+      for (let request = await next(channel, true); request != null; request = await serve(request) && init.many === true ? await next(channel, false) : undefined);
       await channel.close()
     }
     void run().catch(err => {
@@ -88,8 +100,14 @@ export async function respond (
   return async () => { await components.network.unhandle(protocol) }
 }
 
+interface Request { readonly bytes: Uint8Array, readonly signal: AbortSignal }
+
+function sizeOf (message: Uint8Array | readonly Uint8Array[]): number {
+  return message instanceof Uint8Array ? message.byteLength : message.reduce((sum, { byteLength }) => sum + byteLength, 0)
+}
+
 /** A request and the time for its answer; undefined when a peer that was served before asks for no more. */
-async function next (channel: Frames, first: boolean): Promise<{ bytes: Uint8Array, signal: AbortSignal } | undefined> {
+async function next (channel: Frames, first: boolean): Promise<Request | undefined> {
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
   try {
     return { bytes: await channel.read({ signal }), signal }

@@ -17,6 +17,8 @@ export type { Connection, Stream } from '@libp2p/interface'
 
 export interface FramesInit {
   maxFrameBytes: number
+  /** Of a message that arrives, where that is less. */
+  maxReadBytes?: number
   /** Who is at the other end, for messages. */
   peer: string
   /** How long a message may stop half-way, ms. Default FRAME_STALL_MS. */
@@ -232,7 +234,8 @@ class StreamFrames implements Frames {
       length |= (byte & 127) << (7 * i)
       if (byte >= 128) continue
       if (length === 0 || (i > 0 && byte === 0)) throw new DecodeError(`${this.#init.peer}: message of no length`)
-      if (length > this.#init.maxFrameBytes) throw new DecodeError(`${this.#init.peer}: message of ${length} bytes, at most ${this.#init.maxFrameBytes}`)
+      const max = this.#init.maxReadBytes ?? this.#init.maxFrameBytes
+      if (length > max) throw new DecodeError(`${this.#init.peer}: message of ${length} bytes, at most ${max}`)
       return { size: i + 1, length }
     }
     throw new DecodeError(`${this.#init.peer}: message length of more than ${MAX_PREFIX_BYTES} bytes`)

@@ -5,6 +5,7 @@
 import { ProtocolError } from '../../src/errors.ts'
 import { decodeKnock } from '../../src/membership/index.ts'
 import { encodeCanonical } from '../../src/membership/encoding.ts'
+import { pageOf } from '../../protocols/membership/index.ts'
 import type { KnockAnswer } from '../../protocols/knock/index.ts'
 import type { Membership } from './membership.ts'
 
@@ -18,7 +19,7 @@ export async function answerKnock (membership: Membership, bytes: Uint8Array | u
   if (bytes === undefined) return { charter: encodeCanonical(charter) }
   const knock = decodeKnock(bytes)
   if (members.has(knock.peer)) {
-    return { status: 'admitted', entries: membership.entries().slice(0, FIRST_ENTRIES).map(entry => entry.bytes), addresses: addresses() }
+    return { status: 'admitted', entries: pageOf(membership.entries().slice(0, FIRST_ENTRIES)), addresses: addresses() }
   }
   const invitation = membership.door(from)
   if (invitation?.id !== knock.invite) throw new ProtocolError(`the invitation that you name is not the one that let you in: ${membership.whyNot(from)}`, { code: 'ERR_REFUSED' })

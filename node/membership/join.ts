@@ -97,6 +97,8 @@ async function reach (node: Node, link: InviteLink, signal: AbortSignal): Promis
 
 const SHUT_MS = 150
 const CLOSED = 'closed the door'
+/** Too many at the door at once: the next second may be better. */
+const BUSY = 'ERR_BUSY'
 
 function why (err: unknown): string {
   const text = err instanceof Error ? `${err.name} ${err.message}` : String(err)
@@ -115,7 +117,7 @@ function charterOf (answer: KnockAnswer): ConsortiumCharter {
 async function untilAdmitted (node: Node, link: InviteLink, first: string, knock: Knock, { waitMs, onWaiting, signal }: JoinInit): Promise<Extract<KnockAnswer, { status: 'admitted' }>> {
   const endsAt = performance.now() + waitMs
   let member = first
-  let told = false
+  let told: string | undefined
   for (;;) {
     let answer: KnockAnswer
     try {
@@ -126,10 +128,11 @@ async function untilAdmitted (node: Node, link: InviteLink, first: string, knock
       member = await reach(node, link, signal) // it went away: another one knows of the knock, too
       continue
     }
-    if ('code' in answer) throw new RefusedError(answer.reason, { next: 'ask the members: fmtl-node peers there shows who waits' })
+    if ('code' in answer && answer.code !== BUSY) throw new RefusedError(answer.reason, { next: 'ask the members: fmtl-node peers there shows who waits' })
     if ('status' in answer && answer.status === 'admitted') return answer
-    if (!told) onWaiting(`waiting: a member's yes for ${knock.name} (${knock.peer.slice(-8)}): they run fmtl-node admit`)
-    told = true
+    const waits = 'code' in answer ? answer.reason : `a member's yes for ${knock.name} (${knock.peer.slice(-8)}): they run fmtl-node admit`
+    if (waits !== told) onWaiting(`waiting: ${waits}`)
+    told = waits
     if (performance.now() + ASK_MS > endsAt) throw new DeadlineError(`no member has said yes in ${Math.round(waitMs / 1000)} s; the knock stays with them`, { next: 'run the same command again later' })
     await pause(ASK_MS, undefined, { signal })
   }

@@ -2,7 +2,7 @@
  * Who gets a connection. Asked for every dial, every handshake and everything that a relay is wanted for, so that a
  * stranger, or a member that was expelled, gets nothing from this node.
  */
-import type { ConnectionGater, PeerId } from '@libp2p/interface'
+import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 export interface ConnectionGate {
@@ -21,18 +21,27 @@ const DIALLED_ANYWAY = /^\/ip6\/::1\//
 const TELL_AGAIN_MS = 60_000
 /** Peers whose last refusal is remembered; ids cost an attacker nothing. */
 const MAX_TOLD = 256
+/** Refusals told in that time, of all peers together: many strangers are told of as a number. A line a second is read by nobody. */
+const MAX_TELLINGS = 60
 
 export function gater (gate: ConnectionGate | undefined, onRefused: OnRefused = () => {}, now: () => number = Date.now): ConnectionGater {
   if (gate === undefined) return { denyDialMultiaddr: forbidden }
   const told = new Map<string, { why: string, at: number }>()
+  let span = { from: -Infinity, told: 0, untold: 0 }
   const tell = (peer: string, address: string, why: string): void => {
     const last = told.get(peer)
-    if (last?.why !== why || now() - last.at >= TELL_AGAIN_MS) {
-      told.delete(peer)
-      told.set(peer, { why, at: now() })
-      for (const [oldest] of told) if (told.size > MAX_TOLD) told.delete(oldest)
-      onRefused(peer, address, why)
+    if (last?.why === why && now() - last.at < TELL_AGAIN_MS) return
+    const { untold } = span
+    if (now() - span.from >= TELL_AGAIN_MS) span = { from: now(), told: 0, untold: 0 }
+    if (span.told >= MAX_TELLINGS) {
+      span.untold++
+      return
     }
+    span.told++
+    told.delete(peer)
+    told.set(peer, { why, at: now() })
+    for (const [oldest] of told) if (told.size > MAX_TOLD) told.delete(oldest)
+    onRefused(peer, address, span.told === 1 && untold > 0 ? `${why}; ${untold} more refusals before it were not told one by one` : why)
   }
   const refused = (peerId: PeerId, address: string): boolean => {
     const peer = peerId.toString()
@@ -40,29 +49,36 @@ export function gater (gate: ConnectionGate | undefined, onRefused: OnRefused = 
     tell(peer, address, gate.whyNot(peer))
     return true
   }
-  /** Addresses whose connection has not said yet who it is. */
-  const nameless = new Set<string>()
+  /** Connections that have not said yet who they are. By themselves, not by their address: those through one relay share it. */
+  const nameless = new WeakSet<MultiaddrConnection>()
   return {
     denyDialMultiaddr: forbidden,
     denyDialPeer: peer => refused(peer, `/p2p/${peer.toString()}`),
     denyInboundConnection: connection => {
-      const address = connection.remoteAddr.toString()
-      nameless.add(address)
+      const { remoteAddr } = connection
+      nameless.add(connection)
       connection.addEventListener('close', () => {
         // the library says nothing of a handshake that failed
-        if (nameless.delete(address)) tell(`a stranger at ${connection.remoteAddr.getComponents()[0]?.value ?? 'an unknown address'}`, address, 'it does not have the key of this private network')
-      })
+        if (nameless.delete(connection)) tell(stranger(remoteAddr), remoteAddr.toString(), 'it has not shown that it has the key of this private network')
+      }, { once: true })
       return false
     },
-    denyInboundEncryptedConnection: (peer, { remoteAddr }) => {
-      nameless.delete(remoteAddr.toString())
-      return refused(peer, remoteAddr.toString())
+    denyInboundEncryptedConnection: (peer, connection) => {
+      nameless.delete(connection)
+      return refused(peer, connection.remoteAddr.toString())
     },
     denyOutboundEncryptedConnection: (peer, { remoteAddr }) => refused(peer, remoteAddr.toString()),
     denyInboundRelayReservation: peer => refused(peer, `/p2p/${peer.toString()}/p2p-circuit`),
     denyOutboundRelayedConnection: (from, to) => refused(from, `/p2p-circuit/p2p/${to.toString()}`) || refused(to, `/p2p-circuit/p2p/${to.toString()}`),
     denyInboundRelayedConnection: (relay, peer) => refused(peer, `/p2p/${relay.toString()}/p2p-circuit`) || refused(relay, `/p2p/${relay.toString()}/p2p-circuit`)
   }
+}
+
+/** By its host alone: it comes from another port each time. */
+function stranger (address: Multiaddr): string {
+  const parts = address.getComponents()
+  const relay = parts.some(({ name }) => name === 'p2p-circuit') ? parts.find(({ name }) => name === 'p2p')?.value : undefined
+  return relay === undefined ? `a stranger at ${parts[0]?.value ?? 'an unknown address'}` : `a stranger through the relay ${relay}`
 }
 
 function forbidden (address: Multiaddr): boolean {

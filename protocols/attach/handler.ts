@@ -1,5 +1,5 @@
 /** Attach, host side: hands a request to whoever decides, and remembers what was admitted. */
-import { MAX_ATTACH_BYTES } from '../limits.ts'
+import { BUDGETS, MAX_ATTACH_BYTES } from '../limits.ts'
 import { respond, wireError } from '../request.ts'
 import { PROTOCOL } from './constants.ts'
 import { decodeRequest, encodeResponse } from './messages.ts'
@@ -12,11 +12,12 @@ import type { SessionTable } from './sessions.ts'
 export type Admit = (request: AttachRequest, from: string) => Promise<Admission | Refusal>
 
 export async function serveAttach (
-  components: Pick<ProtocolComponents, 'network' | 'logger'>, sessions: SessionTable, admit: Admit
+  components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, sessions: SessionTable, admit: Admit
 ): Promise<() => Promise<void>> {
   return await respond(components, PROTOCOL, {
     maxRequestBytes: MAX_ATTACH_BYTES,
     maxResponseBytes: MAX_ATTACH_BYTES,
+    budget: BUDGETS.attach,
     busy: () => encodeResponse({ code: 'ERR_BUSY', reason: 'too many attach requests at once' }),
     answer: async (bytes, from) => {
       try {

@@ -1,5 +1,5 @@
 /** Blob, providing side: manifests and chunks of what the store holds. */
-import { MAX_BLOB_MESSAGE_BYTES } from '../limits.ts'
+import { BUDGETS, MAX_BLOB_MESSAGE_BYTES, MAX_BLOB_REQUEST_BYTES } from '../limits.ts'
 import { respond, wireError } from '../request.ts'
 import { PROTOCOL } from './constants.ts'
 import { decodeRequest, encodeResponse } from './messages.ts'
@@ -13,11 +13,12 @@ export interface BlobSource {
 }
 
 export async function serveBlobs (
-  components: Pick<ProtocolComponents, 'network' | 'logger'>, store: BlobSource
+  components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, store: BlobSource
 ): Promise<() => Promise<void>> {
   return await respond(components, PROTOCOL, {
-    maxRequestBytes: MAX_BLOB_MESSAGE_BYTES,
+    maxRequestBytes: MAX_BLOB_REQUEST_BYTES,
     maxResponseBytes: MAX_BLOB_MESSAGE_BYTES,
+    budget: BUDGETS.blob,
     many: true,
     busy: () => encodeResponse({ code: 'ERR_BUSY', reason: 'too many blob requests at once' }),
     answer: async bytes => {

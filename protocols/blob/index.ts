@@ -12,11 +12,11 @@ export { serveBlobs } from './handler.ts'
 /** A node's blobs: what it fetched or made it also provides. */
 export class BlobService {
   readonly store: BlobStore
-  readonly #components: Pick<ProtocolComponents, 'network' | 'logger'>
+  readonly #components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>
   readonly #fetcher: BlobFetcher
   #stop: (() => Promise<void>) | undefined
 
-  constructor (components: Pick<ProtocolComponents, 'network' | 'logger'>, init: { maxBytes: number }) {
+  constructor (components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, init: { maxBytes: number }) {
     this.store = new BlobStore(init.maxBytes)
     this.#components = components
     this.#fetcher = new BlobFetcher(components)

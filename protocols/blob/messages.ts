@@ -1,6 +1,6 @@
 /** Blob request and response: contract <-> bytes. Wire format: ./README.md. */
 import { DecodeError } from '../../src/errors.ts'
-import { BLOB_CHUNK_BYTES, MAX_BLOB_BYTES, MAX_BLOB_MESSAGE_BYTES } from '../limits.ts'
+import { BLOB_CHUNK_BYTES, MAX_BLOB_BYTES, MAX_BLOB_MESSAGE_BYTES, MAX_BLOB_REQUEST_BYTES } from '../limits.ts'
 import { clip, hash, parse, text, whole } from '../wire.ts'
 import * as pb from './messages.generated.ts'
 
@@ -23,8 +23,6 @@ export type BlobResponse =
   | { readonly code: string, readonly reason: string }
 
 const MAX_CHUNKS = MAX_BLOB_BYTES / BLOB_CHUNK_BYTES
-/** Requests are a hash and a number. */
-const MAX_REQUEST_BYTES = 128
 /** A tag and a length of up to 2 MiB. */
 const MAX_PREFIX_BYTES = 4
 /** Field 2 of BlobResponse, length-delimited. */
@@ -35,7 +33,7 @@ export function encodeRequest (request: BlobRequest): Uint8Array {
 }
 
 export function decodeRequest (bytes: Uint8Array): BlobRequest {
-  const message = parse(bytes, MAX_REQUEST_BYTES, 'blob request', bytes => pb.BlobRequest.decode(bytes))
+  const message = parse(bytes, MAX_BLOB_REQUEST_BYTES, 'blob request', bytes => pb.BlobRequest.decode(bytes))
   return {
     hash: hash(message.hash, 'hash'),
     ...(message.chunk == null ? {} : { chunk: whole(message.chunk, 'chunk', 0, MAX_CHUNKS - 1) })

@@ -4,7 +4,7 @@
  * said yes. Wire format: ./README.md.
  */
 import { MAX_KNOCK_BYTES, encodeKnock } from '../../src/membership/index.ts'
-import { MAX_SYNC_BYTES } from '../limits.ts'
+import { BUDGETS, MAX_SYNC_BYTES } from '../limits.ts'
 import { request, respond, wireError } from '../request.ts'
 import { PROTOCOL } from './constants.ts'
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from './messages.ts'
@@ -21,10 +21,11 @@ const LIMITS = { maxRequestBytes: MAX_KNOCK_BYTES + 16, maxResponseBytes: MAX_SY
 
 /** @param answer - to who connected as `from`: a one-time identity, or the newcomer's own. Throwing refuses. */
 export async function serveKnocks (
-  components: Pick<ProtocolComponents, 'network' | 'logger'>, answer: (knock: Uint8Array | undefined, from: string) => Promise<KnockAnswer>
+  components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, answer: (knock: Uint8Array | undefined, from: string) => Promise<KnockAnswer>
 ): Promise<() => Promise<void>> {
   return await respond(components, PROTOCOL, {
     ...LIMITS,
+    budget: BUDGETS.knock,
     busy: () => encodeAnswer({ code: 'ERR_BUSY', reason: 'too many knocks at once' }),
     answer: async (bytes, from) => {
       try {

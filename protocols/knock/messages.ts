@@ -25,7 +25,7 @@ export function encodeAnswer (answer: KnockAnswer): Uint8Array {
   return checked('the answer to a knock', () => {
     const none = { entries: [], addresses: [] }
     if ('code' in answer) return pb.KnockResponse.encode({ ...none, code: text(answer.code, 'code', MAX_TENSOR_NAME_BYTES), reason: clip(answer.reason) })
-    if ('charter' in answer) return pb.KnockResponse.encode({ ...none, charter: answer.charter })
+    if ('charter' in answer) return pb.KnockResponse.encode({ ...none, charter: checkCharter(answer.charter) })
     if (answer.status === 'pending') return pb.KnockResponse.encode({ ...none, status: 'pending' })
     return pb.KnockResponse.encode({ status: 'admitted', entries: entriesOf(answer.entries), addresses: texts(answer.addresses.slice(0, MAX_ADDRESSES), 'addresses', MAX_ADDRESSES) })
   })
@@ -33,12 +33,15 @@ export function encodeAnswer (answer: KnockAnswer): Uint8Array {
 
 export function decodeAnswer (bytes: Uint8Array): KnockAnswer {
   const { charter, status, entries, addresses, code, reason } = parse(bytes, MAX_SYNC_BYTES, 'answer to a knock', bytes => pb.KnockResponse.decode(bytes, { limits: { entries: MAX_ENTRIES_PER_MESSAGE, addresses: MAX_ADDRESSES } }))
+  if ([charter, status, code].filter(part => part != null).length !== 1) throw new DecodeError('answer to a knock: expected one of charter, status, refusal')
   if (code != null) return { code: text(code, 'code', MAX_TENSOR_NAME_BYTES), reason: text(reason ?? '', 'reason', undefined, 0) }
-  if (charter != null) {
-    if (charter.byteLength > MAX_ENTRY_BYTES) throw new DecodeError(`charter: ${charter.byteLength} bytes, at most ${MAX_ENTRY_BYTES}`)
-    return { charter }
-  }
+  if (charter != null) return { charter: checkCharter(charter) }
   if (status === 'pending') return { status }
   if (status === 'admitted') return { status, entries: entriesOf(entries), addresses: texts(addresses, 'addresses', MAX_ADDRESSES) }
-  throw new DecodeError('answer to a knock: neither a charter, nor a status, nor a refusal')
+  throw new DecodeError('answer to a knock: a status that is unknown')
+}
+
+function checkCharter (charter: Uint8Array): Uint8Array {
+  if (charter.byteLength === 0 || charter.byteLength > MAX_ENTRY_BYTES) throw new DecodeError(`charter: ${charter.byteLength} bytes, expected 1 to ${MAX_ENTRY_BYTES}`)
+  return charter
 }

@@ -149,6 +149,7 @@ export const Beat = {
 export interface SyncRequest {
   consortium: string
   heads: string[]
+  skip: number
 }
 
 const codecSyncRequest: Codec<SyncRequest, Partial<SyncRequest>> = message<SyncRequest, Partial<SyncRequest>>((obj, w, opts = {}) => {
@@ -168,13 +169,19 @@ const codecSyncRequest: Codec<SyncRequest, Partial<SyncRequest>> = message<SyncR
     }
   }
 
+  if ((obj.skip != null && obj.skip !== 0)) {
+    w.uint32(24)
+    w.uint32(obj.skip)
+  }
+
   if (opts.lengthDelimited !== false) {
     w.ldelim()
   }
 }, (reader, length, opts = {}) => {
   const obj: any = {
     consortium: '',
-    heads: []
+    heads: [],
+    skip: 0
   }
 
   const end = length == null ? reader.len : reader.pos + length
@@ -193,6 +200,10 @@ const codecSyncRequest: Codec<SyncRequest, Partial<SyncRequest>> = message<SyncR
         }
 
         obj.heads.push(reader.string())
+        break
+      }
+      case 3: {
+        obj.skip = reader.uint32()
         break
       }
       default: {

@@ -1,7 +1,7 @@
 /** Beats and syncs: contract <-> bytes. Entries stay bytes here: src/membership reads them. Wire format: ./README.md. */
 import { DecodeError } from '../../src/errors.ts'
-import { MAX_ENTRY_BYTES } from '../../src/membership/index.ts'
-import { MAX_ADDRESSES, MAX_ENTRIES_PER_MESSAGE, MAX_GOSSIP_BYTES, MAX_HEADS, MAX_SYNC_BYTES, MAX_TENSOR_NAME_BYTES } from '../limits.ts'
+import { MAX_ENTRIES, MAX_ENTRY_BYTES } from '../../src/membership/index.ts'
+import { MAX_ADDRESSES, MAX_ENTRIES_PER_MESSAGE, MAX_GOSSIP_BYTES, MAX_HEADS, MAX_SYNC_BYTES, MAX_SYNC_REQUEST_BYTES, MAX_TENSOR_NAME_BYTES } from '../limits.ts'
 import { atMost, checked, clip, hash, parse, text, texts, whole } from '../wire.ts'
 import * as pb from './messages.generated.ts'
 
@@ -17,7 +17,12 @@ export interface Beat {
   readonly entries: readonly Uint8Array[]
 }
 
-export interface SyncRequest { readonly consortium: string, readonly heads: readonly string[] }
+export interface SyncRequest {
+  readonly consortium: string
+  readonly heads: readonly string[]
+  /** Entries that came in earlier pages. */
+  readonly skip: number
+}
 export interface SyncPage { readonly entries: readonly Uint8Array[], readonly more: boolean, readonly heads: readonly string[] }
 export interface SyncRefusal { readonly code: string, readonly reason: string }
 
@@ -31,13 +36,12 @@ export function decodeBeat (bytes: Uint8Array): Beat {
   return checkBeat(parse(bytes, MAX_GOSSIP_BYTES, 'beat', bytes => pb.Beat.decode(bytes, { limits: { heads: MAX_HEADS, addresses: MAX_ADDRESSES, entries: MAX_ENTRIES_PER_MESSAGE } })))
 }
 
-export function encodeSyncRequest ({ consortium, heads }: SyncRequest): Uint8Array {
-  return checked('a sync request', () => pb.SyncRequest.encode({ consortium: hash(consortium, 'consortium'), heads: hashes(heads) }))
+export function encodeSyncRequest (request: SyncRequest): Uint8Array {
+  return checked('a sync request', () => pb.SyncRequest.encode(checkSyncRequest(request) as pb.SyncRequest))
 }
 
 export function decodeSyncRequest (bytes: Uint8Array): SyncRequest {
-  const { consortium, heads } = parse(bytes, MAX_SYNC_BYTES, 'sync request', bytes => pb.SyncRequest.decode(bytes, { limits: { heads: MAX_HEADS } }))
-  return { consortium: hash(consortium, 'consortium'), heads: hashes(heads) }
+  return checkSyncRequest(parse(bytes, MAX_SYNC_REQUEST_BYTES, 'sync request', bytes => pb.SyncRequest.decode(bytes, { limits: { heads: MAX_HEADS } })))
 }
 
 export function encodeSyncResponse (response: SyncPage | SyncRefusal): Uint8Array {
@@ -48,6 +52,7 @@ export function encodeSyncResponse (response: SyncPage | SyncRefusal): Uint8Arra
 
 export function decodeSyncResponse (bytes: Uint8Array): SyncPage | SyncRefusal {
   const { entries, more, heads, code, reason } = parse(bytes, MAX_SYNC_BYTES, 'sync response', bytes => pb.SyncResponse.decode(bytes, { limits: { entries: MAX_ENTRIES_PER_MESSAGE, heads: MAX_HEADS } }))
+  if (code != null && (entries.length > 0 || more || heads.length > 0)) throw new DecodeError('sync response: both a page and a refusal')
   if (code != null) return { code: text(code, 'code', MAX_TENSOR_NAME_BYTES), reason: text(reason ?? '', 'reason', undefined, 0) }
   return { entries: entriesOf(entries), more, heads: hashes(heads) }
 }
@@ -61,6 +66,10 @@ export function entriesOf (entries: readonly Uint8Array[]): Uint8Array[] {
 function hashes (heads: readonly string[]): string[] {
   atMost(heads.length, 'heads', MAX_HEADS)
   return heads.map(head => hash(head, 'head'))
+}
+
+function checkSyncRequest ({ consortium, heads, skip }: SyncRequest): SyncRequest {
+  return { consortium: hash(consortium, 'consortium'), heads: hashes(heads), skip: whole(skip, 'skip', 0, MAX_ENTRIES) }
 }
 
 function checkBeat (beat: Beat | pb.Beat): Beat {

@@ -4,7 +4,7 @@
  */
 import { multiaddr } from '@multiformats/multiaddr'
 import { RefusedError } from '../../src/errors.ts'
-import { DIAL_BACK_MS, DIAL_BACKS_AT_ONCE, MAX_REACH_BYTES } from '../limits.ts'
+import { BUDGETS, DIAL_BACK_MS, DIAL_BACKS_AT_ONCE, MAX_REACH_BYTES } from '../limits.ts'
 import { request, respond, wireError } from '../request.ts'
 import { PROTOCOL } from './constants.ts'
 import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from './messages.ts'
@@ -15,7 +15,7 @@ import type { Reach, Unanswered } from './messages.ts'
 export { PROTOCOL as REACH_PROTOCOL } from './constants.ts'
 export type { Reach } from './messages.ts'
 
-type Components = Pick<ProtocolComponents, 'network' | 'logger'>
+type Components = Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>
 
 /** Answers those who ask. Returns what ends that. */
 export async function serveReach (components: Components): Promise<() => Promise<void>> {
@@ -39,6 +39,7 @@ export async function serveReach (components: Components): Promise<() => Promise
   return await respond(components, PROTOCOL, {
     maxRequestBytes: MAX_REACH_BYTES,
     maxResponseBytes: MAX_REACH_BYTES,
+    budget: BUDGETS.reach,
     busy: () => encodeResponse({ code: 'ERR_BUSY', reason: 'too many requests at once' }),
     answer: async (bytes, from, signal, address) => encodeResponse(await answer(bytes, from, signal, address).catch(wireError))
   })

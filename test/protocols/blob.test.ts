@@ -2,7 +2,7 @@ import test from 'ava'
 import { BLOB_PROTOCOL, BlobFetcher, BlobService, BlobStore, serveBlobs, sha256 } from '../../protocols/blob/index.ts'
 import { BlobResponse } from '../../protocols/blob/messages.generated.ts'
 import { decodeRequest, decodeResponse, encodeResponse } from '../../protocols/blob/messages.ts'
-import { BLOB_CHUNK_BYTES, MAX_BLOB_MESSAGE_BYTES } from '../../protocols/limits.ts'
+import { BLOB_CHUNK_BYTES, BUDGETS, MAX_BLOB_MESSAGE_BYTES } from '../../protocols/limits.ts'
 import { respond } from '../../protocols/request.ts'
 import { DecodeError, ProtocolError, ResourceError } from '../../src/errors.ts'
 import { startNodes } from './nodes.ts'
@@ -116,6 +116,7 @@ test('a provider that answers once a stream serves as well', async t => {
   await respond(a.components, BLOB_PROTOCOL, {
     maxRequestBytes: MAX_BLOB_MESSAGE_BYTES,
     maxResponseBytes: MAX_BLOB_MESSAGE_BYTES,
+    budget: BUDGETS.blob,
     busy: () => new Uint8Array(1),
     answer: async bytes => {
       const { hash, chunk } = decodeRequest(bytes)

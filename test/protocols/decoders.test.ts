@@ -10,13 +10,17 @@ import { decodeCard, encodeCard } from '../../protocols/announce/index.ts'
 import * as attach from '../../protocols/attach/messages.ts'
 import * as blob from '../../protocols/blob/messages.ts'
 import { decodeDelta, encodeDelta } from '../../protocols/delta/index.ts'
+import * as knock from '../../protocols/knock/index.ts'
 import * as limits from '../../protocols/limits.ts'
+import * as membership from '../../protocols/membership/index.ts'
+import * as reach from '../../protocols/reach/messages.ts'
 import * as pb from '../../protocols/split-step/messages.generated.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
 import * as compression from '../../src/compression/index.ts'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
 import { attachRequest, clientFrames, hostFrames, joined } from './nodes.ts'
 import type { DeltaManifest, HostCard } from '../../src/backbone/frames.ts'
+import type { Beat } from '../../protocols/membership/index.ts'
 import type { BlobResponse } from '../../protocols/blob/messages.ts'
 import type { Message } from '../../protocols/split-step/index.ts'
 
@@ -52,6 +56,17 @@ const manifest: DeltaManifest = {
   clients: 2,
   losses: [{ task: 'digits', loss: 0.5, samples: 320 }],
   norm: 2.5
+}
+
+const beat: Beat = {
+  name: 'lab',
+  digest: '0'.repeat(64),
+  charter: '1'.repeat(64),
+  heads: ['2'.repeat(64), '3'.repeat(64)],
+  addresses: card.addresses,
+  sentAt: 1_790_000_000_000,
+  round: 4,
+  entries: [new Uint8Array(40).fill(1), new Uint8Array(300).fill(2)]
 }
 
 interface Decoder {
@@ -94,6 +109,42 @@ const decoders: Decoder[] = [
     ],
     decode: bytes => blob.decodeResponse([bytes]),
     encode: (response: BlobResponse) => joined(blob.encodeResponse(response))
+  },
+  { id: 'beat', corpus: [membership.encodeBeat({ ...beat, entries: [] }), membership.encodeBeat(beat)], decode: membership.decodeBeat, encode: membership.encodeBeat },
+  {
+    id: 'sync request',
+    corpus: [membership.encodeSyncRequest({ consortium: '0'.repeat(64), heads: [], skip: 0 }), membership.encodeSyncRequest({ consortium: '0'.repeat(64), heads: beat.heads, skip: 512 })],
+    decode: membership.decodeSyncRequest,
+    encode: membership.encodeSyncRequest
+  },
+  {
+    id: 'sync response',
+    corpus: [
+      membership.encodeSyncResponse({ entries: [], more: false, heads: beat.heads }),
+      membership.encodeSyncResponse({ entries: beat.entries, more: true, heads: beat.heads }),
+      membership.encodeSyncResponse({ code: 'ERR_CONSORTIUM', reason: 'another one' })
+    ],
+    decode: membership.decodeSyncResponse,
+    encode: membership.encodeSyncResponse
+  },
+  { id: 'knock request', corpus: [knock.encodeRequest(undefined), knock.encodeRequest(new Uint8Array(40).fill(7))], decode: knock.decodeRequest, encode: knock.encodeRequest },
+  {
+    id: 'answer to a knock',
+    corpus: [
+      knock.encodeAnswer({ charter: new Uint8Array(40).fill(7) }),
+      knock.encodeAnswer({ status: 'pending' }),
+      knock.encodeAnswer({ status: 'admitted', entries: beat.entries, addresses: card.addresses }),
+      knock.encodeAnswer({ code: 'ERR_REFUSED', reason: 'used up' })
+    ],
+    decode: knock.decodeAnswer,
+    encode: knock.encodeAnswer
+  },
+  { id: 'reach request', corpus: [reach.encodeRequest([1]), reach.encodeRequest([4001, 65535])], decode: reach.decodeRequest, encode: reach.encodeRequest },
+  {
+    id: 'reach response',
+    corpus: [reach.encodeResponse({ host: '/ip4/192.0.2.1', ports: [] }), reach.encodeResponse({ host: '/ip6/2001:db8::1', ports: [4001, 4002] }), reach.encodeResponse({ code: 'ERR_RELAYED', reason: 'relayed' })],
+    decode: reach.decodeResponse,
+    encode: reach.encodeResponse
   }
 ]
 
@@ -194,6 +245,9 @@ const unsendable: Array<{ id: string, send: () => unknown }> = [
   { id: 'an empty tensor', send: () => encodeFrame({ kind: 'share', step: 0, tensors: [{ name: 'a', tensor: { shape: [0], data: new Float32Array(0) } }] }, 'f32', compression) },
   { id: 'a card with NaN', send: () => encodeCard({ ...card, samplesPerSecond: NaN }) },
   { id: 'a request for 65 tasks', send: () => attach.encodeRequest({ ...attachRequest(HOST), tasks: Array.from({ length: 65 }, (_, i) => `t${i}`) }) },
+  { id: 'a beat of 17 heads', send: () => membership.encodeBeat({ ...beat, heads: new Array<string>(17).fill('0'.repeat(64)) }) },
+  { id: 'a refused sync with a code of 65 bytes', send: () => membership.encodeSyncResponse({ code: 'x'.repeat(65), reason: '' }) },
+  { id: 'an empty charter', send: () => knock.encodeAnswer({ charter: new Uint8Array(0) }) },
   { id: 'an admission of no credits', send: () => attach.encodeResponse({ session: 's', step: 0, version: 0, credits: 0, maxBatch: 1 }) }
 ]
 for (const { id, send } of unsendable) {

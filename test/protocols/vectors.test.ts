@@ -1,7 +1,11 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
+import * as knock from '../../protocols/knock/index.ts'
+import * as membership from '../../protocols/membership/index.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
+import { exampleLog } from '../../scripts/vectors/membership.ts'
+import { knockMessages, membershipMessages } from '../../scripts/vectors/members-wire.ts'
 import * as compression from '../../src/compression/index.ts'
 import { joined } from './nodes.ts'
 import type { Control } from '../../protocols/split-step/index.ts'
@@ -25,5 +29,50 @@ for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.json'))) {
       : { ...message, tensors: message.tensors.map(({ name, shape, data }) => ({ name, tensor: { shape, data: Float32Array.from(data) } })) }
     t.deepEqual(decodeMessage(bytes, { tensors: compression }), means)
     t.deepEqual('control' in means ? encodeControl(means) : joined(encodeFrame(means, codec, compression)), bytes)
+  })
+}
+
+/** By message: what reads it, as the JSON beside it has it, and what writes that again. */
+const CODECS: Readonly<Record<string, { read: (bytes: Uint8Array) => unknown, write: (value: never) => Uint8Array }>> = {
+  Beat: { read: membership.decodeBeat, write: membership.encodeBeat },
+  SyncRequest: { read: membership.decodeSyncRequest, write: membership.encodeSyncRequest },
+  SyncResponse: { read: membership.decodeSyncResponse, write: membership.encodeSyncResponse },
+  KnockRequest: {
+    read: bytes => {
+      const said = knock.decodeRequest(bytes)
+      return said === undefined ? { charter: true } : { knock: said }
+    },
+    write: ({ knock: said }: { knock?: Uint8Array }) => knock.encodeRequest(said)
+  },
+  KnockResponse: { read: knock.decodeAnswer, write: knock.encodeAnswer }
+}
+
+/** Bytes stand in the JSON as `{ hex }`. */
+function revived (_key: string, value: unknown): unknown {
+  return value !== null && typeof value === 'object' && 'hex' in value && typeof value.hex === 'string' ? Uint8Array.from(Buffer.from(value.hex, 'hex')) : value
+}
+
+for (const { protocol, messages } of [
+  { protocol: 'membership-sync', messages: async () => membershipMessages((await exampleLog()).log) },
+  { protocol: 'knock', messages: async () => await exampleLog().then(({ log, knock }) => knockMessages(log, knock)) }
+]) {
+  const folder = join(import.meta.dirname, '..', 'vectors', protocol, '1.0.0')
+  const names = readdirSync(folder).filter(name => name.endsWith('.json')).map(name => name.slice(0, -'.json'.length))
+  const bytesOf = (name: string): Uint8Array => new Uint8Array(readFileSync(join(folder, `${name}.bin`)))
+
+  for (const name of names) {
+    test(`${protocol} 1.0.0, ${name}: bytes and meaning belong together`, t => {
+      const { message, value } = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'), revived) as { message: string, value: unknown }
+      const codec = CODECS[message]
+      if (codec === undefined) return t.fail(message)
+      t.deepEqual(codec.read(bytesOf(name)), value)
+      t.deepEqual(codec.write(value as never), bytesOf(name))
+    })
+  }
+
+  test(`${protocol} 1.0.0: the same log makes the same messages today`, async t => {
+    const made = await messages()
+    t.deepEqual(made.map(({ name }) => name).toSorted(), names.toSorted())
+    for (const { name, bytes } of made) t.deepEqual(Uint8Array.from(bytes), bytesOf(name), name)
   })
 }
