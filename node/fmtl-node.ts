@@ -11,6 +11,7 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { addressesToTell, relayOf } from './network/addresses.ts'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
 import type { Config } from './config/config.ts'
@@ -19,6 +20,7 @@ import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
 import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Meeting } from './network/meet.ts'
 import type { Membership } from './membership/membership.ts'
 import type { Node } from './libp2p.ts'
 import type { LedgerAct } from '../src/ledger/index.ts'
@@ -75,7 +77,7 @@ export class FmtlNode {
   #node: Node | undefined
   #protocols: Protocols | undefined
   #presence: Presence | undefined
-  #meeting: { stop (): Promise<void> } | undefined
+  #meeting: Meeting | undefined
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
@@ -96,10 +98,22 @@ export class FmtlNode {
   get view (): NodeView {
     return {
       connected: this.#node?.getPeers().map(String) ?? [],
+      relayedBy: this.#relayedBy(),
+      addresses: this.addresses,
       hosts: this.#protocols?.announce.hosts ?? [],
       ...this.#host === undefined ? {} : { host: this.#host.view },
       ...this.#client === undefined ? {} : { client: this.#client.view }
     }
+  }
+
+  /** Peers without a direct connection, and the member that relays. */
+  #relayedBy (): ReadonlyMap<string, string> {
+    const connections = this.#node?.getConnections().filter(({ status }) => status === 'open') ?? []
+    const direct = new Set(connections.filter(connection => connection.direct).map(({ remotePeer }) => remotePeer.toString()))
+    return new Map(connections.flatMap(({ remotePeer, remoteAddr }) => {
+      const relay = relayOf(remoteAddr.toString())
+      return relay === undefined || direct.has(remotePeer.toString()) ? [] : [[remotePeer.toString(), relay]]
+    }))
   }
 
   async start (): Promise<void> {
@@ -110,9 +124,7 @@ export class FmtlNode {
     // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
     const taking = this.#taking = this.#takeRoles(emit)
     taking.catch(() => undefined) // awaited below, unless the network fails first
-    const [{ createNode, dialBootstrap }, { createProtocols }, { addressesToTell }] = await Promise.all([
-      import('./libp2p.ts'), import('../protocols/index.ts'), import('./network/addresses.ts')
-    ])
+    const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
     const { membership, network } = this.#init
     const model = charterHash(charter)
     const consortium = membership === undefined ? `${slug(charter.name)}-${model}` : `${slug(membership.state.charter.name)}-${membership.id.slice(0, 32)}`
@@ -148,7 +160,7 @@ export class FmtlNode {
       pid: process.pid,
       roles: taken,
       roleReason: roles.reason,
-      addresses: node.getMultiaddrs().map(String),
+      addresses: this.addresses,
       backend: this.#host?.facts.backend ?? 'none',
       falls: this.#host?.facts.falls ?? [],
       seconds: (performance.now() - startedAt) / 1000
@@ -157,7 +169,7 @@ export class FmtlNode {
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
     // another relay, or a port that others can dial now
     node.addEventListener('self:peer:update', () => { this.#host?.greet() })
-    await this.#host?.start(protocols, () => addressesToTell(node.getMultiaddrs()))
+    await this.#host?.start(protocols, () => addressesToTell(this.addresses))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
     if (membership !== undefined) {
       this.#presence = new Presence(node, parts, {
@@ -165,7 +177,7 @@ export class FmtlNode {
         consortium,
         membership,
         everyMs: BEAT_MS[profile],
-        addresses: () => addressesToTell(node.getMultiaddrs()),
+        addresses: () => addressesToTell(this.addresses),
         round: () => this.#host?.host.round ?? 0,
         emit,
         now: Date.now
@@ -213,8 +225,17 @@ export class FmtlNode {
     return roles
   }
 
-  /** Where it listens, with its peer id. */
-  get addresses (): readonly string[] { return this.#node?.getMultiaddrs().map(String) ?? [] }
+  /**
+   * Where it can be dialled, with its peer id. The library keeps a public address to itself until somebody has dialled it;
+   * a founder would then have nothing to write into its first link. So, until a member says otherwise, it is believed.
+   */
+  get addresses (): readonly string[] {
+    const node = this.#node
+    if (node === undefined) return []
+    const known = node.getMultiaddrs().map(String)
+    const believed = this.#meeting?.state.state === 'closed' ? [] : node.services.addresses.listening().map(address => `${address}/p2p/${node.peerId.toString()}`)
+    return [...new Set([...known, ...believed])]
+  }
 
   /** This node among the members of its consortium, once it has started. */
   get presence (): Presence | undefined { return this.#presence }
