@@ -98,6 +98,7 @@ const body = async (t: ExecutionContext): Promise<void> => {
   const net = await Internet.create(t)
   for (const name of ['m1', 'm2', 'm3'] as const) await net.machine(name, PUBLIC[name])
   for (const name of ['a', 'b'] as const) await net.site(name, SITES[name])
+  t.teardown(async () => { const { cp } = await import('node:fs/promises'); await cp(folder, '/tmp/natjoin-homes', { recursive: true }) })
   const member = (name: Name): Member => {
     const made = new Member(t, net, folder, name)
     t.teardown(() => { made.kill() })
