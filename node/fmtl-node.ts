@@ -11,6 +11,7 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { ResourceError } from '../src/errors.ts'
 import { addressesToTell, relayOf } from './network/addresses.ts'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
@@ -22,6 +23,7 @@ import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Meeting } from './network/meet.ts'
 import type { Membership } from './membership/membership.ts'
+import type { NetworkReport } from './network/examine.ts'
 import type { Node } from './libp2p.ts'
 import type { LedgerAct } from '../src/ledger/index.ts'
 import type { NodeLedger } from './ledger.ts'
@@ -235,6 +237,20 @@ export class FmtlNode {
     const known = node.getMultiaddrs().map(String)
     const believed = this.#meeting?.state.state === 'closed' ? [] : node.services.addresses.listening().map(address => `${address}/p2p/${node.peerId.toString()}`)
     return [...new Set([...known, ...believed])]
+  }
+
+  /**
+   * Asks whether others can dial this node.
+   * @param peers - multiaddrs; default: the members that are known
+   * @throws {ResourceError} it does not listen yet
+   */
+  async examine (peers: readonly string[]): Promise<NetworkReport> {
+    const { addressesToAsk, examineRunning } = await import('./network/examine.ts')
+    const node = this.#node
+    if (node === undefined) throw new ResourceError('this node is starting', { next: 'try again in a moment' })
+    const { membership } = this.#init
+    const members = [...this.#presence?.known ?? []].filter(([peer]) => peer !== node.peerId.toString() && membership?.allows(peer) === true)
+    return await examineRunning(node, { announce: this.#init.network?.announce ?? [], peers: peers.length > 0 ? peers : addressesToAsk(members.map(([, addresses]) => addresses)) })
   }
 
   /** This node among the members of its consortium, once it has started. */

@@ -279,7 +279,7 @@ export class ClientRole {
     const preferenceEnds = performance.now() + (this.#attachedOnce ? 0 : PREFERENCE_MS)
     for (;;) {
       signal.throwIfAborted()
-      const free = this.#offers(protocols, local).filter(({ host, attached, slots }) => attached < slots)
+      const free = this.#offers(protocols, local).filter(({ attached, slots }) => attached < slots)
       const fine = free.filter(({ host }) => !this.#isBanned(host))
       // where there is no other one, what failed may have been the way there, and there may be another way
       const open = fine.length > 0 ? fine : free.filter(({ host }) => this.#banned.get(host)?.refused !== true || !this.#isBanned(host))

@@ -20,6 +20,7 @@ import { relayOf } from '../../node/network/addresses.ts'
 import { request } from '../../node/control/client.ts'
 import { Internet, whyNoNamespaces } from './namespaces.ts'
 import type { ExecutionContext } from 'ava'
+import type { NetworkReport } from '../../node/network/examine.ts'
 import type { NodeStatus, PeerFacts } from '../../node/telemetry/status.ts'
 
 const SKIPPED = whyNoNamespaces()
@@ -98,7 +99,7 @@ const body = async (t: ExecutionContext): Promise<void> => {
   const net = await Internet.create(t)
   for (const name of ['m1', 'm2', 'm3'] as const) await net.machine(name, PUBLIC[name])
   for (const name of ['a', 'b'] as const) await net.site(name, SITES[name])
-  t.teardown(async () => { const { cp } = await import('node:fs/promises'); await cp(folder, '/tmp/natjoin-homes', { recursive: true }) })
+  t.teardown(async () => { const { cp } = await import('node:fs/promises'); await cp(folder, '/tmp/natjoin-homes', { recursive: true, filter: path => !path.endsWith('.sock') }) })
   const member = (name: Name): Member => {
     const made = new Member(t, net, folder, name)
     t.teardown(() => { made.kill() })
@@ -127,6 +128,35 @@ const body = async (t: ExecutionContext): Promise<void> => {
   t.is((await b.to(m1))?.via, 'direct')
   await until('a round is closed with all four', async () => (await b.status()).round > 0)
   await until('the host has two relays', async () => new Set((await a.status()).addresses.flatMap(address => relayOf(address) ?? [])).size === 2)
+
+  // what others can reach, as doctor says it in each of the namespaces; where a node runs, that node has looked
+  const doctored = await Promise.all([m1, a, b].map(async site => {
+    const { network } = JSON.parse(await site.run('doctor', '--network', '--format', 'json')) as { network: NetworkReport }
+    t.log(`doctor at ${site.name}: ${network.verdict} (asked ${network.peers.length} members)`)
+    return network
+  }))
+  t.regex(doctored[0]?.verdict ?? '', /^others can reach this node at \/ip4\/45\.9\.0\.11\/tcp\/\d+/)
+  for (const [i, router] of [SITES.a.router, SITES.b.router].entries()) {
+    const { verdict, peers, listen } = doctored[i + 1] as NetworkReport
+    t.is(verdict, 'others cannot dial this node; it takes part through a relay')
+    t.true(peers.filter(({ seenAs }) => seenAs?.startsWith(`/ip4/${router}/tcp/`)).length >= 2, JSON.stringify(peers))
+    t.true(listen.some(({ scope }) => scope === 'private'))
+  }
+
+  // a newcomer at the door of a site behind NAT, which it reaches through a relay; then a member dials back, directly
+  const own = decodeLink((await a.run('invite')).trim())
+  t.log(`a's link leads to ${own.addresses.join(', ')}`)
+  const aId = await a.id()
+  const through = own.addresses.filter(address => address.endsWith(`/p2p-circuit/p2p/${aId}`))
+  t.true(through.length > 0, 'the link of a site behind NAT leads through a relay')
+  const knocking = m3.run('join', encodeLink({ ...own, addresses: through }), ...data('m3'), '--yes')
+  await until('m3 is at the door', async () => (await request<{ pending: unknown[] }>(b.home, 'GET', '/members')).pending.length === 1)
+  await a.run('admit')
+  await knocking
+  const m3At = performance.now()
+  await m3.run('up', '--detach', '--role', 'client')
+  await until('m3 has a direct connection to the host behind NAT', async () => (await m3.to(a))?.via === 'direct')
+  t.log(`m3, which others can dial: a direct connection to the host behind NAT ${Math.round(performance.now() - m3At)} ms after up`)
 
   // the relay in use is killed
   const [m1Id, relay] = [await m1.id(), (await b.to(a))?.relay]

@@ -5,7 +5,7 @@ import test from 'ava'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { components } from '../../node/components.ts'
 import { createNode } from '../../node/libp2p.ts'
-import { examineNetwork, networkLines } from '../../node/cli/doctor-network.ts'
+import { examineNetwork, networkLines } from '../../node/network/examine.ts'
 import { serveReach } from '../../protocols/reach/index.ts'
 import type { DoctorReport } from '../../node/cli/doctor.ts'
 
