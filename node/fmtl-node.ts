@@ -11,6 +11,8 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { ResourceError } from '../src/errors.ts'
+import { addressesToTell, relayOf } from './network/addresses.ts'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
 import type { Config } from './config/config.ts'
@@ -19,7 +21,9 @@ import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
 import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Meeting } from './network/meet.ts'
 import type { Membership } from './membership/membership.ts'
+import type { NetworkReport } from './network/examine.ts'
 import type { Node } from './libp2p.ts'
 import type { LedgerAct } from '../src/ledger/index.ts'
 import type { NodeLedger } from './ledger.ts'
@@ -76,7 +80,7 @@ export class FmtlNode {
   #node: Node | undefined
   #protocols: Protocols | undefined
   #presence: Presence | undefined
-  #meeting: { stop (): Promise<void> } | undefined
+  #meeting: Meeting | undefined
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
@@ -97,10 +101,22 @@ export class FmtlNode {
   get view (): NodeView {
     return {
       connected: this.#node?.getPeers().map(String) ?? [],
+      relayedBy: this.#relayedBy(),
+      addresses: this.addresses,
       hosts: this.#protocols?.announce.hosts ?? [],
       ...this.#host === undefined ? {} : { host: this.#host.view },
       ...this.#client === undefined ? {} : { client: this.#client.view }
     }
+  }
+
+  /** Peers without a direct connection, and the member that relays. */
+  #relayedBy (): ReadonlyMap<string, string> {
+    const connections = this.#node?.getConnections().filter(({ status }) => status === 'open') ?? []
+    const direct = new Set(connections.filter(connection => connection.direct).map(({ remotePeer }) => remotePeer.toString()))
+    return new Map(connections.flatMap(({ remotePeer, remoteAddr }) => {
+      const relay = relayOf(remoteAddr.toString())
+      return relay === undefined || direct.has(remotePeer.toString()) ? [] : [[remotePeer.toString(), relay]]
+    }))
   }
 
   async start (): Promise<void> {
@@ -111,9 +127,7 @@ export class FmtlNode {
     // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
     const taking = this.#taking = this.#takeRoles(emit)
     taking.catch(() => undefined) // awaited below, unless the network fails first
-    const [{ createNode, dialBootstrap }, { createProtocols }, { addressesToTell }] = await Promise.all([
-      import('./libp2p.ts'), import('../protocols/index.ts'), import('./network/addresses.ts')
-    ])
+    const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
     const { membership, network } = this.#init
     const model = charterHash(charter)
     const consortium = membership === undefined ? `${slug(charter.name)}-${model}` : `${slug(membership.state.charter.name)}-${membership.id.slice(0, 32)}`
@@ -150,7 +164,7 @@ export class FmtlNode {
       pid: process.pid,
       roles: taken,
       roleReason: roles.reason,
-      addresses: node.getMultiaddrs().map(String),
+      addresses: this.addresses,
       backend: this.#host?.facts.backend ?? 'none',
       falls: this.#host?.facts.falls ?? [],
       seconds: (performance.now() - startedAt) / 1000
@@ -159,7 +173,7 @@ export class FmtlNode {
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
     // another relay, or a port that others can dial now
     node.addEventListener('self:peer:update', () => { this.#host?.greet() })
-    await this.#host?.start(protocols, () => addressesToTell(node.getMultiaddrs()))
+    await this.#host?.start(protocols, () => addressesToTell(this.addresses))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
     if (membership !== undefined) {
       this.#presence = new Presence(node, parts, {
@@ -167,7 +181,7 @@ export class FmtlNode {
         consortium,
         membership,
         everyMs: BEAT_MS[profile],
-        addresses: () => addressesToTell(node.getMultiaddrs()),
+        addresses: () => addressesToTell(this.addresses),
         round: () => this.#host?.host.round ?? 0,
         emit,
         now: Date.now
@@ -215,8 +229,31 @@ export class FmtlNode {
     return roles
   }
 
-  /** Where it listens, with its peer id. */
-  get addresses (): readonly string[] { return this.#node?.getMultiaddrs().map(String) ?? [] }
+  /**
+   * Where it can be dialled, with its peer id. The library keeps a public address to itself until somebody has dialled it;
+   * a founder would then have nothing to write into its first link. So, until a member says otherwise, it is believed.
+   */
+  get addresses (): readonly string[] {
+    const node = this.#node
+    if (node === undefined) return []
+    const known = node.getMultiaddrs().map(String)
+    const believed = this.#meeting?.state.state === 'closed' ? [] : node.services.addresses.listening().map(address => `${address}/p2p/${node.peerId.toString()}`)
+    return [...new Set([...known, ...believed])]
+  }
+
+  /**
+   * Asks whether others can dial this node.
+   * @param peers - multiaddrs; default: the members that are known
+   * @throws {ResourceError} it does not listen yet
+   */
+  async examine (peers: readonly string[]): Promise<NetworkReport> {
+    const { addressesToAsk, examineRunning } = await import('./network/examine.ts')
+    const node = this.#node
+    if (node === undefined) throw new ResourceError('this node is starting', { next: 'try again in a moment' })
+    const { membership } = this.#init
+    const members = [...this.#presence?.known ?? []].filter(([peer]) => peer !== node.peerId.toString() && membership?.allows(peer) === true)
+    return await examineRunning(node, { announce: this.#init.network?.announce ?? [], peers: peers.length > 0 ? peers : addressesToAsk(members.map(([, addresses]) => addresses)) })
+  }
 
   /** This node among the members of its consortium, once it has started. */
   get presence (): Presence | undefined { return this.#presence }

@@ -8,12 +8,13 @@ import { availableParallelism, freemem, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { examples, formatOption } from './help.ts'
 import { exitStatus } from './exit-codes.ts'
-import { examineNetwork, networkLines } from './doctor-network.ts'
+import { examineNetwork, networkLines, notSaid } from '../network/examine.ts'
 import { loadConfig } from '../config/config.ts'
 import { parseAddress } from '../network/bootstrap.ts'
 import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
-import { InvalidParametersError } from '../../src/errors.ts'
-import type { NetworkExamination, NetworkReport } from './doctor-network.ts'
+import { NoNodeError, request } from '../control/client.ts'
+import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
+import type { NetworkExamination, NetworkReport } from '../network/examine.ts'
 import type { ProbeMessage } from './doctor-probe.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { Command } from 'commander'
@@ -51,29 +52,43 @@ export type Examination = Omit<DoctorReport, 'network'>
 /** Who this machine is among the members, and where they are; undefined before it has joined. */
 export type MembershipOf = (home: string) => Promise<Required<Pick<NetworkExamination, 'membership' | 'peers'>> | undefined>
 
+interface Options { format: Format, fix?: boolean, home?: string, network?: boolean, peer: string[] }
+
 export function registerDoctor (program: Command, membershipOf: MembershipOf = async () => undefined): void {
   const command = program.command('doctor')
     .description('show which compute backend serves here and how fast it is, how this node can be reached, and what to do about either')
     .addOption(formatOption())
     .option('--fix', 'install the native TensorFlow library first')
-    .option('--peer <multiaddr>', 'a running node to ask whether it can dial this one; repeatable', (value: string, all: string[]) => [...all, value], [])
-    .action(async (options: { format: Format, fix?: boolean, peer: string[] }) => {
+    .option('--home <folder>', 'home of the node (default: FMTL_HOME, else ~/.fmtl)')
+    .option('--network', 'only how this node can be reached')
+    .option('--peer <multiaddr>', 'a running node to ask whether it can dial this one; repeatable (default: the members that this node knows)', (value: string, all: string[]) => [...all, value], [])
+    .action(async (options: Options) => {
       const prefer = preferred()
-      const { node: { home }, network: { listen, announce } } = loadConfig({ env: process.env })
       for (const peer of options.peer) parseAddress(peer)
       if (options.fix === true) await installNative()
-      const known = await membershipOf(home)
-      const network = await examineNetwork({
-        listen,
-        announce,
-        peers: options.peer.length > 0 ? options.peer : known?.peers ?? [],
-        ...known === undefined ? {} : { membership: known.membership }
-      })
+      const network = await lookAround(options, membershipOf)
+      if (options.network === true) {
+        process.stdout.write(options.format === 'json' ? `${JSON.stringify({ network })}\n` : `${networkLines(network).join('\n')}\n`)
+        return
+      }
       const report: DoctorReport = { ...await examine(prefer), network }
       process.stdout.write(options.format === 'json' ? JSON.stringify(report) + '\n' : table(report))
       if (report.backend == null) process.exitCode = exitStatus('ERR_BACKEND')
     })
-  examples(command, 'fmtl-node doctor', 'FMTL_BACKEND=wasm fmtl-node doctor --format json')
+  examples(command, 'fmtl-node doctor', 'fmtl-node doctor --network', 'FMTL_BACKEND=wasm fmtl-node doctor --format json')
+}
+
+/** The node of the home, if it runs, looks itself: nobody else can be this peer meanwhile. */
+async function lookAround ({ home: wanted, peer }: Options, membershipOf: MembershipOf): Promise<NetworkReport> {
+  const { node: { home }, network: { listen, announce } } = loadConfig({ env: process.env, flags: { 'node.home': wanted } })
+  try {
+    return await request<NetworkReport>(home, 'POST', '/network', { peers: peer })
+  } catch (err) {
+    if (!(err instanceof FmtlError)) throw err
+    if (!(err instanceof NoNodeError)) return notSaid(`the running node does not say how it is reached: ${err.message}`)
+  }
+  const known = await membershipOf(home)
+  return await examineNetwork({ listen, announce, peers: peer.length > 0 ? peer : known?.peers ?? [], ...known === undefined ? {} : { membership: known.membership } })
 }
 
 function preferred (): RungName | undefined {

@@ -21,7 +21,8 @@ export function registerPeers (program: Command): void {
 }
 
 export function peerTable (peers: readonly PeerFacts[], width: number): string[] {
-  const rows = peers.map(({ name, peer, role, connected, lastSeenMs, round }) =>
-    [clean(name) || '-', clean(peer), role ?? '-', connected ? 'yes' : 'no', connected ? 'now' : `${duration(lastSeenMs / 1000)} ago`, round === undefined ? '-' : String(round)])
+  const nameOf = (id: string): string => clean(peers.find(({ peer }) => peer === id)?.name ?? '') || id.slice(-8)
+  const rows = peers.map(({ name, peer, role, connected, via, relay, lastSeenMs, round }) =>
+    [clean(name) || '-', clean(peer), role ?? '-', !connected ? 'no' : via === 'relay' && relay !== undefined ? `by relay ${nameOf(relay)}` : via ?? 'yes', connected ? 'now' : `${duration(lastSeenMs / 1000)} ago`, round === undefined ? '-' : String(round)])
   return table([{ title: 'name', shrink: true }, { title: 'peer id', shrink: true }, { title: 'role' }, { title: 'connected' }, { title: 'last seen' }, { title: 'round', align: 'right' }], rows, { width })
 }

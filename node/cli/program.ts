@@ -22,6 +22,7 @@ import { registerPlan } from './plan.ts'
 import { registerStatus } from './status.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
+import { membershipOf } from '../membership/doctor.ts'
 
 export function createProgram (): Command {
   const program = new Command('fmtl-node')
@@ -47,7 +48,7 @@ export function createProgram (): Command {
   registerLogs(program)
   registerCharter(program)
   registerPlan(program)
-  registerDoctor(program)
+  registerDoctor(program, membershipOf)
   registerStrategies(program)
   registerData(program)
   registerExitCodes(program)

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
-import { InvalidParametersError, RefusedError } from '../../src/errors.ts'
+import { InvalidParametersError, RefusedError, ResourceError } from '../../src/errors.ts'
 import { Membership } from '../membership/membership.ts'
 import { Residence } from '../control/residence.ts'
 import { NodeLedger, lonelyContext, memberContext } from '../ledger.ts'
@@ -115,12 +115,15 @@ async function up (flags: Flags): Promise<void> {
     charter,
     bootstrap: bootstrap.length,
     emit: flags.format === 'json' ? printJson : factPrinter(),
+    routes: [
+      { method: 'POST', path: '/network', handle: async body => await examined(running, body) },
+      ...member === undefined ? [] : routesOf({ membership: member.membership, addresses: () => [...addresses(), ...[...running?.presence?.known.values() ?? []].flat()], now: Date.now })
+    ],
     ...member === undefined
       ? {}
       : {
           membership: () => membershipFacts(member.membership.state, member.membership.signer.peer),
-          heard: () => heardFrom(running?.presence?.neighbours ?? []),
-          routes: routesOf({ membership: member.membership, addresses: () => [...addresses(), ...[...running?.presence?.known.values() ?? []].flat()], now: Date.now })
+          heard: () => heardFrom(running?.presence?.neighbours ?? [])
         }
   })
   const { emit } = residence
@@ -169,6 +172,9 @@ async function up (flags: Flags): Promise<void> {
   })
 }
 
+/** More than are asked at once. */
+const MAX_PEERS_ASKED = 64
+
 interface Member { readonly membership: Membership, readonly privateKey: Ed25519PrivateKey }
 
 /** Who this home is in a consortium; a charter file on the command line means a run without one. */
@@ -205,6 +211,14 @@ async function isFree (port: number): Promise<boolean> {
     server.once('error', () => { resolve(false) })
     server.listen(port, () => { server.close(() => { resolve(true) }) })
   })
+}
+
+/** @throws {InvalidParametersError} addresses that are none */
+async function examined (node: FmtlNode | undefined, body: unknown): Promise<object> {
+  const { peers = [] } = (body ?? {}) as { peers?: unknown }
+  if (!Array.isArray(peers) || peers.length > MAX_PEERS_ASKED || peers.some(peer => typeof peer !== 'string')) throw new InvalidParametersError(`peers must be a list of at most ${MAX_PEERS_ASKED} multiaddrs`)
+  if (node === undefined) throw new ResourceError('this node is starting', { next: 'try again in a moment' })
+  return await node.examine(peers as string[])
 }
 
 function heardFrom (neighbours: readonly Neighbour[]): HeardPeer[] {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { InvalidParametersError } from '../../src/errors.ts'
+import { addressesToMeet } from '../network/addresses.ts'
 import { MAX_LINK_ADDRESSES, checkPeer, encodeLink, quorumOf } from '../../src/membership/index.ts'
 import type { ConsortiumCharter, MemberRole } from '../../src/membership/index.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -44,7 +45,7 @@ export async function invite (membership: Membership, { role, expiresMs, uses, f
     role,
     from: now,
     until,
-    addresses: best(addresses),
+    addresses: addressesToMeet(addresses, MAX_LINK_ADDRESSES),
     networkKey: membership.networkKey,
     door: only === undefined ? seed : key
   })
@@ -105,10 +106,4 @@ function find<T extends { readonly peer: string, readonly name: string }> (text:
     throw new InvalidParametersError(found.length === 0 ? `${none} ${text}` : `${found.length} are called ${text}`, { next: among.length === 0 ? 'fmtl-node peers' : `one of: ${among.map(({ peer, name }) => `${name} (${peer.slice(-8)})`).join(', ')}` })
   }
   return one
-}
-
-/** Addresses that lead furthest first; loopback only where there is nothing else. */
-function best (addresses: readonly string[]): string[] {
-  const rank = (address: string): number => /^\/ip[46]\/(127\.|::1\/)/.test(address) ? 2 : address.includes('/p2p-circuit') ? 1 : 0
-  return [...addresses].sort((a, b) => rank(a) - rank(b)).slice(0, MAX_LINK_ADDRESSES)
 }

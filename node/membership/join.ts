@@ -60,7 +60,7 @@ export async function join (init: JoinInit): Promise<Joined> {
     const answer = await untilAdmitted(node, link, member, knock, init)
     const log = MemberLog.read(answer.entries)
     if (log.id !== link.net) throw new ProtocolError(`the member at ${member} answered for consortium ${log.id.slice(0, 12)}, the link is for ${link.net.slice(0, 12)}`)
-    return { membership: await Membership.create(home, signer, log, link.networkKey, now), addresses: answer.addresses }
+    return { membership: await Membership.create(home, signer, log, link.networkKey, now), addresses: [...new Set([...link.addresses.filter(address => /\/p2p\/[^/]+$/.test(address)), ...answer.addresses])] }
   } finally {
     await node.stop()
   }

@@ -7,6 +7,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { MembershipService } from '../../protocols/membership/index.ts'
 import { serveKnocks } from '../../protocols/knock/index.ts'
 import { MAX_ADDRESSES, REQUEST_TIMEOUT_MS } from '../../protocols/limits.ts'
+import { scopeOf } from '../network/addresses.ts'
 import { answerKnock } from './door.ts'
 import type { Beat } from '../../protocols/membership/index.ts'
 import type { Entry } from '../../src/membership/index.ts'
@@ -174,16 +175,23 @@ export class Presence {
     this.#saving = this.#saving.then(async () => { await this.#init.membership.store.savePeers(members) }).catch(() => undefined) // a convenience: the next beat writes it again
   }
 
-  /** Every member that is not connected is tried again, for ever, each at its own pace. */
+  /**
+   * Every member that is not connected is tried again, for ever, each at its own pace; and so is one that is connected through
+   * a relay and says that it has an address which anybody can dial.
+   */
   #redial (): void {
     const { membership, now } = this.#init
-    const connected = new Set(this.#node.getPeers().map(String))
-    for (const [peer, addresses] of this.#addresses) {
-      if (peer === membership.signer.peer || connected.has(peer) || !membership.allows(peer)) continue
+    const connections = this.#node.getConnections()
+    const connected = new Set(connections.map(({ remotePeer }) => remotePeer.toString()))
+    const direct = new Set(connections.filter(({ direct }) => direct).map(({ remotePeer }) => remotePeer.toString()))
+    for (const [peer, all] of this.#addresses) {
+      if (peer === membership.signer.peer || direct.has(peer) || !membership.allows(peer)) continue
+      const addresses = connected.has(peer) ? all.filter(address => ['public', 'name'].includes(scopeOf(address))) : all
+      if (addresses.length === 0) continue
       const dial = this.#dials.get(peer) ?? { at: 0, pauseMs: REDIAL_MS.first, running: false }
       if (dial.running || now() < dial.at) continue
       this.#dials.set(peer, { ...dial, running: true })
-      void this.#dial(peer, addresses).catch((err: unknown) => {
+      void this.#dial(peer, addresses, connected.has(peer)).catch((err: unknown) => {
         if (!(err instanceof Error)) throw err
         this.#components.logger.forComponent('fmtl:presence')('dial %s: %e', peer, err)
       }).finally(() => {
@@ -192,9 +200,14 @@ export class Presence {
     }
   }
 
-  async #dial (peer: string, addresses: readonly string[]): Promise<void> {
+  async #dial (peer: string, addresses: readonly string[], relayed: boolean): Promise<void> {
     const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(2 * REQUEST_TIMEOUT_MS)])
     const id = peerIdFromString(peer)
+    if (relayed) {
+      await this.#node.dial(addresses.map(address => multiaddr(address.includes('/p2p/') ? address : `${address}/p2p/${peer}`)), { signal, force: true })
+      for (const connection of this.#node.getConnections(id)) if (!connection.direct) await connection.close({ signal })
+      return
+    }
     await this.#node.peerStore.patch(id, { multiaddrs: addresses.map(address => multiaddr(address)) }, { signal })
     await this.#node.dial(id, { signal })
   }

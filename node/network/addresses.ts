@@ -62,12 +62,12 @@ export function dialOrder (): (a: { multiaddr: Multiaddr }, b: { multiaddr: Mult
 }
 
 /** What others are told, at most MAX_ADDRESSES: loopback only where there is nothing else, of a relay its best address. */
-export function addressesToTell (addresses: readonly Multiaddr[]): string[] {
+export function addressesToTell (addresses: ReadonlyArray<Multiaddr | string>): string[] {
   const all = addresses.map(String)
   const direct = all.filter(address => ['public', 'name', 'private'].includes(scopeOf(address))).sort((a, b) => worth(a) - worth(b))
   const relayed = new Map<string, string>()
   for (const address of all.filter(address => scopeOf(address) === 'relay')) {
-    const relay = /\/p2p\/([^/]+)\/p2p-circuit/.exec(address)?.[1] ?? ''
+    const relay = relayOf(address) ?? ''
     const other = relayed.get(relay)
     if (other === undefined || worth(beforeRelay(address)) < worth(beforeRelay(other))) relayed.set(relay, address)
   }
@@ -75,7 +75,26 @@ export function addressesToTell (addresses: readonly Multiaddr[]): string[] {
   return (told.length > 0 ? told : all).slice(0, MAX_ADDRESSES)
 }
 
+/** The peer that a relayed address leads through; undefined of a direct one. */
+export function relayOf (address: string): string | undefined { return /\/p2p\/([^/]+)\/p2p-circuit/.exec(address)?.[1] }
+
 export function beforeRelay (address: string): string { return address.split('/p2p-circuit')[0] ?? '' }
+
+/**
+ * For who knows nobody yet: of each member the address that leads furthest before anybody's second; loopback only where
+ * there is nothing else. A relayed address leads almost as far as its relay's.
+ */
+export function addressesToMeet (addresses: readonly string[], most: number): string[] {
+  const rank = (address: string): number => scopeOf(address) === 'relay' ? worth(beforeRelay(address)) + 0.5 : worth(address)
+  const away = addresses.filter(address => scopeOf(address) !== 'loopback')
+  const turns = new Map<string, number>()
+  return [...new Set(away.length > 0 ? away : addresses)].sort((a, b) => rank(a) - rank(b)).map(address => {
+    const member = /\/p2p\/([^/]+)$/.exec(address)?.[1] ?? ''
+    const turn = turns.get(member) ?? 0
+    turns.set(member, turn + 1)
+    return { address, turn }
+  }).sort((a, b) => a.turn - b.turn).slice(0, most).map(({ address }) => address)
+}
 
 function worth (address: string): number { return ['name', 'public', 'private', 'loopback', 'relay'].indexOf(scopeOf(address)) }
 

@@ -55,7 +55,7 @@ export interface LocalHost extends Pick<BackboneHost, 'admit' | 'serve'> {
 
 /** How long a preferred host may take to appear before another one is taken, ms. */
 const PREFERENCE_MS = 20_000
-/** A host that failed is left alone for this long, ms (Petals: 15 s). */
+/** Others are taken before a host that failed for this long, ms (Petals: 15 s). */
 const BAN_MS = 15_000
 const BACKOFF_MS = { first: 250, longest: 5_000 }
 const CARD_POLL_MS = 200
@@ -72,7 +72,7 @@ export class ClientRole {
   readonly #description: ClientDescription
   /** Hash of the charter: which hosts to ask for, and what to tell them. */
   readonly #model: string
-  readonly #banned = new Map<string, number>()
+  readonly #banned = new Map<string, { readonly until: number, readonly refused: boolean }>()
   readonly #channels: FrameChannel[] = []
   #compute: Compute<ClientTrainer>
   /** Why the worker of now is no more, once it is not. */
@@ -196,7 +196,7 @@ export class ClientRole {
         signal.throwIfAborted()
         if (!(error instanceof FmtlError) || error instanceof PrivacyError || error instanceof BackendError || error === this.#unfit) throw error
         emit({ type: 'client:detached', node, host, reason: error.message })
-        if (!(error instanceof MovingError)) this.#banned.set(host, performance.now() + BAN_MS)
+        if (!(error instanceof MovingError)) this.#banned.set(host, { until: performance.now() + BAN_MS, refused: error instanceof RefusedError })
         failures = client.step > stepBefore ? 0 : failures + 1
         if (failures > 1) await pause(Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** failures), undefined, { signal })
       }
@@ -279,7 +279,10 @@ export class ClientRole {
     const preferenceEnds = performance.now() + (this.#attachedOnce ? 0 : PREFERENCE_MS)
     for (;;) {
       signal.throwIfAborted()
-      const open = this.#offers(protocols, local).filter(({ host, attached, slots }) => attached < slots && !this.#isBanned(host))
+      const free = this.#offers(protocols, local).filter(({ attached, slots }) => attached < slots)
+      const fine = free.filter(({ host }) => !this.#isBanned(host))
+      // where there is no other one, what failed may have been the way there, and there may be another way
+      const open = fine.length > 0 ? fine : free.filter(({ host }) => this.#banned.get(host)?.refused !== true || !this.#isBanned(host))
       const own = gathering === 'spread' ? open.find(({ host }) => host === this.#init.peer) : undefined
       const hosts = [...own === undefined ? [] : [own.host], ...inOrderOf(gathering, open.filter(offer => offer !== own)).map(({ host }) => host)]
       const preferred = prefer.find(host => hosts.includes(host))
@@ -298,7 +301,7 @@ export class ClientRole {
     return [...local === undefined ? [] : [local.offer], ...protocols.announce.hosts.filter(card => card.model === this.#model)]
   }
 
-  #isBanned (host: string): boolean { return (this.#banned.get(host) ?? 0) > performance.now() }
+  #isBanned (host: string): boolean { return (this.#banned.get(host)?.until ?? 0) > performance.now() }
 
   #waiting (reason: string): void {
     if (reason === this.#told) return

@@ -14,6 +14,10 @@ import type { PeerFacts, StatusFacts } from './status.ts'
 /** What a running node shows of itself; live. */
 export interface NodeView {
   readonly connected: readonly string[]
+  /** Of those, who is connected through another member only, and which. */
+  readonly relayedBy?: ReadonlyMap<string, string>
+  /** Where it can be dialled, relays among them. */
+  readonly addresses?: readonly string[]
   /** Cards of other hosts that are fresh. */
   readonly hosts: readonly HostCard[]
   readonly host?: { readonly step: number, readonly slots: number, readonly clients: ReadonlyArray<{ readonly peer: string, readonly name: string }>, readonly waiting: string, readonly done: boolean }
@@ -43,7 +47,7 @@ export interface FactsInit {
   readonly wall?: () => number
 }
 
-type Known = { -readonly [key in 'name' | 'role' | 'model' | 'round' | 'clockSkewMs' | 'charterHash' | 'digest']?: PeerFacts[key] | undefined } & {
+type Known = { -readonly [key in 'name' | 'role' | 'model' | 'round' | 'clockSkewMs' | 'charterHash' | 'digest' | 'via' | 'relay']?: PeerFacts[key] | undefined } & {
   seenAt: number
   connected: boolean
   /** When the card that was looked at last was sent. */
@@ -120,8 +124,11 @@ export class Facts {
       this.#step = step
       if (this.#waiting !== undefined && step > this.#waiting.step) this.#waiting = undefined
     }
-    for (const known of this.#known.values()) known.connected = false
-    for (const peer of view?.connected ?? []) Object.assign(this.#of(peer), { connected: true, seenAt: now })
+    for (const known of this.#known.values()) Object.assign(known, { connected: false, via: undefined, relay: undefined })
+    for (const peer of view?.connected ?? []) {
+      const relay = view?.relayedBy?.get(peer)
+      Object.assign(this.#of(peer), { connected: true, seenAt: now, via: relay === undefined ? 'direct' : 'relay', relay })
+    }
     for (const card of view?.hosts ?? []) this.#card(card, now)
     for (const { peer, name } of view?.host?.clients ?? []) Object.assign(this.#of(peer), { role: 'client', name, seenAt: now })
     for (const heard of this.#init.heard?.() ?? []) {
@@ -161,14 +168,14 @@ export class Facts {
     const now = this.#now()
     const { name, home, charter, bootstrap } = this.#init
     const { stepDeadlineMs, roundDeadlineMs, quorum, peers } = charter.clock
-    const { host, client, hosts = [] } = this.#init.node() ?? {}
+    const { host, client, hosts = [], addresses } = this.#init.node() ?? {}
     const total = totalSteps(charter.training)
     const membership = this.#init.membership?.()
     return {
       name,
       pid: process.pid,
       uptimeMs: now - this.#startedAt,
-      ...this.#started === undefined ? {} : { started: this.#started },
+      ...this.#started === undefined ? {} : { started: { ...this.#started, ...addresses === undefined ? {} : { addresses } } },
       charter: { name: charter.name, model: charterHash(charter), stepsPerRound: charter.training.stepsPerRound, total, quorum, peers, stepMs: stepDeadlineMs + roundDeadlineMs },
       ...membership === undefined ? {} : { membership },
       bootstrap,

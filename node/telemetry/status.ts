@@ -14,6 +14,9 @@ export interface PeerFacts {
   readonly connected: boolean
   /** How long ago it was connected or heard of, ms. */
   readonly lastSeenMs: number
+  /** How it is connected; where through a relay, the member that relays. */
+  readonly via?: 'direct' | 'relay'
+  readonly relay?: string
   readonly role?: 'host' | 'client' | 'member'
   /** Of the training charter, as its card has it. */
   readonly model?: string

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcess, SpawnOptions } from 'node:child_process'
 import type { ExecutionContext } from 'ava'
 import type { NatNodeSpec, NatStatus } from './nat-node.ts'
 
@@ -85,8 +85,13 @@ export class Internet {
   /** Cuts a machine off without a word to anybody. */
   async unplug (name: string): Promise<void> { await this.#ip('inet', 'link', 'set', name, 'down') }
 
+  /** Node runs a script on that machine. */
+  spawn (name: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    return spawn('ip', ['netns', 'exec', this.#full(name), process.execPath, ...args], { ...options, env: { ...SYSTEM.env, ...options.env } })
+  }
+
   async start (name: string, spec: NatNodeSpec): Promise<NatNode> {
-    const child = spawn('ip', ['netns', 'exec', this.#full(name), process.execPath, NODE_SCRIPT], { ...SYSTEM, stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = this.spawn(name, [NODE_SCRIPT], { stdio: ['pipe', 'pipe', 'inherit'] })
     const node = new NatNode(child)
     this.#nodes.push(node)
     node.send(spec)

@@ -1,12 +1,17 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { once } from 'node:events'
 import { promisify } from 'node:util'
+import { readdir } from 'node:fs/promises'
 import test from 'ava'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { components } from '../../node/components.ts'
 import { createNode } from '../../node/libp2p.ts'
-import { examineNetwork, networkLines } from '../../node/cli/doctor-network.ts'
+import { enterSite, foundSite, temporaryHome, until } from './membership/helpers.ts'
+import { examineNetwork, examineRunning, networkLines } from '../../node/network/examine.ts'
+import { membershipOf } from '../../node/membership/doctor.ts'
 import { serveReach } from '../../protocols/reach/index.ts'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { DoctorReport } from '../../node/cli/doctor.ts'
 
 const run = promisify(execFile)
@@ -71,6 +76,36 @@ test('doctor asks a running node whether it can dial this one', async t => {
   const dead = await examineNetwork({ listen: [], announce: [], peers: [address] })
   t.regex(dead.peers[0]?.problem ?? '', /ECONNREFUSED/)
   t.is(dead.verdict, 'whether others can dial this node is not known: this node listens nowhere')
+})
+
+test('doctor knows the members of a home whose node does not run, and writes nothing into a home without a consortium', async t => {
+  const ann = await foundSite(t, 'ann')
+  const bea = await enterSite(t, ann, 'bea')
+  await until(() => ann.presence.known.has(bea.membership.signer.peer))
+  await ann.stop()
+  const known = await membershipOf(ann.home)
+  t.deepEqual(known?.peers, [...bea.addresses])
+  t.deepEqual(known?.membership.networkKey, ann.membership.networkKey)
+  const empty = await temporaryHome(t)
+  t.is(await membershipOf(empty), undefined)
+  t.deepEqual(await readdir(empty), [])
+})
+
+test('a running node is examined over the connections that it has, and keeps them', async t => {
+  const [node, member] = await Promise.all([0, 1].map(async () => await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet', listen: ['/ip4/0.0.0.0/tcp/0'] })))
+  if (node === undefined || member === undefined) return t.fail()
+  t.teardown(async () => { await Promise.all([node.stop(), member.stop()]) })
+  const stop = await serveReach(components(member))
+  t.teardown(stop)
+  const address = member.getMultiaddrs()[0] as Multiaddr
+  const identified = once(node, 'peer:identify')
+  const { id } = await node.dial(address)
+  await identified
+  const report = await examineRunning(node, { announce: [], peers: [address.toString()] })
+  t.is(report.peers[0]?.problem, null)
+  t.regex(report.peers[0]?.seenAs ?? '', /^\/ip4\/127\.0\.0\.1\/tcp\/\d+/)
+  t.true(report.reachable)
+  t.true(node.getConnections().some(connection => connection.id === id))
 })
 
 test('doctor says whose port is taken, and that nobody was asked', async t => {

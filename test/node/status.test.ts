@@ -1,5 +1,6 @@
 /** Every code of a status, from facts; and the facts, from what a node tells. */
 import test from 'ava'
+import { peerTable } from '../../node/cli/peers.ts'
 import { Facts } from '../../node/telemetry/facts.ts'
 import { LEVEL } from '../helpers/synthetic.ts'
 import { charterHash } from '../../src/federation/charter.ts'
@@ -133,6 +134,31 @@ test('facts: a peer that went away is remembered with the time', t => {
   const peers = node.facts.current().peers
   t.deepEqual(peers.map(({ peer, connected, lastSeenMs }) => [peer, connected, lastSeenMs]), [['p-bone', false, 40_000], ['p-friend', false, 40_000]])
   t.is(peers[0]?.clockSkewMs, -10_000)
+})
+
+test('facts: how a peer is connected, and through whom, until it is not', t => {
+  const node = watched()
+  const how = (): unknown => node.facts.current().peers.map(({ peer, via, relay }) => [peer, via, relay])
+  node.view = { ...node.view, connected: ['p-friend'], relayedBy: new Map([['p-friend', 'p-relay']]) }
+  t.deepEqual(how(), [['p-friend', 'relay', 'p-relay']])
+  node.view = { ...node.view, relayedBy: new Map() }
+  t.deepEqual(how(), [['p-friend', 'direct', undefined]])
+  node.view = { ...node.view, connected: [] }
+  t.deepEqual(how(), [['p-friend', undefined, undefined]])
+})
+
+test('facts: addresses are those of now', t => {
+  const node = watched()
+  t.deepEqual(node.facts.current().started?.addresses, [])
+  node.view = { ...node.view, addresses: ['/ip4/45.9.0.11/tcp/1'] }
+  t.deepEqual(node.facts.current().started?.addresses, ['/ip4/45.9.0.11/tcp/1'])
+})
+
+test('peers say through whom they are connected', t => {
+  const peers: PeerFacts[] = [{ ...friend, via: 'relay', relay: 'p-relay' }, { peer: 'p-relay', name: 'hub', connected: true, via: 'direct', lastSeenMs: 0 }]
+  const [, first = '', second = ''] = peerTable(peers, 140)
+  t.regex(first, /friend .* by relay hub /)
+  t.regex(second, /hub .* direct /)
 })
 
 test('facts: an old card says nothing about the clock of now', t => {

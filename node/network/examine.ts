@@ -2,16 +2,18 @@
  * The network section of `doctor`: where this node listens, and what members that are asked say of it. Nobody outside the
  * consortium is contacted, so without a member to ask, whether others can dial this node stays unknown.
  */
+import { once } from 'node:events'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
+import { MAX_ADDRESSES } from '../../protocols/limits.ts'
 import { REACH_PROTOCOL, askReach } from '../../protocols/reach/index.ts'
 import { components } from '../components.ts'
 import { createNode } from '../libp2p.ts'
-import { defaultRouteAddress, portOf, scopeOf } from '../network/addresses.ts'
-import { parseAddress, whyNotDialled } from '../network/bootstrap.ts'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
+import { addressesToMeet, defaultRouteAddress, portOf, scopeOf } from './addresses.ts'
+import { parseAddress, whyNotDialled } from './bootstrap.ts'
+import type { Ed25519PrivateKey, IdentifyResult, PeerId } from '@libp2p/interface'
 import type { Node } from '../libp2p.ts'
-import type { Scope } from '../network/addresses.ts'
+import type { Scope } from './addresses.ts'
 
 export interface NetworkExamination {
   readonly listen: readonly string[]
@@ -45,11 +47,13 @@ export interface NetworkReport {
   readonly problem: string | null
 }
 
-/** A dial to the other side of the world, and its answers. */
-const ASK_MS = 10_000
+/** A dial to the other side of the world, and its answers; less than a command waits for a running node's answer. */
+const ASK_MS = 8_000
+/** Members whose word is enough. */
+const MAX_ASKED = 8
 
+/** In the place of a node that does not run, or is in no home yet. */
 export async function examineNetwork (init: NetworkExamination): Promise<NetworkReport> {
-  const defaultRoute = await defaultRouteAddress() ?? null
   let problem: string | null = null
   let node: Node | undefined
   try {
@@ -58,14 +62,23 @@ export async function examineNetwork (init: NetworkExamination): Promise<Network
       problem = `${err.message}${err.next === undefined ? '' : `; ${err.next}`}`
       return await create(init, [])
     })
-    const listen = node.services.addresses.listening().map(address => ({ address, scope: scopeOf(address) }))
-    const ports = [...new Set([...listen.filter(({ scope }) => scope !== 'loopback').map(({ address }) => address), ...init.announce].flatMap(address => portOf(address) ?? []))]
-    const peers: PeerReport[] = []
-    for (const address of init.peers) peers.push(await askPeer(node, address, ports))
-    return { listen, defaultRoute, peers, ...judge(peers, listen.length), problem }
+    return { ...await examineRunning(node, init), problem }
   } finally {
     await node?.stop()
   }
+}
+
+/** As a node that runs: its connections are used, and left as they are. */
+export async function examineRunning (node: Node, { announce, peers: all }: Pick<NetworkExamination, 'announce' | 'peers'>): Promise<NetworkReport> {
+  const listen = node.services.addresses.listening().map(address => ({ address, scope: scopeOf(address) })).filter(({ scope }) => scope !== 'relay')
+  const ports = [...new Set([...listen.filter(({ scope }) => scope !== 'loopback').map(({ address }) => address), ...announce].flatMap(address => portOf(address) ?? []))]
+  const peers = await Promise.all(all.slice(0, MAX_ASKED).map(async address => await askPeer(node, address, ports)))
+  return { listen, defaultRoute: await defaultRouteAddress() ?? null, peers, ...judge(peers, listen.length), problem: null }
+}
+
+/** Of each member the address to ask at. */
+export function addressesToAsk (known: Iterable<readonly string[]>): string[] {
+  return [...known].flatMap(addresses => addressesToMeet(addresses, 1))
 }
 
 async function create ({ membership, announce }: NetworkExamination, listen: readonly string[]): Promise<Node> {
@@ -76,17 +89,12 @@ async function create ({ membership, announce }: NetworkExamination, listen: rea
 async function askPeer (node: Node, address: string, ports: readonly number[]): Promise<PeerReport> {
   const signal = AbortSignal.timeout(ASK_MS)
   try {
-    const identified = new Promise<string | null>(resolve => {
-      node.addEventListener('peer:identify', ({ detail }) => { resolve(detail.observedAddr?.toString() ?? null) }, { once: true })
-      signal.addEventListener('abort', () => { resolve(null) })
-    })
-    const { remotePeer } = await node.dial(parseAddress(address), { signal })
-    const seenAs = await identified
+    const { remotePeer, seenAs } = await meet(node, address, signal)
     const roundTripMs = Math.round(100 * await node.services.ping.ping(remotePeer, { signal })) / 100
     const report = { address, roundTripMs, seenAs }
     if (ports.length === 0) return { ...report, reached: null, problem: 'this node listens nowhere that others could dial' }
     try {
-      const { host, ports: met } = await askReach(components(node), remotePeer.toString(), ports.slice(0, 8), { signal })
+      const { host, ports: met } = await askReach(components(node), remotePeer.toString(), ports.slice(0, MAX_ADDRESSES), { signal })
       return { ...report, reached: met.map(port => `${host}/tcp/${port}`), problem: null }
     } catch (err) {
       if (!(err instanceof FmtlError)) throw err
@@ -94,6 +102,27 @@ async function askPeer (node: Node, address: string, ports: readonly number[]): 
     }
   } catch (err) {
     return { address, roundTripMs: null, seenAs: null, reached: null, problem: signal.aborted ? `no answer within ${ASK_MS / 1000} s` : whyNotDialled(err) }
+  }
+}
+
+/** A fresh connection hears by itself as whom it is seen; one that was there asks again. */
+async function meet (node: Node, address: string, signal: AbortSignal): Promise<{ remotePeer: PeerId, seenAs: string | null }> {
+  const before = new Set(node.getConnections().map(({ id }) => id))
+  const heard = new Map<string, string | null>()
+  const hears = new EventTarget()
+  const onIdentify = ({ detail: { connection, observedAddr } }: CustomEvent<IdentifyResult>): void => {
+    heard.set(connection.id, observedAddr?.toString() ?? null)
+    hears.dispatchEvent(new Event('heard'))
+  }
+  node.addEventListener('peer:identify', onIdentify)
+  try {
+    const connection = await node.dial(parseAddress(address), { signal })
+    const { id, remotePeer } = connection
+    if (before.has(id)) return { remotePeer, seenAs: await node.services.identify.identify(connection, { signal }).then(({ observedAddr }) => observedAddr?.toString() ?? null, () => null) }
+    while (!heard.has(id) && !signal.aborted) await once(hears, 'heard', { signal }).catch(() => undefined)
+    return { remotePeer, seenAs: heard.get(id) ?? null }
+  } finally {
+    node.removeEventListener('peer:identify', onIdentify)
   }
 }
 
@@ -107,6 +136,11 @@ function judge (peers: readonly PeerReport[], listening: number): Pick<NetworkRe
   if (met.length === 0) return { reachable: false, verdict: 'others cannot dial this node; it takes part through a relay' }
   const some = answers.some(reached => reached.length === 0) ? '; not all of them, so it also keeps a relay' : ''
   return { reachable: true, verdict: `others can reach this node at ${met.join(', ')}${some}` }
+}
+
+/** Of a node that could have said. */
+export function notSaid (problem: string): NetworkReport {
+  return { listen: [], defaultRoute: null, peers: [], reachable: null, verdict: 'whether others can dial this node is not known: nobody was asked', problem }
 }
 
 /** For a terminal. */
