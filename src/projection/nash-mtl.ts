@@ -30,7 +30,7 @@ const STEPS = 100
 const HALVINGS = 60
 /**
  * Goal for the residual: a few roundings of float64. Where b is huge, rounding ends the search earlier: at a hull that comes
- * within 1e-3, 1e-4, 1e-5 of zero the residual reached is 2e-9, 2e-7, 3e-5.
+ * within 1e-3, 1e-4, 1e-5 of zero the residual reached is 2e-9, 4e-7, 4e-5.
  */
 const CLOSE = 1e-13
 /** Squared Newton decrement up to which steps are taken whole. */
