@@ -1,5 +1,5 @@
 /** `fmtl-node strategies`: what `--strategy` and `--rule` may say. */
-import { ruleNames } from '../../src/projection/index.ts'
+import { ruleNames, ruleSource } from '../../src/projection/index.ts'
 import { strategies } from '../../src/strategies/index.ts'
 import { examples, formatOption } from './help.ts'
 import { table } from './format.ts'
@@ -13,12 +13,15 @@ export function registerStrategies (program: Command): void {
     .action(({ format }: { format: Format }) => {
       if (format === 'json') {
         for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
+        for (const name of ruleNames) process.stdout.write(`${JSON.stringify({ type: 'rule', name, source: ruleSource(name) })}\n`)
         process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames })}\n`)
         return
       }
       const rows = strategies.map(({ name, source, kind, projection, merge }) => [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
-      const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width: process.stdout.columns ?? 120 })
-      process.stdout.write(`${lines.join('\n')}\n\ngradient rules: ${ruleNames.join(', ')}\n`)
+      const width = process.stdout.columns ?? 120
+      const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width })
+      const rules = table([{ title: 'gradient rule' }, { title: 'source', shrink: true }], ruleNames.map(name => [name, ruleSource(name)]), { width })
+      process.stdout.write(`${lines.join('\n')}\n\n${rules.join('\n')}\n`)
     })
   examples(command, 'fmtl-node strategies')
 }

@@ -72,13 +72,36 @@ export function * products (given: number, length: number, leading: number, extr
 /** What a stored direction measures: d . d, then d . g for the rows it was made of. */
 export interface Measured { readonly square: number, readonly dots: Float64Array }
 
-/** Writes sum_i coefficients[i] rows[which[i]] to `into`, and measures what is stored there against those rows. */
-export function * combination (which: readonly number[], coefficients: Float64Array, into: Row): Pass<Measured> {
+/**
+ * Writes sum_i coefficients[i] rows[which[i]] to `into`, and measures what is stored there against those rows.
+ *
+ * @param kept - what `into` holds already is added this many times
+ */
+export function * combination (which: readonly number[], coefficients: Float64Array, into: Row, kept = 0): Pass<Measured> {
+  const n = which.length
+  const sums = new Float64Array(n + 1)
+  const all = kept === 0 ? coefficients : Float64Array.of(...coefficients, kept)
+  yield * eachBlock(into.length, all.length + 1, (rows, at, from) => {
+    which.forEach((row, i) => { workspace.load(i + 1, rows[row] as Row, at) })
+    if (kept !== 0) workspace.load(n + 1, into, from)
+    workspace.combine(0, 1, all)
+    workspace.save(0, into, from)
+    workspace.addProducts(sums, 1, n + 1)
+  })
+  return { square: sums[0] as number, dots: sums.subarray(1) }
+}
+
+/** Writes one block of an update to `out` from the same block of every row; blocks come in order, each once. */
+export type Mix = (rows: readonly Float64Array[], out: Float64Array) => void
+
+/** Writes what `mix` makes of rows[which[i]] to `into`, and measures what is stored there against those rows. */
+export function * mixture (which: readonly number[], mix: Mix, into: Row): Pass<Measured> {
   const n = which.length
   const sums = new Float64Array(n + 1)
   yield * eachBlock(into.length, n + 1, (rows, at, from) => {
     which.forEach((row, i) => { workspace.load(i + 1, rows[row] as Row, at) })
-    workspace.combine(0, 1, coefficients)
+    workspace.clear(0)
+    mix(which.map((_, i) => workspace.values(i + 1)), workspace.values(0))
     workspace.save(0, into, from)
     workspace.addProducts(sums, 1, n + 1)
   })

@@ -9,6 +9,7 @@
  * (v_k <- max(0, v_k - (K_k . v + q_k) / K_kk)), which only ever lower the objective and mop up what rounding and
  * nearly dependent rows left. Source: UPGrad, arXiv 2406.16232, section 3 (the dual), with our solver.
  */
+import { solvePositive } from './cholesky.ts'
 
 /** A pivot below this share of a unit row's length is a row that the active ones already span (float64 eps is 2e-16). */
 const DEPENDENT = 1e-13
@@ -85,35 +86,9 @@ function slope (k: Float64Array, q: Float64Array, v: Float64Array, i: number): n
   return sum
 }
 
-/** K_AA s = -q_A by Cholesky; undefined if the last of the active rows depends on the others. */
+/** K_AA s = -q_A; undefined if the last of the active rows depends on the others. */
 function solveActive (k: Float64Array, q: Float64Array, active: readonly number[]): Float64Array | undefined {
-  const n = q.length
-  const m = active.length
-  const l = new Float64Array(m * m)
-  for (let r = 0; r < m; r++) {
-    for (let c = 0; c <= r; c++) {
-      let sum = k[(active[r] as number) * n + (active[c] as number)] as number
-      for (let t = 0; t < c; t++) sum -= (l[r * m + t] as number) * (l[c * m + t] as number)
-      if (r === c) {
-        if (sum <= DEPENDENT) return undefined
-        l[r * m + r] = Math.sqrt(sum)
-      } else {
-        l[r * m + c] = sum / (l[c * m + c] as number)
-      }
-    }
-  }
-  const s = new Float64Array(m)
-  for (let r = 0; r < m; r++) {
-    let sum = -(q[active[r] as number] as number)
-    for (let t = 0; t < r; t++) sum -= (l[r * m + t] as number) * (s[t] as number)
-    s[r] = sum / (l[r * m + r] as number)
-  }
-  for (let r = m - 1; r >= 0; r--) {
-    let sum = s[r] as number
-    for (let t = r + 1; t < m; t++) sum -= (l[t * m + r] as number) * (s[t] as number)
-    s[r] = sum / (l[r * m + r] as number)
-  }
-  return s
+  return solvePositive(k, q.length, active, active.map((i) => -(q[i] as number)), DEPENDENT)
 }
 
 function gaussSeidel (k: Float64Array, q: Float64Array, v: Float64Array, tolerance: number): void {

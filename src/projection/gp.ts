@@ -18,7 +18,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { projectPairs } from './pcgrad.ts'
 import { gradientRule } from './rule.ts'
-import type { GramRule, RuleInput } from './rule.ts'
+import type { SolvedRule, RuleInput } from './rule.ts'
 
 export const ATTENTIONS = ['none', 'softmax-cos', 'softmax-dot'] as const
 export type Attention = typeof ATTENTIONS[number]
@@ -47,7 +47,7 @@ export function attentionScale (input: Pick<RuleInput, 'n' | 'length' | 'norms' 
   return weight.map((value) => n * value / total)
 }
 
-export function gp (init: GpInit = {}): GramRule {
+export function gp (init: GpInit = {}): SolvedRule {
   const attention = init.attention ?? 'softmax-cos'
   const tau = init.tau ?? 1
   if (!(tau > 0 && tau < Infinity)) throw new InvalidParametersError(`tau must be a positive number, got ${tau}`)

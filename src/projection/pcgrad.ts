@@ -10,7 +10,7 @@
  */
 import { InvalidParametersError } from '../errors.ts'
 import { gradientRule } from './rule.ts'
-import type { GramRule } from './rule.ts'
+import type { SolvedRule } from './rule.ts'
 
 export interface PcgradInit {
   /** Default 'sum', as in the paper. */
@@ -39,7 +39,7 @@ export function projectPairs (k: Float64Array, order: ReadonlyArray<readonly num
   return c
 }
 
-export function pcgrad (init: PcgradInit = {}): GramRule {
+export function pcgrad (init: PcgradInit = {}): SolvedRule {
   const reduce = init.reduce ?? 'sum'
   return gradientRule('pcgrad', ({ n, gram, random }) => {
     const order = init.order ?? Array.from({ length: n }, () => random.permutation(n))

@@ -1,8 +1,9 @@
 /**
- * How n task gradients of the same shared parameters become one update. Every rule here is a choice of coefficients
- * from the Gram matrix, update = sum_i c_i g_i, so a rule costs one pass over the rows before and one after it
- * (specs: gradient aggregation, sections 2 and 3); the cone projection and balancing only change coefficients. This
- * file holds what all rules share: rows are sorted by id, rows that are zero or not finite are dropped and counted, one
+ * How n task gradients of the same shared parameters become one update. Nearly every rule is a choice of coefficients
+ * from the Gram matrix, update = sum_i c_i g_i, so it costs one pass over the rows before and one after it
+ * (specs: gradient aggregation, sections 2 and 3); the cone projection and balancing only change coefficients. A rule that
+ * works on coordinates instead gives a `mix` for the second pass, and its cone projection takes a third. This file
+ * holds what all rules share: rows are sorted by id, rows that are zero or not finite are dropped and counted, one
  * row passes unchanged, and what happened is reported.
  *
  * Peers that hold the same rows get the same bits, in whatever order messages arrived: order comes from the ids,
@@ -10,10 +11,10 @@
  */
 import { InvalidParametersError } from '../errors.ts'
 import { combinationNorm, inner, multiply, part } from './gram.ts'
-import { combination, copy, over, overSource, products } from '../kernels/index.ts'
+import { combination, copy, mixture, over, overSource, products } from '../kernels/index.ts'
 import { harmless, least, pullToCone } from './strict.ts'
 import type { Random } from '../random.ts'
-import type { Measured, Pass, Row, RowSource } from '../kernels/index.ts'
+import type { Measured, Mix, Pass, Row, RowSource } from '../kernels/index.ts'
 
 /** What projection met and did. Rows are those used, in the order of their ids. */
 export interface ConflictStats {
@@ -54,6 +55,18 @@ export interface Aggregate<R extends Row> {
   readonly stats: ConflictStats
   /** Gram matrix of the rows as they were given, [n, n]. */
   readonly gram: Float64Array
+  /** Of rules that search for their coefficients; absent where fewer than two rows were of use. */
+  readonly solver?: SolverReport
+}
+
+/** How the search for a rule's coefficients ended. */
+export interface SolverReport {
+  /** Turns taken, of a number that the rule states. */
+  readonly iterations: number
+  /** What is left of the rule's own optimality condition, free of the rows' scale; each rule says which. */
+  readonly residual: number
+  /** Whether the rows left the rule no answer of its own, so that it gave the one that its file names. */
+  readonly fallback: boolean
 }
 
 export interface GradientRule {
@@ -78,6 +91,8 @@ export interface RuleInput {
   /** [n, n], row-major. */
   readonly gram: Float64Array
   readonly norms: readonly number[]
+  /** What balancing multiplies each row with; in `gram` and `norms` it is done already. */
+  readonly factors: readonly number[]
   /** Sum 1. */
   readonly weights: Float64Array
   readonly random: Random
@@ -85,20 +100,25 @@ export interface RuleInput {
   readonly history?: { readonly dots: Float64Array, readonly norm: number }
 }
 
-export interface RuleSolution {
-  /** update = sum_i coefficients_i g_i. */
-  readonly coefficients: Float64Array
-  /** The same without any projection, for `removedShare`. */
+interface Solution {
+  /** Coefficients without any projection, for `removedShare`. */
   readonly plain: Float64Array
+  readonly solver?: SolverReport
 }
 
-/** A rule that needs no more than the Gram matrix: all of this folder. */
-export interface GramRule extends GradientRule {
+export type RuleSolution =
+  /** update = sum_i coefficients_i g_i. */
+  | Solution & { readonly coefficients: Float64Array }
+  /** update = mix(g), block by block from front to back, of rows as they came: `factors` is the mix's to apply. */
+  | Solution & { readonly mix: Mix }
+
+/** A rule by its solver: all of this folder. */
+export interface SolvedRule extends GradientRule {
   readonly solve: (input: RuleInput) => RuleSolution
 }
 
 /** Makes a rule of its solver: `gradientRule('mean', ({ weights }) => ({ coefficients: weights, plain: weights }))`. */
-export function gradientRule (name: string, solve: GramRule['solve'], options: { strict?: boolean } = {}): GramRule {
+export function gradientRule (name: string, solve: SolvedRule['solve'], options: { strict?: boolean } = {}): SolvedRule {
   const strict = options.strict === true
   return {
     name,
@@ -119,11 +139,11 @@ export function gradientRule (name: string, solve: GramRule['solve'], options: {
  * The rule, then one cone projection of its result with the original rows: d . g_i >= 0 for every i.
  * FedBone's pairwise projection alone does not give that for three or more tasks.
  */
-export function withStrict (rule: GramRule): GramRule {
+export function withStrict (rule: SolvedRule): SolvedRule {
   return gradientRule(`${rule.name}+strict`, rule.solve, { strict: true })
 }
 
-function * aggregation<R extends Row> (solve: GramRule['solve'], strict: boolean, { rows, length }: Pick<RowSource, 'rows' | 'length'>, ctx: RuleContext, make: (length: number) => R): Pass<Aggregate<R>> {
+function * aggregation<R extends Row> (solve: SolvedRule['solve'], strict: boolean, { rows, length }: Pick<RowSource, 'rows' | 'length'>, ctx: RuleContext, make: (length: number) => R): Pass<Aggregate<R>> {
   check(rows, length, ctx)
   const history = rows > 1 ? ctx.history : undefined // a row alone passes as it is
   const columns = rows + (history === undefined ? 0 : 1)
@@ -142,24 +162,52 @@ function * aggregation<R extends Row> (solve: GramRule['solve'], strict: boolean
   const norms = sizes.map((size, i) => size * (factors[i] as number))
   const k = part(gram, rows, which).map((value, at) => value * (factors[Math.floor(at / n)] as number) * (factors[at % n] as number))
   const past = history === undefined ? {} : pastOf(all, columns, which, factors)
-  const { coefficients, plain } = solve({ n, length, gram: k, norms, weights, random: ctx.random, ...past })
-  const dots = multiply(k, coefficients)
-  const free = { square: Math.max(0, inner(dots, coefficients)), dots }
-  const c = strict && least(free, norms) < 0 ? pulled(k, norms, coefficients, free) : coefficients
-  let stored = yield * combination(which, c.map((value, i) => value * (factors[i] as number)), update)
-  if (strict && !harmless(stored, sizes, free.square)) {
-    update.fill(0)
-    stored = { square: 0, dots: new Float64Array(n) }
-  }
+  const solution = solve({ n, length, gram: k, norms, factors, weights, random: ctx.random, ...past })
+  const made: Made = { k, norms, sizes, factors, which, strict, update }
+  const stored = 'mix' in solution ? yield * mixed(made, solution.mix) : yield * combined(made, solution.coefficients)
+  const { plain, solver } = solution
   const plainNorm = combinationNorm(k, plain)
   const removedShare = plainNorm > NO_MEAN * Math.max(...norms) ? 1 - Math.sqrt(stored.square) / plainNorm : 0
-  return { update, stats: { ...none, ...pairs(k, norms), minDirectionCosine: least(stored, sizes), removedShare, norms }, gram }
+  return { update, stats: { ...none, ...pairs(k, norms), minDirectionCosine: least(stored, sizes), removedShare, norms }, gram, ...solver === undefined ? {} : { solver } }
 }
 
-/** The coefficients of the direction's projection on the cone that hurts nobody; zeros if nothing of it is left. */
-function pulled (k: Float64Array, norms: readonly number[], coefficients: Float64Array, free: Measured): Float64Array {
-  const pull = pullToCone(k, norms, free)
-  return coefficients.map((value, i) => pull === undefined ? 0 : value + (pull[i] as number))
+/** What writing an update needs: the rows used, balanced (`k`, `norms`) and as they came (`sizes`), and where it goes. */
+interface Made {
+  readonly k: Float64Array
+  readonly norms: readonly number[]
+  readonly sizes: readonly number[]
+  readonly factors: readonly number[]
+  readonly which: readonly number[]
+  readonly strict: boolean
+  readonly update: Row
+}
+
+/** One pass: the cone projection is done in the coefficients. */
+function * combined ({ k, norms, sizes, factors, which, strict, update }: Made, coefficients: Float64Array): Pass<Measured> {
+  const dots = multiply(k, coefficients)
+  const free = { square: Math.max(0, inner(dots, coefficients)), dots }
+  let c = coefficients
+  if (strict && least(free, norms) < 0) {
+    const pull = pullToCone(k, norms, free)
+    c = coefficients.map((value, i) => pull === undefined ? 0 : value + (pull[i] as number))
+  }
+  const stored = yield * combination(which, c.map((value, i) => value * (factors[i] as number)), update)
+  return strict && !harmless(stored, sizes, free.square) ? nothing(update, which.length) : stored
+}
+
+/** What the mix made is measured as it is stored; if it hurts a row, a second pass adds what pulls it to the cone. */
+function * mixed ({ k, norms, sizes, factors, which, strict, update }: Made, mix: Mix): Pass<Measured> {
+  const free = yield * mixture(which, mix, update)
+  if (!strict || least(free, sizes) >= 0) return free
+  const pull = pullToCone(k, norms, { square: free.square, dots: free.dots.map((product, i) => product * (factors[i] as number)) })
+  if (pull === undefined) return nothing(update, which.length)
+  const stored = yield * combination(which, pull.map((value, i) => value * (factors[i] as number)), update, 1)
+  return harmless(stored, sizes, free.square) ? stored : nothing(update, which.length)
+}
+
+function nothing (update: Row, n: number): Measured {
+  update.fill(0)
+  return { square: 0, dots: new Float64Array(n) }
 }
 
 /** A mean shorter than this share of its longest row is zero but for the rounding of the Gram matrix (sqrt of 2e-16). */

@@ -8,14 +8,14 @@
  */
 import { cosines, solveDual } from './dual-cone.ts'
 import { gradientRule } from './rule.ts'
-import type { GramRule } from './rule.ts'
+import type { SolvedRule } from './rule.ts'
 
 export interface UpgradInit {
   /** 'given': the weights of the context. Default. */
   weighting?: 'given' | 'uniform'
 }
 
-export function upgrad (init: UpgradInit = {}): GramRule {
+export function upgrad (init: UpgradInit = {}): SolvedRule {
   return gradientRule('upgrad', ({ n, gram, norms, weights }) => {
     const plain = init.weighting === 'uniform' ? new Float64Array(n).fill(1 / n) : weights
     const unit = cosines(gram, norms)

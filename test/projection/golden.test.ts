@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import { cagrad } from '../../src/projection/cagrad.ts'
 import { attentionScale, gp } from '../../src/projection/gp.ts'
 import { dot, gram, norm } from '../../src/projection/gram.ts'
+import { graddrop } from '../../src/projection/graddrop.ts'
+import { imtlG } from '../../src/projection/imtl-g.ts'
+import { mgda } from '../../src/projection/mgda.ts'
+import { nashMtl } from '../../src/projection/nash-mtl.ts'
 import { pcgrad, projectPairs } from '../../src/projection/pcgrad.ts'
 import { upgrad } from '../../src/projection/upgrad.ts'
 import { Random } from '../../src/random.ts'
@@ -60,5 +65,71 @@ for (const c of UPGRAD.cases) {
     const { update } = upgrad().aggregate(rows, { ids: ids(rows.length), random: new Random(1) })
     near(t, update, c.direction, UPGRAD.tolerance)
     near(t, rows.map((row) => dot(update, row)), c.dots, UPGRAD.tolerance * 10)
+  })
+}
+
+interface CagradCase { name: string, grads: number[][], c: number, rescale: 0 | 1 | 2, direction: number[], dots: number[], plainMean: number[] }
+const CAGRAD = vectors<CagradCase>('cagrad')
+for (const c of CAGRAD.cases) {
+  test(`cagrad gives the reference numbers: ${c.name}`, (t) => {
+    const rows = doubles(c.grads)
+    const { update, solver } = cagrad({ c: c.c, rescale: c.rescale }).aggregate(rows, { ids: ids(rows.length), random: new Random(1) })
+    near(t, update, c.direction, CAGRAD.tolerance)
+    near(t, rows.map((row) => dot(update, row)), c.dots, CAGRAD.tolerance)
+    if (c.c === 0) near(t, update, c.plainMean, 1e-12)
+    t.true((solver?.residual ?? 1) < 1e-9, `residual ${solver?.residual}`)
+  })
+}
+
+interface MgdaCase { name: string, grads: number[][], direction: number[], normSq: number, dots: number[] }
+const MGDA = vectors<MgdaCase>('mgda')
+for (const c of MGDA.cases) {
+  test(`mgda gives the reference numbers: ${c.name}`, (t) => {
+    const rows = doubles(c.grads)
+    const { update } = mgda().aggregate(rows, { ids: ids(rows.length), random: new Random(1) })
+    near(t, update, c.direction, MGDA.tolerance)
+    near(t, [dot(update, update)], [c.normSq], MGDA.tolerance)
+    near(t, rows.map((row) => dot(update, row)), c.dots, MGDA.tolerance)
+  })
+}
+
+interface ImtlCase { name: string, grads: number[][], alpha: number[], direction: number[], equalProjection: number }
+const IMTL = vectors<ImtlCase>('imtl-g')
+for (const c of IMTL.cases) {
+  test(`imtl-g gives the reference numbers: ${c.name}`, (t) => {
+    const rows = doubles(c.grads)
+    const { update } = imtlG().aggregate(rows, { ids: ids(rows.length), random: new Random(1) })
+    near(t, update, c.direction, IMTL.tolerance)
+    near(t, rows.map((row) => dot(update, row) / norm(row)), rows.map(() => c.equalProjection), IMTL.tolerance)
+    const summed = c.alpha.reduce<number[]>((sum, a, i) => sum.map((x, k) => x + a * (c.grads[i]?.[k] as number)), c.direction.map(() => 0))
+    near(t, update, summed, IMTL.tolerance)
+  })
+}
+
+interface NashCase { name: string, grads: number[][], alpha: number[], directionNormalised: number[], frobenius: number }
+const NASH = vectors<NashCase>('nash-mtl')
+for (const c of NASH.cases) {
+  test(`nash-mtl gives the reference numbers: ${c.name}`, (t) => {
+    const rows = doubles(c.grads)
+    const ctx = { ids: ids(rows.length), random: new Random(1) }
+    const { update, solver } = nashMtl({ maxNorm: Infinity }).aggregate(rows, ctx)
+    near(t, update, c.directionNormalised, NASH.tolerance)
+    t.true((solver?.residual ?? 1) < 1e-9)
+    const gains = rows.map((row) => dot(update, row) / Math.sqrt(c.frobenius))
+    near(t, gains.map((gain, i) => gain * (c.alpha[i] as number)), rows.map(() => 1), NASH.tolerance)
+    const clipped = nashMtl().aggregate(rows, ctx).update
+    const size = norm(Float64Array.from(c.directionNormalised))
+    near(t, clipped, c.directionNormalised.map((x) => x / Math.max(1, size)), NASH.tolerance)
+  })
+}
+
+interface DropCase { name: string, grads: number[][], uniform: number[], leak: number, direction: number[] }
+const DROP = vectors<DropCase>('graddrop')
+for (const c of DROP.cases) {
+  test(`graddrop gives the reference numbers: ${c.name}`, (t) => {
+    const rows = doubles(c.grads)
+    const ctx = { ids: ids(rows.length), random: new Random(1) }
+    near(t, graddrop({ leak: c.leak, uniform: c.uniform }).aggregate(rows, ctx).update, c.direction, DROP.tolerance)
+    near(t, graddrop({ leak: c.leak, uniform: c.uniform, reduce: 'mean' }).aggregate(rows, ctx).update, c.direction.map((x) => x / rows.length), DROP.tolerance)
   })
 }

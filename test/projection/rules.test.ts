@@ -3,9 +3,9 @@ import test from 'ava'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { attentionScale } from '../../src/projection/gp.ts'
 import { dot, gram, norm } from '../../src/projection/gram.ts'
-import { createRule, gp, mean, minDirectionCosine, pcgrad, ruleNames, upgrad, withStrict } from '../../src/projection/index.ts'
+import { cagrad, createRule, gp, graddrop, imtlG, mean, mgda, minDirectionCosine, nashMtl, pcgrad, ruleNames, ruleSource, upgrad, withStrict } from '../../src/projection/index.ts'
 import { Random } from '../../src/random.ts'
-import type { GramRule, RuleOptions } from '../../src/projection/index.ts'
+import type { SolvedRule, RuleOptions } from '../../src/projection/index.ts'
 
 const ids = (n: number): string[] => Array.from({ length: n }, (_, i) => `peer-${String(i).padStart(2, '0')}`)
 const context = (n: number, seed = 7) => ({ ids: ids(n), random: new Random(seed) })
@@ -20,15 +20,36 @@ function rowsOf (seed: number, n: number, d: number, common = 0): Float32Array[]
 const shapes = { seed: fc.integer(), n: fc.integer({ min: 2, max: 9 }), d: fc.integer({ min: 2, max: 40 }), common: fc.constantFrom(-1, 0, 0.3, 2) }
 const drawn = fc.record(shapes)
 
-const RULES: Array<{ id: string, rule: GramRule }> = [
-  { id: 'mean', rule: mean() },
-  { id: 'pcgrad', rule: pcgrad() },
-  { id: 'pcgrad, mean', rule: pcgrad({ reduce: 'mean' }) },
-  { id: 'gp', rule: gp() },
-  { id: 'gp, ids in order', rule: gp({ order: 'ids', attention: 'none' }) },
-  { id: 'upgrad', rule: upgrad() },
-  { id: 'gp, strict', rule: withStrict(gp()) },
-  { id: 'pcgrad, strict', rule: withStrict(pcgrad()) }
+interface Listed {
+  readonly id: string
+  readonly rule: SolvedRule
+  /** Without conflicts: this many means; undefined where the rule has another idea. */
+  readonly means?: (n: number) => number
+  /** Whether opposite gradients of one size may leave something. */
+  readonly takesSides?: boolean
+}
+
+const one = (): number => 1
+const RULES: readonly Listed[] = [
+  { id: 'mean', rule: mean(), means: one },
+  { id: 'pcgrad', rule: pcgrad(), means: (n) => n },
+  { id: 'pcgrad, mean', rule: pcgrad({ reduce: 'mean' }), means: one },
+  { id: 'gp', rule: gp(), means: one },
+  { id: 'gp, ids in order', rule: gp({ order: 'ids', attention: 'none' }), means: one },
+  { id: 'upgrad', rule: upgrad(), means: one },
+  { id: 'gp, strict', rule: withStrict(gp()), means: one },
+  { id: 'pcgrad, strict', rule: withStrict(pcgrad()), means: (n) => n },
+  { id: 'cagrad', rule: cagrad() },
+  { id: 'cagrad, no radius', rule: cagrad({ c: 0 }), means: one },
+  { id: 'cagrad, strict', rule: withStrict(cagrad({ c: 0.4, rescale: 0 })) },
+  { id: 'mgda', rule: mgda() },
+  { id: 'mgda, l2', rule: mgda({ normalisation: 'l2' }) },
+  { id: 'imtl-g', rule: imtlG() },
+  { id: 'imtl-g, strict', rule: withStrict(imtlG()) },
+  { id: 'nash-mtl, no clip', rule: nashMtl({ maxNorm: Infinity }) },
+  { id: 'graddrop', rule: graddrop(), means: (n) => n, takesSides: true },
+  { id: 'graddrop, mean, leak', rule: graddrop({ reduce: 'mean', leak: 0.3 }), means: one, takesSides: true },
+  { id: 'graddrop, strict', rule: withStrict(graddrop()), means: (n) => n }
 ]
 
 for (const { id, rule } of RULES) {
@@ -73,12 +94,13 @@ for (const { id, rule } of RULES) {
   })
 }
 
-testProp('without conflicts every rule is the plain mean (pcgrad: the sum)', [fc.integer(), fc.integer({ min: 2, max: 8 })], (t, seed, n) => {
+testProp('without conflicts every rule that removes only conflicts is the plain mean, or the sum', [fc.integer(), fc.integer({ min: 2, max: 8 })], (t, seed, n) => {
   const rows = rowsOf(seed, n, 12).map((row) => Float64Array.from(row, Math.abs))
   const plain = Float64Array.from({ length: 12 }, (_, x) => rows.reduce((sum, row) => sum + (row[x] as number), 0) / n)
-  for (const { id, rule } of RULES) {
+  for (const { id, rule, means } of RULES) {
+    if (means === undefined) continue
     const { update, stats } = rule.aggregate(rows, context(n))
-    const factor = id === 'pcgrad' || id === 'pcgrad, strict' ? n : 1
+    const factor = means(n)
     plain.forEach((x, i) => t.true(Math.abs((update[i] as number) - factor * x) <= 1e-12 * factor, id))
     t.is(stats.conflictPairs, 0)
     t.true(Math.abs(stats.removedShare) < 1e-9)
@@ -110,7 +132,7 @@ testProp('attention keeps its mean at 1 and grows with the cosine to the history
 
 test('two exactly opposite gradients of one size cancel to zero', (t) => {
   const rows = [Float32Array.of(1, 2, -3), Float32Array.of(-1, -2, 3)]
-  for (const { id, rule } of RULES) t.deepEqual(rule.aggregate(rows, context(2)).update, new Float32Array(3), id)
+  for (const { id, rule } of RULES.filter(({ takesSides }) => takesSides !== true)) t.deepEqual(rule.aggregate(rows, context(2)).update, new Float32Array(3), id)
 })
 
 test('without a history, or with a zero one, gp is its form without attention', (t) => {
@@ -164,6 +186,12 @@ const REFUSED: Array<{ id: string, name: string, options?: Record<string, unknow
   { id: 'an option of another rule', name: 'mean', options: { tau: 1 } },
   { id: 'an unknown value', name: 'gp', options: { attention: 'softmax' } },
   { id: 'a temperature of zero', name: 'gp', options: { tau: 0 } },
+  { id: 'a negative radius', name: 'cagrad', options: { c: -0.1 } },
+  { id: 'a fourth rescaling', name: 'cagrad', options: { rescale: 3 } },
+  { id: 'an unknown normalisation', name: 'mgda', options: { normalisation: 'l1' } },
+  { id: 'a longest update of zero', name: 'nash-mtl', options: { maxNorm: 0 } },
+  { id: 'a leak above one', name: 'graddrop', options: { leak: 1.5 } },
+  { id: 'an option of imtl-g, which has none', name: 'imtl-g', options: { c: 1 } },
   { id: 'strict that is not a boolean', name: 'gp', options: { strict: 'yes' } }
 ]
 for (const { id, name, options } of REFUSED) {
@@ -186,10 +214,23 @@ for (const { id, ...ctx } of BAD_CONTEXTS) {
   })
 }
 
-test('createRule makes every listed rule; gp and pcgrad are strict unless told otherwise', (t) => {
-  t.deepEqual([...ruleNames], ['gp', 'mean', 'pcgrad', 'upgrad'])
-  t.deepEqual(ruleNames.map((name) => createRule(name).name), ['gp+strict', 'mean', 'pcgrad+strict', 'upgrad'])
+test('createRule makes every listed rule and knows its source; those that may leave a conflict are strict unless told otherwise', (t) => {
+  t.deepEqual([...ruleNames], ['cagrad', 'gp', 'graddrop', 'imtl-g', 'mean', 'mgda', 'nash-mtl', 'pcgrad', 'upgrad'])
+  t.deepEqual(ruleNames.map((name) => createRule(name).name), ['cagrad+strict', 'gp+strict', 'graddrop+strict', 'imtl-g+strict', 'mean', 'mgda', 'nash-mtl', 'pcgrad+strict', 'upgrad'])
+  t.true(ruleNames.every((name) => ruleSource(name).length > 0))
   t.is(createRule('gp', { strict: false, attention: 'softmax-dot', tau: 2, order: 'ids', weighting: 'uniform' }).name, 'gp')
   t.is(createRule('mean', { strict: true }).name, 'mean+strict')
   t.is(createRule('pcgrad', { reduce: 'mean' }).name, 'pcgrad+strict')
+})
+
+test('an option reaches its rule', (t) => {
+  const rows = [[2, 0, 1], [-1, 1, 0], [0, -1, 3]].map((row) => Float32Array.from(row))
+  const OPTIONS: ReadonlyArray<readonly [string, RuleOptions]> = [
+    ['cagrad', { c: 0.2 }], ['cagrad', { rescale: 2 }], ['cagrad', { weighting: 'uniform' }], ['mgda', { normalisation: 'l2' }],
+    ['nash-mtl', { maxNorm: 0.5 }], ['graddrop', { leak: 0.5 }], ['graddrop', { reduce: 'mean' }]
+  ]
+  for (const [name, options] of OPTIONS) {
+    const run = (chosen: RuleOptions): Float32Array => createRule(name, { strict: false, ...chosen }).aggregate(rows, { ...context(3), weights: [1, 2, 3] }).update
+    t.notDeepEqual(run(options), run({}), `${name} ${JSON.stringify(options)}`)
+  }
 })

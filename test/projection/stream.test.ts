@@ -41,7 +41,8 @@ for (const name of ruleNames) {
     const rule = createRule(name)
     const [{ update, ...facts }, want] = [await rule.aggregateStream(sourceOf(rows), ctx()), rule.aggregate(rows, ctx())]
     t.true(Buffer.from(update.buffer).equals(Buffer.from(want.update.buffer)))
-    t.deepEqual(facts, { stats: want.stats, gram: want.gram })
+    const { update: _, ...rest } = want
+    t.deepEqual(facts, rest)
   }, { numRuns: 8 })
 }
 
