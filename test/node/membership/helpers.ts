@@ -46,7 +46,7 @@ export async function foundSite (t: ExecutionContext, name: string, governance: 
 }
 
 /** A running member of the consortium in its home. */
-export async function start (t: ExecutionContext, name: string, home: string, membership: Membership, { bootstrap = [], everyMs = 500 }: { bootstrap?: readonly string[], everyMs?: number } = {}): Promise<Site> {
+export async function start (t: ExecutionContext, name: string, home: string, membership: Membership, { bootstrap = [], everyMs = 500, now = Date.now }: { bootstrap?: readonly string[], everyMs?: number, now?: () => number } = {}): Promise<Site> {
   const events: NodeEvent[] = []
   const node = await createNode({
     privateKey: await seededIdentity(1, name),
@@ -57,7 +57,7 @@ export async function start (t: ExecutionContext, name: string, home: string, me
   })
   const addresses = node.getMultiaddrs().map(String)
   const presence = new Presence(node, components(node, membership), {
-    name, consortium: `test-${membership.id.slice(0, 32)}`, membership, everyMs, addresses: () => addresses, round: () => 0, emit: event => { events.push(event) }, now: Date.now
+    name, consortium: `test-${membership.id.slice(0, 32)}`, membership, everyMs, addresses: () => addresses, round: () => 0, emit: event => { events.push(event) }, now
   })
   await presence.start(bootstrap)
   let stopped: Promise<void> | undefined
