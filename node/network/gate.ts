@@ -47,6 +47,8 @@ export function gater (gate: ConnectionGate | undefined, onRefused: OnRefused = 
     denyDialPeer: peer => refused(peer, `/p2p/${peer.toString()}`),
     denyInboundConnection: connection => {
       const address = connection.remoteAddr.toString()
+      // the relay, a member, has said who it is; its end may be a dial too many that was dropped
+      if (address.includes('/p2p-circuit')) return false
       nameless.add(address)
       connection.addEventListener('close', () => {
         // the library says nothing of a handshake that failed
