@@ -49,17 +49,19 @@ export function gater (gate: ConnectionGate | undefined, onRefused: OnRefused = 
     tell(peer, address, gate.whyNot(peer))
     return true
   }
-  /** Connections that have not said yet who they are. By themselves, not by their address: those through one relay share it. */
+  /** Connections that have not said yet who they are. */
   const nameless = new WeakSet<MultiaddrConnection>()
   return {
     denyDialMultiaddr: forbidden,
     denyDialPeer: peer => refused(peer, `/p2p/${peer.toString()}`),
     denyInboundConnection: connection => {
       const { remoteAddr } = connection
+      // the relay, a member, has said who it is; its end may be a dial too many that was dropped
+      if (remoteAddr.toString().includes('/p2p-circuit')) return false
       nameless.add(connection)
       connection.addEventListener('close', () => {
         // the library says nothing of a handshake that failed
-        if (nameless.delete(connection)) tell(stranger(remoteAddr), remoteAddr.toString(), 'it has not shown that it has the key of this private network')
+        if (nameless.delete(connection)) tell(`a stranger at ${remoteAddr.getComponents()[0]?.value ?? 'an unknown address'}`, remoteAddr.toString(), 'it has not shown that it has the key of this private network')
       }, { once: true })
       return false
     },
@@ -72,13 +74,6 @@ export function gater (gate: ConnectionGate | undefined, onRefused: OnRefused = 
     denyOutboundRelayedConnection: (from, to) => refused(from, `/p2p-circuit/p2p/${to.toString()}`) || refused(to, `/p2p-circuit/p2p/${to.toString()}`),
     denyInboundRelayedConnection: (relay, peer) => refused(peer, `/p2p/${relay.toString()}/p2p-circuit`) || refused(relay, `/p2p/${relay.toString()}/p2p-circuit`)
   }
-}
-
-/** By its host alone: it comes from another port each time. */
-function stranger (address: Multiaddr): string {
-  const parts = address.getComponents()
-  const relay = parts.some(({ name }) => name === 'p2p-circuit') ? parts.find(({ name }) => name === 'p2p')?.value : undefined
-  return relay === undefined ? `a stranger at ${parts[0]?.value ?? 'an unknown address'}` : `a stranger through the relay ${relay}`
 }
 
 function forbidden (address: Multiaddr): boolean {

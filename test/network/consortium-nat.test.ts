@@ -65,6 +65,8 @@ class Member {
     return stdout
   }
 
+  async doctor (): Promise<NetworkReport> { return (JSON.parse(await this.run('doctor', '--network', '--format', 'json')) as { network: NetworkReport }).network }
+
   /** A socket in the file system has no network namespace. */
   async status (): Promise<NodeStatus> { return await request<NodeStatus & object>(this.home, 'GET', '/status') }
 
@@ -99,7 +101,6 @@ const body = async (t: ExecutionContext): Promise<void> => {
   const net = await Internet.create(t)
   for (const name of ['m1', 'm2', 'm3'] as const) await net.machine(name, PUBLIC[name])
   for (const name of ['a', 'b'] as const) await net.site(name, SITES[name])
-  t.teardown(async () => { const { cp } = await import('node:fs/promises'); await cp(folder, '/tmp/natjoin-homes', { recursive: true, filter: path => !path.endsWith('.sock') }) })
   const member = (name: Name): Member => {
     const made = new Member(t, net, folder, name)
     t.teardown(() => { made.kill() })
@@ -130,8 +131,9 @@ const body = async (t: ExecutionContext): Promise<void> => {
   await until('the host has two relays', async () => new Set((await a.status()).addresses.flatMap(address => relayOf(address) ?? [])).size === 2)
 
   // what others can reach, as doctor says it in each of the namespaces; where a node runs, that node has looked
+  const inviting = a.run('invite')
   const doctored = await Promise.all([m1, a, b].map(async site => {
-    const { network } = JSON.parse(await site.run('doctor', '--network', '--format', 'json')) as { network: NetworkReport }
+    const network = await site.doctor()
     t.log(`doctor at ${site.name}: ${network.verdict} (asked ${network.peers.length} members)`)
     return network
   }))
@@ -144,7 +146,7 @@ const body = async (t: ExecutionContext): Promise<void> => {
   }
 
   // a newcomer at the door of a site behind NAT, which it reaches through a relay; then a member dials back, directly
-  const own = decodeLink((await a.run('invite')).trim())
+  const own = decodeLink((await inviting).trim())
   t.log(`a's link leads to ${own.addresses.join(', ')}`)
   const aId = await a.id()
   const through = own.addresses.filter(address => address.endsWith(`/p2p-circuit/p2p/${aId}`))
@@ -153,10 +155,14 @@ const body = async (t: ExecutionContext): Promise<void> => {
   await until('m3 is at the door', async () => (await request<{ pending: unknown[] }>(b.home, 'GET', '/members')).pending.length === 1)
   await a.run('admit')
   await knocking
-  const m3At = performance.now()
   await m3.run('up', '--detach', '--role', 'client')
-  await until('m3 has a direct connection to the host behind NAT', async () => (await m3.to(a))?.via === 'direct')
-  t.log(`m3, which others can dial: a direct connection to the host behind NAT ${Math.round(performance.now() - m3At)} ms after up`)
+  const ways = new Set<string>()
+  const directMs = await until('m3 has a direct connection to the host behind NAT', async () => {
+    const { via } = await m3.to(a) ?? {}
+    if (via !== undefined) ways.add(via)
+    return via === 'direct'
+  })
+  t.log(`m3, which others can dial, to the host behind NAT: ${[...ways].join(', then ')}, ${Math.round(directMs)} ms after it listens`)
 
   // the relay in use is killed
   const [m1Id, relay] = [await m1.id(), (await b.to(a))?.relay]
@@ -170,6 +176,11 @@ const body = async (t: ExecutionContext): Promise<void> => {
   const stepConnected = Math.max(stepBefore, (await b.status()).step)
   await until('b trains again', async () => (await b.status()).step > stepConnected, FAILOVER_MS - connectedMs)
   t.log(`after the relay's death: connected through the other one after ${Math.round(connectedMs)} ms, steps again after ${Math.round(performance.now() - diedAt)} ms`)
+
+  // where no node runs, doctor asks the members itself, as that node
+  const { verdict, peers } = await dying.doctor()
+  t.log(`doctor at ${dying.name}, which does not run: ${verdict} (asked ${peers.length} members)`)
+  t.regex(verdict, new RegExp(`^others can reach this node at /ip4/${PUBLIC[dying.name as 'm1' | 'm2'].replaceAll('.', '\\.')}/tcp/\\d+`), JSON.stringify(peers))
 }
 
 if (SKIPPED === undefined) test.serial(title, body)
