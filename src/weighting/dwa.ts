@@ -3,7 +3,7 @@
  *
  *     w = n softmax((L(t-1) / L(t-2)) / T),  T = 2;      w = 1 in the first two epochs
  *
- * L(t) is the mean loss of epoch t, here a round. A task without a row in an epoch keeps its last mean.
+ * L(t) is the mean loss of epoch t, here a round. A task of which an epoch showed nothing keeps its last mean.
  * Source: Liu et al., End-to-End Multi-Task Learning with Attention, CVPR 2019, equation 7.
  */
 import { EpochMeans, rateOf, softmaxWeights } from './weighting.ts'

@@ -5,11 +5,11 @@
  *     s descends sum_i |G_i - target_i|, the targets held constant;   alpha = 1.5, s starts at 1
  *
  * |g_i| is the length at the cut, the last thing that all tasks share. In the first epoch, here a round, w = 1, and its
- * mean losses are what r compares with. The softmax keeps the sum of w at n. A step teaches nothing if a task has no row
- * in it. The slope is taken in lengths of mean(G): what s does must not depend on the scale of the losses.
+ * mean losses are what r compares with. The softmax keeps the sum of w at n. A step teaches nothing if it shows
+ * nothing of a task. The slope is taken in lengths of mean(G): what s does must not depend on the scale of the losses.
  * Source: Chen et al., ICML 2018, algorithm 1.
  */
-import { EpochMeans, rateOf, softmaxWeights } from './weighting.ts'
+import { EpochMeans, rateOf, shows, softmaxWeights } from './weighting.ts'
 import type { LossWeighting, WeightingInit } from './weighting.ts'
 
 const ALPHA = 1.5
@@ -62,7 +62,7 @@ export function gradnorm ({ tasks: n, epochSteps }: WeightingInit): LossWeightin
         over[0] = 1
         return
       }
-      if (!step.samples.every((count) => count > 0)) return
+      if (!step.losses.every((_, i) => shows(step, i))) return
       const { slope, lengths } = gradnormTerms(scale, step.norms, step.losses, first)
       const mean = lengths.reduce((sum, length) => sum + length, 0) / n
       if (!(mean > 0 && slope.every(Number.isFinite))) return

@@ -7,6 +7,7 @@
  * not throw it far beyond.
  * Source: Kendall, Gal and Cipolla, CVPR 2018, equation 10, in the form of LibMTL.
  */
+import { shows } from './weighting.ts'
 import type { LossWeighting, WeightingInit } from './weighting.ts'
 
 const START = -0.5
@@ -26,10 +27,10 @@ export function uncertainty ({ tasks }: WeightingInit): LossWeighting {
   const state = new Float32Array(tasks).fill(START)
   return {
     weights: () => uncertaintyTerms(state, state).weights,
-    learn ({ losses, samples }) {
-      const { slope } = uncertaintyTerms(state, losses)
+    learn (step) {
+      const { slope } = uncertaintyTerms(state, step.losses)
       slope.forEach((value, i) => {
-        if (!((samples[i] as number) > 0 && Number.isFinite(value))) return
+        if (!shows(step, i)) return
         const moved = (state[i] as number) - RATE * Math.max(-1, Math.min(1, value))
         state[i] = Math.max(-LARGEST, Math.min(LARGEST, moved))
       })

@@ -10,10 +10,8 @@
 export interface SeenStep {
   /** Mean loss, unweighted. */
   readonly losses: readonly number[]
-  /** Lengths of the tasks' gradients at the cut, unweighted. */
+  /** Lengths of the tasks' gradients at the cut, unweighted; zero where no row of the batch had a target. */
   readonly norms: readonly number[]
-  /** Rows of the batch that had a target. */
-  readonly samples: readonly number[]
 }
 
 export interface LossWeighting {
@@ -46,6 +44,9 @@ export function rateOf (a: number, b: number): number {
   return a > 0 && b > 0 && rate < Infinity ? rate : 1
 }
 
+/** Whether the step says something about a task: a batch without a target of it has a loss, but no gradient. */
+export function shows ({ losses, norms }: SeenStep, task: number): boolean { return (norms[task] as number) > 0 && Number.isFinite(losses[task]) }
+
 /** Mean losses of the epoch under way, in the first 2 n + 1 numbers of a state: steps, sums, counts. */
 export class EpochMeans {
   static readonly size = (n: number): number => 2 * n + 1
@@ -58,11 +59,11 @@ export class EpochMeans {
   }
 
   /** @returns the means of an epoch that this step ends, NaN for a task that no step had; the next begins */
-  add ({ losses, samples }: SeenStep, epochSteps: number): Float64Array | undefined {
+  add (step: SeenStep, epochSteps: number): Float64Array | undefined {
     const [n, state] = [this.#n, this.#state]
     for (let i = 0; i < n; i++) {
-      if (!((samples[i] as number) > 0 && Number.isFinite(losses[i]))) continue
-      state[1 + i] = (state[1 + i] as number) + (losses[i] as number)
+      if (!shows(step, i)) continue
+      state[1 + i] = (state[1 + i] as number) + (step.losses[i] as number)
       state[1 + n + i] = (state[1 + n + i] as number) + 1
     }
     state[0] = (state[0] as number) + 1
