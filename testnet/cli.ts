@@ -5,6 +5,7 @@ import { FmtlError, InvalidParametersError } from '../src/errors.ts'
 import { examples, formatOption } from '../node/cli/help.ts'
 import { createNdjsonView } from './view/ndjson.ts'
 import { createTerminalView } from './view/terminal.ts'
+import { ruleNames } from '../src/projection/index.ts'
 import { runTestnet } from './testnet.ts'
 import type { Command } from 'commander'
 import type { Format } from '../node/cli/help.ts'
@@ -55,7 +56,7 @@ export function registerTestnet (program: Command): void {
     .option('--runner <kind>', 'process (daemons over TCP) or in-process (simulated)', 'process')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: FMTL_BACKEND, else the top)`)
     .option('--merge <mode>', 'what hosts do with each other\'s deltas: select, all or none')
-    .option('--rule <name>', 'gradient rule: gp, mean, pcgrad or upgrad')
+    .option('--rule <name>', `gradient rule: ${ruleNames.join(', ')}`)
     .option('--strict <mode>', 'what must conflict with no task: gradient, update or off')
     .option('--unit <unit>', 'whose gradients are kept apart: client or task')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8')

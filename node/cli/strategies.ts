@@ -1,6 +1,7 @@
-/** `fmtl-node strategies`: what `--strategy` and `--rule` may say. */
+/** `fmtl-node strategies`: what `--strategy`, `--rule` and a charter's `projection` may say. */
 import { ruleNames, ruleSource } from '../../src/projection/index.ts'
 import { strategies } from '../../src/strategies/index.ts'
+import { weightingNames, weightingSource } from '../../src/weighting/index.ts'
 import { examples, formatOption } from './help.ts'
 import { table } from './format.ts'
 import type { Command } from 'commander'
@@ -8,20 +9,22 @@ import type { Format } from './help.ts'
 
 export function registerStrategies (program: Command): void {
   const command = program.command('strategies')
-    .description('the ways to train together, and the gradient rules')
+    .description('the ways to train together, the gradient rules and the loss weightings')
     .addOption(formatOption())
     .action(({ format }: { format: Format }) => {
       if (format === 'json') {
         for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
         for (const name of ruleNames) process.stdout.write(`${JSON.stringify({ type: 'rule', name, source: ruleSource(name) })}\n`)
-        process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames })}\n`)
+        for (const name of weightingNames) process.stdout.write(`${JSON.stringify({ type: 'weighting', name, source: weightingSource(name) })}\n`)
+        process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames, weightings: weightingNames })}\n`)
         return
       }
       const rows = strategies.map(({ name, source, kind, projection, merge }) => [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
       const width = process.stdout.columns ?? 120
       const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width })
       const rules = table([{ title: 'gradient rule' }, { title: 'source', shrink: true }], ruleNames.map(name => [name, ruleSource(name)]), { width })
-      process.stdout.write(`${lines.join('\n')}\n\n${rules.join('\n')}\n`)
+      const weightings = table([{ title: 'loss weighting' }, { title: 'source', shrink: true }], weightingNames.map(name => [name, weightingSource(name)]), { width })
+      process.stdout.write([lines, rules, weightings].map(part => `${part.join('\n')}\n`).join('\n'))
     })
   examples(command, 'fmtl-node strategies')
 }

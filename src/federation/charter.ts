@@ -5,11 +5,13 @@ import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../model
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
 import { inFlight, parseTrainingSpec } from '../training/spec.ts'
+import { weightingNames } from '../weighting/index.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 import type { TrainingSpec } from '../training/spec.ts'
+import type { WeightingName } from '../weighting/index.ts'
 
 export interface ProjectionSpec {
   readonly rule: string
@@ -27,6 +29,8 @@ export interface ProjectionSpec {
    * loss (on `scenes` the longest is 55 times the shortest); none: as they come. Which directions conflict does not change.
    */
   readonly balance: 'norm' | 'none'
+  /** How a client weighs the losses of its own tasks before it sums their gradients. Left out: alike, and charters from before keep their hash. */
+  readonly weighting?: WeightingName
 }
 
 export interface MergeSpec {
@@ -103,7 +107,8 @@ export function createCharter (options: CharterOptions): Charter {
   oneOf('projection.balance', projection.balance, ['norm', 'none'])
   oneOf('projection.unit', projection.unit, ['client', 'task'])
   oneOf('projection.attention', projection.attention, ATTENTIONS)
-  refuseUnknown('projection', projection, Object.keys(PROJECTION))
+  refuseUnknown('projection', projection, [...Object.keys(PROJECTION), 'weighting'])
+  if (projection.weighting !== undefined) checkWeighting(projection, model)
   const merge = { ...MERGE, ...options.merge }
   oneOf('merge.mode', merge.mode, ['select', 'all', 'none'])
   oneOf('merge.codec', merge.codec, ['f32', 'f16', 'bf16', 'int8'])
@@ -172,6 +177,12 @@ export function charterHash (charter: Charter): string {
   const { seed, input, tasks, model, training, projection, merge, shared } = charter
   const { mode, rate, momentum, shareCap, clip } = merge
   return specHash({ seed, input, tasks, model, training, projection, merge: { mode, rate, momentum, shareCap, clip }, shared })
+}
+
+function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {
+  oneOf('projection.weighting', String(weighting), weightingNames)
+  if (model.trunk === 'client') throw new InvalidParametersError('projection.weighting needs a split model: a whole one sums its losses inside', { next: 'set model.trunk to host, or leave weighting out' })
+  if (unit === 'task' && balance === 'norm') throw new InvalidParametersError('projection.weighting has no effect on a row per task that balance brings to one length', { next: 'set projection.unit to client, or projection.balance to none' })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

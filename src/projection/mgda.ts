@@ -17,14 +17,16 @@ import type { SolvedRule } from './rule.ts'
 export const NORMALISATIONS = ['none', 'l2'] as const
 
 export interface MgdaInit {
-  /** What the weights are chosen for: the gradients ('none', default), or their directions ('l2'); both then weigh the gradients. */
+  /** 'l2': the gradients are brought to their mean length first, so that the shortest does not decide. Default 'none'. */
   normalisation?: typeof NORMALISATIONS[number]
 }
 
 export function mgda (init: MgdaInit = {}): SolvedRule {
   return gradientRule('mgda', ({ n, gram, norms }) => {
-    const { weights, square, residual } = minNorm(init.normalisation === 'l2' ? cosines(gram, norms) : gram, n)
-    const coefficients = square > 0 || init.normalisation === 'l2' ? weights : new Float64Array(n)
+    const l2 = init.normalisation === 'l2'
+    const { weights, square, residual } = minNorm(l2 ? cosines(gram, norms) : gram, n)
+    const length = norms.reduce((sum, size) => sum + size, 0) / n
+    const coefficients = weights.map((w, i) => square === 0 ? 0 : l2 ? w * length / (norms[i] as number) : w)
     return { coefficients, plain: new Float64Array(n).fill(1 / n), solver: { iterations: 1, residual, fallback: false } }
   })
 }

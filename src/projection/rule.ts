@@ -30,7 +30,7 @@ export interface ConflictStats {
   readonly minCosine: number
   /** min_i d . g_i / (|d||g_i|); 0 if d is zero. */
   readonly minDirectionCosine: number
-  /** 1 - |d| / |plain|, 0 if plain is 0; plain is the weighted mean (for pcgrad with reduce 'sum', the sum). */
+  /** 1 - |d| / |plain|, 0 if plain is 0; plain is the weighted mean (for a rule with reduce 'sum', the sum). */
   readonly removedShare: number
   readonly norms: readonly number[]
 }

@@ -24,7 +24,9 @@ import { describeClient } from './client-description.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
+import { createWeighting } from '../weighting/index.ts'
 import { meanByTask } from '../federation/round-log.ts'
+import { norm } from '../kernels/index.ts'
 import { WholeModel } from './whole-model.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
@@ -34,6 +36,7 @@ import type { ClientData } from '../data/dataset.ts'
 import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
+import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { Unit, Weights } from './unit.ts'
 import type { WholePass } from './whole-model.ts'
@@ -55,6 +58,7 @@ export class ClientTrainer {
   readonly #model: ClientParts | WholeModel
   readonly #locals: readonly LocalTrainer[]
   readonly #committee: Committee
+  readonly #weighting: LossWeighting | undefined
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
   readonly #guard = new ContentGuard()
@@ -72,7 +76,8 @@ export class ClientTrainer {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
-    const { model, training, seed } = charter
+    const { model, training, seed, projection: { weighting } } = charter
+    this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound })
     this.#model = model.trunk === 'client'
       ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
       : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
@@ -115,7 +120,7 @@ export class ClientTrainer {
       const gradient = pass.gradients.get(unit.name) as Float32Array
       this.#learn(unit, gradient, step)
     }
-    const featureGrads = pass.featureGrads.map(({ name, tensor }) => ({ name, tensor: masked(tensor, mask) }))
+    const featureGrads = this.#weigh(pass.featureGrads.map(({ name, tensor }) => ({ name, tensor: masked(tensor, mask) })), pass.losses)
     const perTask = this.#charter.projection.unit === 'task'
     const outgoing = perTask ? featureGrads : [{ name: 'client', tensor: sumTensors(featureGrads.map(grad => grad.tensor)) }]
     for (const { name, tensor } of outgoing) this.#release(name, tensor)
@@ -232,14 +237,17 @@ export class ClientTrainer {
 
   /** Everything a restart needs, to be written as one checkpoint. */
   save (): NamedTensor[] {
-    return this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
+    const units = this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
+    return this.#weighting === undefined ? units : [...units, vector('weighting', this.#weighting.save())]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
   load (state: readonly NamedTensor[]): void {
     const saved = new SavedState(state)
     const found = this.#stateful().map(([prefix, unit]) => [unit, saved.unit(`${prefix}${unit.name}`, unit)] as const)
+    const weighting = this.#weighting === undefined ? undefined : saved.need('weighting', this.#weighting.save().length)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
+    if (weighting !== undefined) this.#weighting?.load(weighting)
   }
 
   /** Hash over every weight at home; equal on two runs that went the same way. */
@@ -258,6 +266,15 @@ export class ClientTrainer {
     this.#guard.protect(`the gradient of ${unit.name}`, gradient)
     unit.learn(gradient, step)
     this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
+  }
+
+  /** The tasks' gradients by the weights that the steps before taught; this one teaches the next. */
+  #weigh (gradients: readonly NamedTensor[], losses: readonly TaskLoss[]): readonly NamedTensor[] {
+    const weighting = this.#weighting
+    if (weighting === undefined) return gradients
+    const weights = weighting.weights()
+    weighting.learn({ losses: losses.map(({ loss }) => loss), norms: gradients.map(({ tensor }) => norm(tensor.data)) })
+    return gradients.map(({ name, tensor: { shape, data } }, i) => ({ name, tensor: { shape, data: data.map(value => value * (weights[i] as number)) } }))
   }
 
   /** Everything that leaves this trainer for the network passes here. */

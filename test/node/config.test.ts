@@ -7,6 +7,7 @@ import { loadConfig } from '../../node/config/config.ts'
 import schema from '../../node/config/config.schema.json' with { type: 'json' }
 import { RUNGS } from '../../src/backend/ladder.ts'
 import { createCharter } from '../../src/federation/charter.ts'
+import { weightingNames } from '../../src/weighting/index.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import type { Config, ConfigSources } from '../../node/config/config.ts'
 
@@ -160,7 +161,8 @@ test('the schema offers what the code knows', t => {
   const defaults = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [2] }, tasks: [] })
   const { projection, merge, clock } = schema.properties.charter.properties
   for (const [section, known] of [['projection', projection], ['merge', merge], ['clock', clock]] as const) {
-    t.deepEqual(Object.keys(known.properties), Object.keys(defaults[section]))
+    t.deepEqual(Object.keys(known.properties), [...Object.keys(defaults[section]), ...section === 'projection' ? ['weighting'] : []])
   }
+  t.deepEqual(projection.properties.weighting.enum, [...weightingNames])
   t.notThrows(() => load(JSON.stringify({ charter: { ...defaults, model: undefined, input: undefined, tasks: undefined, shared: undefined } })))
 })

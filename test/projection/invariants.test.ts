@@ -47,6 +47,14 @@ testProp('mgda: of two rows the weights are the closed form', [fc.integer(), fc.
   want.forEach((x, k) => t.true(Math.abs(x - (update[k] as number)) <= 1e-7 * Math.sqrt(Math.max(aa, bb))))
 }, { numRuns: 150 })
 
+testProp('mgda, l2: along every direction the update goes as far as it is long, or further', [drawn], (t, { seed, n, common }) => {
+  const rows = doubles(seed, n, D, common)
+  const { update } = mgda({ normalisation: 'l2' }).aggregate(rows, context(n))
+  const mean = rows.reduce((sum, row) => sum + norm(row), 0) / n
+  const square = dot(update, update)
+  for (const row of rows) t.true(dot(update, row) / norm(row) * mean >= square - 1e-9 * mean * mean)
+}, { numRuns: 100 })
+
 testProp('cagrad: the step is c |g_0| from the mean, and serves the worst-off task best', [drawn, fc.constantFrom(0.1, 0.4, 0.5, 0.9, 2), fc.integer()], (t, { seed, n, common }, c, other) => {
   const rows = doubles(seed, n, D, common)
   const mean = meanOf(rows)

@@ -5,6 +5,7 @@ import { InvalidParametersError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { backwardAlone, forwardAlone, smallCharter } from '../helpers/federation.ts'
 import { LEVEL, MASK, SIDE, clientData } from '../helpers/synthetic.ts'
+import { weightingNames } from '../../src/weighting/index.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
@@ -53,6 +54,7 @@ function written (state: readonly NamedTensor[]): NamedTensor[] { return structu
 const SETTINGS: Array<{ id: string, changes: Partial<CharterOptions> }> = [
   { id: 'gp with history', changes: { model: { dropout: 0.2 }, projection: { rule: 'gp', attention: 'softmax-cos' } } },
   { id: 'steps made conflict-free', changes: { projection: { strict: 'update', unit: 'task' }, training: { shift: 1 } } },
+  ...weightingNames.map(weighting => ({ id: `losses weighed by ${weighting}`, changes: { projection: { weighting }, training: { stepsPerRound: 2 } } })),
   { id: 'shared embedder', changes: { model: { sharedEmbedder: true, adapter: 2 } } }
 ]
 for (const { id, changes } of SETTINGS) {
