@@ -8,6 +8,8 @@ import { close } from '../helpers/tensors.ts'
 import { followed, pulled } from '../../src/training/local-rules.ts'
 
 interface Steps { readonly lr: number, readonly mu: number }
+type State = Readonly<Record<string, readonly number[]>>
+interface Keyed { readonly states: readonly State[], readonly weights: readonly number[], readonly excludePrefixes: readonly string[], readonly expectedPerClient: readonly State[] }
 interface Vectors {
   readonly tolerance: number
   readonly quadratic: { readonly A: readonly number[][][], readonly b: readonly number[][] }
@@ -15,6 +17,8 @@ interface Vectors {
   readonly splitfed: { readonly weights: readonly number[], readonly clients: readonly number[][], readonly clientsAfter: readonly number[], readonly serverCopies: readonly number[][], readonly v1ServerAfter: readonly number[] }
   readonly fedprox: Steps & { readonly start: readonly number[], readonly clients: ReadonlyArray<{ readonly client: number, readonly steps: readonly number[][] }> }
   readonly ditto: Steps & { readonly globalStart: readonly number[], readonly personalSteps: number, readonly clients: ReadonlyArray<{ readonly client: number, readonly personalBefore: readonly number[], readonly personalAfter: readonly number[], readonly uploaded: readonly number[] }>, readonly globalAfterUniform: readonly number[] }
+  readonly fedbn: Keyed
+  readonly fedper: Keyed
   readonly pfedme: {
     readonly lambda_: number
     readonly pLr: number
@@ -113,7 +117,21 @@ for (const { id, rows, weights, want } of [
   })
 }
 
-const numbers = fc.array(fc.double({ min: -1e3, max: 1e3, noNaN: true }), { minLength: 3, maxLength: 3 }).map(values => Float64Array.from(values))
+for (const id of ['fedbn', 'fedper'] as const) {
+  test(`${id}: what is private stays as it was, what is shared becomes one mean`, t => {
+    const { states, weights, excludePrefixes, expectedPerClient } = vectors[id]
+    const sent = Object.keys(states[0] as State).filter(key => !excludePrefixes.some(prefix => key.startsWith(prefix)))
+    const received = new Contributions(Object.fromEntries(sent.map(key => [key, 2])))
+    states.forEach((state, i) => { received.add(`client ${i}`, 0, weights[i] as number, sent.map(name => ({ name, tensor: { shape: [2], data: Float32Array.from(state[name] as number[]) } }))) })
+    const { changes } = received.mean(0, ['client 0', 'client 1'])
+    states.forEach((state, i) => {
+      for (const [key, want] of Object.entries(expectedPerClient[i] as State)) close(t, `${key} of client ${i}`, changes.get(key) ?? state[key] as number[], want, SINGLE)
+    })
+  })
+}
+
+// Thousandths: differences that no product rounds to zero.
+const numbers = fc.array(fc.integer({ min: -1e6, max: 1e6 }), { minLength: 3, maxLength: 3 }).map(values => Float64Array.from(values, value => value / 1e3))
 
 testProp('without weight a gradient is what it was, bit for bit', [numbers, numbers, numbers], (t, g, values, anchor) => {
   t.deepEqual(pulled(g, values, anchor, 0), g)
