@@ -97,7 +97,7 @@ export function createCharter (options: CharterOptions): Charter {
   const { sharedHeads = [], ...parts } = options.model ?? {}
   const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
   const training = parseTrainingSpec(options.training ?? {})
-  if (model.trunk !== 'client' && training.localSteps !== undefined) throw new InvalidParametersError('training.localSteps needs the whole model at the client', { next: 'set model.trunk to client, or leave localSteps out' })
+  if (model.trunk !== 'client') refuseWholeSettings(model, training)
   if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
@@ -183,6 +183,13 @@ function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: Mo
   oneOf('projection.weighting', String(weighting), weightingNames)
   if (model.trunk === 'client') throw new InvalidParametersError('projection.weighting needs a split model: a whole one sums its losses inside', { next: 'set model.trunk to host, or leave weighting out' })
   if (unit === 'task' && balance === 'norm') throw new InvalidParametersError('projection.weighting has no effect on a row per task that balance brings to one length', { next: 'set projection.unit to client, or projection.balance to none' })
+}
+
+/** @throws {InvalidParametersError} a setting of whole models where the model is split */
+function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
+  const only = (['localSteps', 'proximal', 'personal', 'serverRate'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
+  const [first] = [...only, ...model.privateNorms === undefined ? [] : ['model.privateNorms']]
+  if (first !== undefined) throw new InvalidParametersError(`${first} needs the whole model at the client`, { next: `set model.trunk to client, or leave ${first} out` })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

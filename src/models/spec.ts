@@ -39,13 +39,15 @@ export interface ModelSpec {
   readonly sharedEmbedder: boolean
   /** Tasks whose head is averaged every step over the clients that have the task. */
   readonly sharedHeads: readonly string[]
+  /** Whole models only: gains and biases of normalisations stay at the client, in shared units too. Left out: they are shared. */
+  readonly privateNorms?: true
 }
 
 const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, attention: true }
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
-const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'trunk']
+const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'privateNorms', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -75,7 +77,8 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
     sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
-    sharedHeads: sharedHeads as string[]
+    sharedHeads: sharedHeads as string[],
+    ...flag('model.privateNorms', raw.privateNorms ?? false) ? { privateNorms: true } : {}
   }
 }
 

@@ -1,14 +1,20 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { ditto } from './ditto.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
+import { fedln } from './fedln.ts'
+import { fedper } from './fedper.ts'
+import { fedprox } from './fedprox.ts'
 import { mtsl } from './mtsl.ts'
+import { pfedme } from './pfedme.ts'
+import { splitfed } from './splitfed.ts'
 import type { Strategy } from './strategy.ts'
 
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, fedavg]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

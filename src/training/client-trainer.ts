@@ -11,6 +11,9 @@
  *
  *     contribute(step)         -> changes of shared units   E gradient steps from the values that all agree on
  *     advance(changes)                                       the values that all agree on next
+ *
+ * Where the charter asks for a personal model, the site trains and serves that one too; where it keeps normalisations
+ * private, their stretches of the shared units go out as zeros and stay as they are.
  */
 import { drawBatch } from './batches.ts'
 import { ClientParts, sumTensors } from './client-parts.ts'
@@ -18,6 +21,7 @@ import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
 import { LocalTrainer } from './local-trainer.ts'
+import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { describeClient } from './client-description.ts'
@@ -25,6 +29,7 @@ import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
 import { createWeighting } from '../weighting/index.ts'
+import { pulled } from './local-rules.ts'
 import { meanByTask } from '../federation/round-log.ts'
 import { norm } from '../kernels/index.ts'
 import { WholeModel } from './whole-model.ts'
@@ -38,6 +43,7 @@ import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
 import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { Stretch } from '../models/normalisation.ts'
 import type { Unit, Weights } from './unit.ts'
 import type { WholePass } from './whole-model.ts'
 
@@ -56,6 +62,9 @@ export class ClientTrainer {
   readonly #charter: Charter
   readonly #data: ClientData
   readonly #model: ClientParts | WholeModel
+  readonly #personal: PersonalModel | undefined
+  /** What stays here of shared units, by unit. */
+  readonly #kept: ReadonlyMap<string, readonly Stretch[]>
   readonly #locals: readonly LocalTrainer[]
   readonly #committee: Committee
   readonly #weighting: LossWeighting | undefined
@@ -81,6 +90,8 @@ export class ClientTrainer {
     this.#model = model.trunk === 'client'
       ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
       : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
+    this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
     // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
     const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
@@ -145,7 +156,7 @@ export class ClientTrainer {
 
   /** Takes over the values of shared units as the host sends them. @throws {ProtocolError} not a unit of ours, or another size */
   adopt (units: readonly NamedTensor[]): void {
-    for (const { name, tensor } of units) this.#sharedUnit(name, tensor).set(tensor.data)
+    for (const { name, tensor } of units) this.#agree(this.#sharedUnit(name, tensor), tensor.data)
   }
 
   /**
@@ -155,20 +166,19 @@ export class ClientTrainer {
   async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
     const shared = this.#model.units.filter(unit => this.#shared.has(unit.name))
     this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
+    const { personal, batch } = this.#charter.training
     const steps = localStepsOf(this.#charter.training)
     const losses: TaskLoss[] = []
-    for (let local = step * steps; local < (step + 1) * steps; local++) {
-      const pass = await this.#passWhole(local)
-      for (const unit of this.#model.units) {
-        const gradient = pass.gradients.get(unit.name) as Float32Array
-        if (this.#shared.has(unit.name)) unit.learn(gradient, local)
-        else this.#learn(unit, gradient, local)
-      }
-      losses.push(...pass.losses)
-    }
-    const changes = shared.map(unit => vector(unit.name, difference(unit.parameters, this.#agreed.get(unit.name) as Float32Array)))
+    if (personal === 'pfedme') this.#personal?.copy(this.#model.units)
+    for (let local = step * steps; local < (step + 1) * steps; local++) losses.push(...(await this.#trainWhole(local)).losses)
+    for (const unit of this.#personal?.units ?? []) this.#guard.protect(`the personal weights of ${unit.name}`, unit.parameters)
+    const changes = shared.map(unit => {
+      const change = difference(unit.parameters, this.#agreed.get(unit.name) as Float32Array)
+      for (const { offset, size } of this.#kept.get(unit.name) ?? []) change.fill(0, offset, offset + size)
+      return vector(unit.name, change)
+    })
     for (const { name, tensor } of changes) this.#release(name, tensor)
-    const samples = Math.min(this.#charter.training.batch, this.#data.train.count) * steps
+    const samples = Math.min(batch, this.#data.train.count) * steps
     return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
   }
 
@@ -178,16 +188,19 @@ export class ClientTrainer {
     for (const [name, agreed] of this.#agreed) {
       const unit = this.#model.units.find(unit => unit.name === name) as Weights
       const change = byUnit.get(unit)
-      unit.set(change === undefined ? agreed : agreed.map((value, i) => value + (change[i] as number)))
+      this.#agree(unit, change === undefined ? agreed : agreed.map((value, i) => value + (change[i] as number)))
     }
   }
 
   /** Takes over the shared units' start values. They follow from the charter's seed: they need not travel. */
-  restart (): void { for (const unit of this.#whole.units) if (this.#shared.has(unit.name)) unit.reset() }
+  restart (): void { for (const unit of this.#whole.units) if (this.#shared.has(unit.name)) this.#agree(unit, unit.startValues()) }
 
-  /** Predictions of a whole model for hold-out or test rows under candidate values of the shared units, under `key`. */
+  /**
+   * Predictions for hold-out or test rows, under `key`: of the agreed whole model under candidate values of the shared
+   * units, and without any of what the site serves, its personal model where it has one.
+   */
   async evaluate (key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
-    const whole = this.#whole
+    const whole = units.length === 0 ? this.#personal ?? this.#whole : this.#whole
     this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(this.#data[split])))
   }
 
@@ -258,6 +271,7 @@ export class ClientTrainer {
   dispose (): void {
     for (const step of [...this.#open.keys()]) this.#abandon(step)
     this.#model.dispose()
+    this.#personal?.dispose()
     for (const local of this.#locals) local.dispose()
   }
 
@@ -295,15 +309,36 @@ export class ClientTrainer {
     return this.#model
   }
 
-  /** A gradient step's rows are private, and so is all that is made of them but the shared units' changes. */
-  async #passWhole (step: number): Promise<WholePass> {
-    const { batch: size, shift } = this.#charter.training
+  /**
+   * One gradient step of everything whole that the host may hear of. Its rows are private, and so is all that is made of
+   * them but the shared units' changes.
+   */
+  async #trainWhole (step: number): Promise<WholePass> {
+    const { batch: size, shift, personal, proximal = 0 } = this.#charter.training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
-    const pass = await this.#whole.pass(batch)
+    if (personal === 'ditto') await this.#personal?.step(batch, step, this.#agreed)
+    const pass = await (personal === 'pfedme' ? this.#personal?.lead(batch, step, this.#whole.units) : undefined) ?? await this.#whole.pass(batch)
     this.#guard.protect('the raw rows of a batch', batch.x)
     for (const [task, y] of Object.entries(batch.y)) this.#guard.protect(`the labels of ${task}`, y)
     this.#guard.protect('the pieces of a batch', pass.pieces.data)
+    if (personal === 'pfedme') { // the site's weights have followed already
+      for (const unit of this.#whole.units) if (!this.#shared.has(unit.name)) this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
+      return pass
+    }
+    for (const unit of this.#whole.units) {
+      const gradient = pass.gradients.get(unit.name) as Float32Array
+      const agreed = this.#agreed.get(unit.name)
+      if (agreed === undefined) this.#learn(unit, gradient, step)
+      else unit.learn(pulled(gradient, unit.parameters, agreed, proximal), step)
+    }
     return pass
+  }
+
+  /** A shared unit takes over what all agreed on, but for what of it stays here. */
+  #agree (unit: Weights, values: Float32Array): void {
+    const merged = values.slice()
+    for (const { offset, size } of this.#kept.get(unit.name) ?? []) merged.set(unit.parameters.subarray(offset, offset + size), offset)
+    unit.set(merged)
   }
 
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }
@@ -311,6 +346,7 @@ export class ClientTrainer {
   #stateful (): ReadonlyArray<readonly [string, Weights]> {
     return [
       ...this.#model.units.map(unit => ['', unit] as const),
+      ...(this.#personal?.units ?? []).map(unit => ['personal/', unit] as const),
       ...this.#locals.flatMap((local, i) => local.units.map(unit => [`local${i}/`, unit] as const))
     ]
   }

@@ -141,10 +141,11 @@ export class HostTrainer {
     this.#contributions.add(client, step, samples, changes)
   }
 
-  /** Adds the mean of the clients' changes, rounded as the wire will round it. */
+  /** Adds the mean of the clients' changes, times the charter's server rate, rounded as the wire will round it. */
   applyMean (step: number, clients: readonly string[]): MeanReport {
-    const { cutCodec } = this.#charter
-    const { changes, stats } = this.#contributions.mean(step, clients)
+    const { cutCodec, training: { serverRate = 1 } } = this.#charter
+    const { changes: means, stats } = this.#contributions.mean(step, clients)
+    const changes = serverRate === 1 ? means : new Map([...means].map(([name, mean]) => [name, mean.map(value => serverRate * value)]))
     for (const [name, change] of changes) {
       const unit = this.#units.get(name) as Unit
       const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)

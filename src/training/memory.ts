@@ -91,7 +91,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * locals * whole,
+    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole,
     'one step': open + largest,
     predictions: CANDIDATES * predictions
   })

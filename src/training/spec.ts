@@ -9,6 +9,19 @@ export interface TrainingSpec {
   readonly localSteps?: number
   /** What steps along the gradients of a whole model and of the local baseline. Left out: AdamW. */
   readonly optimiser?: 'sgd'
+  /** Weight of the pull of a whole model's shared units to the values that all agreed on, mu of FedProx. Left out: 0. */
+  readonly proximal?: number
+  /**
+   * A second whole model at every site, which stays there and is what the site serves. ditto: trained beside the agreed one
+   * and pulled to it; pfedme: trained in front of the site's copy of the agreed one, which follows. Left out: none.
+   */
+  readonly personal?: 'ditto' | 'pfedme'
+  /** Weight of the pull between the two, lambda. Left out: 0. */
+  readonly pull?: number
+  /** Steps of pfedme's personal model per batch, K. Left out: 1. */
+  readonly innerSteps?: number
+  /** What the host multiplies the mean of whole models' changes with, beta of pFedMe. Left out: 1. */
+  readonly serverRate?: number
   /** Rows per client and step. */
   readonly batch: number
   /** Peak learning rates: trunk at the host, parts at the client, everything in a model that is not split. */
@@ -32,7 +45,9 @@ export interface TrainingSpec {
 /** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
 const MAX_IN_FLIGHT = 4
 
-const DEFAULTS: Omit<TrainingSpec, 'localSteps' | 'optimiser' | 'inFlight'> = {
+type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'pull' | 'innerSteps' | 'serverRate' | 'inFlight'
+
+const DEFAULTS: Omit<TrainingSpec, Optional> = {
   rounds: 10,
   stepsPerRound: 20,
   batch: 24,
@@ -47,14 +62,17 @@ const DEFAULTS: Omit<TrainingSpec, 'localSteps' | 'optimiser' | 'inFlight'> = {
   shift: 0
 }
 
-const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), 'localSteps', 'optimiser', 'inFlight']
+/** Settings that a charter leaves out where they have these values: charters from before them keep their hash. */
+const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, pull: 0, serverRate: 1 } as const
+const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), ...Object.keys(LEFT_OUT), 'optimiser', 'personal', 'inFlight']
+const PERSONAL: ReadonlyArray<NonNullable<TrainingSpec['personal']>> = ['ditto', 'pfedme']
 
 /** @throws {InvalidParametersError} an unknown key, or a value that cannot be */
 export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): TrainingSpec {
-  const { localSteps = 1, optimiser = 'adamw', ...numbers } = raw
-  if (!Number.isInteger(localSteps) || (localSteps as number) < 1) throw new InvalidParametersError(`training.localSteps must be a whole number from 1, got ${String(localSteps)}`)
+  const { optimiser = 'adamw', personal, ...numbers } = raw
   if (optimiser !== 'adamw' && optimiser !== 'sgd') throw new InvalidParametersError(`training.optimiser must be adamw or sgd, got ${String(optimiser)}`)
-  const spec: Record<string, number> = { ...DEFAULTS }
+  if (personal !== undefined && !(PERSONAL as readonly unknown[]).includes(personal)) throw new InvalidParametersError(`training.personal must be ${PERSONAL.join(' or ')}, got ${String(personal)}`)
+  const spec: Record<string, number> = { ...DEFAULTS, ...LEFT_OUT }
   for (const [key, value] of Object.entries(numbers)) {
     if (!KNOWN.includes(key)) throw new InvalidParametersError(`training.${key} is not a setting`, { next: `known: ${KNOWN.join(', ')}` })
     if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw new InvalidParametersError(`training.${key} must be a number from 0, got ${String(value)}`)
@@ -64,11 +82,27 @@ export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): Trai
   if (inFlight !== undefined && !(Number.isInteger(inFlight) && inFlight >= 1 && inFlight <= MAX_IN_FLIGHT)) {
     throw new InvalidParametersError(`training.inFlight must be a whole number from 1 to ${MAX_IN_FLIGHT}, got ${inFlight}`)
   }
-  for (const key of ['rounds', 'stepsPerRound', 'batch']) {
+  for (const key of ['rounds', 'stepsPerRound', 'batch', 'localSteps', 'innerSteps']) {
     if (!Number.isInteger(spec[key]) || (spec[key] as number) < 1) throw new InvalidParametersError(`training.${key} must be a whole number from 1, got ${spec[key]}`)
   }
-  // What has its default is left out: charters from before these settings keep their hash.
-  return { ...spec as unknown as TrainingSpec, ...localSteps === 1 ? {} : { localSteps: localSteps as number }, ...optimiser === 'sgd' ? { optimiser } : {} }
+  for (const [key, value] of Object.entries(LEFT_OUT)) if (spec[key] === value) Reflect.deleteProperty(spec, key)
+  const parsed: TrainingSpec = { ...spec as unknown as TrainingSpec, ...optimiser === 'sgd' ? { optimiser } : {}, ...personal === undefined ? {} : { personal: personal as 'ditto' | 'pfedme' } }
+  refuseMisfits(parsed)
+  return parsed
+}
+
+/** Settings of one method beside another's, where they would do nothing or harm. @throws {InvalidParametersError} */
+function refuseMisfits ({ personal, pull = 0, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
+  const refuse = (why: string, next: string): never => { throw new InvalidParametersError(why, { next }) }
+  if (serverRate === 0) refuse('training.serverRate 0 would leave the agreed model as it began', 'set it above 0, or leave it out for the plain mean')
+  if (personal === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or leave pull out`)
+  if (personal !== 'pfedme') {
+    if (innerSteps !== undefined) refuse('training.innerSteps are steps of a pfedme model', 'set training.personal to pfedme, or leave innerSteps out')
+    return
+  }
+  if (pull === 0) refuse('training.personal pfedme needs training.pull: without it the agreed model never moves', 'set training.pull above 0')
+  if (pull * lrLocal > 1) refuse(`training.pull ${pull} times training.lrLocal ${lrLocal} is above 1: the agreed model would overshoot the personal one`, 'lower either')
+  if (proximal !== undefined) refuse('training.proximal has no gradient step to act on beside a pfedme model', 'leave it out')
 }
 
 /** Steps that a client may have under way at once. */

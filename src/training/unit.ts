@@ -25,7 +25,8 @@ export class Weights {
   readonly parameters: Float32Array
   /** Whether the optimiser keeps moments of the gradients. */
   readonly moments: boolean
-  readonly #start: () => Float32Array
+  /** The weights that the seed gives, anew. */
+  readonly startValues: () => Float32Array
   readonly #schedule: { readonly warmup: number, readonly total: number }
   readonly #rate: number
   readonly #optimiser: Optimiser
@@ -38,17 +39,14 @@ export class Weights {
     this.moments = optimiser === 'adamw'
     this.#optimiser = this.moments ? new AdamW(graph.parameterCount, { beta1, beta2, epsilon: 1e-8, weightDecay }) : new Sgd(weightDecay)
     this.parameters = storage ?? new Float32Array(graph.parameterCount)
-    this.#start = () => initialise(graph, seed, name)
-    this.parameters.set(this.#start())
+    this.startValues = () => initialise(graph, seed, name)
+    this.parameters.set(this.startValues())
   }
 
   set (parameters: Float32Array): void {
     this.parameters.set(parameters)
     this.changed()
   }
-
-  /** Back to the start values; the optimiser goes on. */
-  reset (): void { this.set(this.#start()) }
 
   /** Peak rate under warm-up and cosine at `step`. */
   rateAt (step: number): number { return learningRate(this.#rate, step, this.#schedule) }

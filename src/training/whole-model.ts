@@ -8,12 +8,14 @@ import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { normalisationsOf } from '../models/normalisation.ts'
 import { Weights } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { ClientData, InputSpec, Rows } from '../data/dataset.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { ModelSpec } from '../models/spec.ts'
+import type { Stretch } from '../models/normalisation.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 import type { TrainingSpec } from './spec.ts'
@@ -30,6 +32,8 @@ export interface WholePass {
 export class WholeModel extends ClientLayout {
   /** Embedder, trunk, heads. */
   readonly units: readonly Weights[]
+  /** Gains and biases of normalisations, by unit. */
+  readonly normalisations: ReadonlyMap<string, readonly Stretch[]>
   readonly #input: InputSpec
   readonly #model: Model
   /** The weights of all units, one after the other. */
@@ -49,6 +53,7 @@ export class WholeModel extends ClientLayout {
       rest = rest.subarray(graph.parameterCount)
       return new Weights(name, graph, { ...init, optimiser: init.training.optimiser ?? 'adamw', storage })
     })
+    this.normalisations = new Map(parts.map(([name, graph]) => [name, normalisationsOf(graph)]))
     this.#model = backend.load(differentiate(whole, []))
     this.#model.setParameters(this.#flat)
   }

@@ -8,13 +8,13 @@ import { backendOn } from '../helpers/rungs.ts'
 import { byName, close } from '../helpers/tensors.ts'
 import { charterHash, readCharter } from '../../src/federation/charter.ts'
 import { channelPair } from '../../src/backbone/memory-channel.ts'
+import { runInHalves } from '../helpers/halves.ts'
 import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { LEVEL, SIDE, clientData, syntheticDataset } from '../helpers/synthetic.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { Frame, RoundReport } from '../../src/backbone/frames.ts'
-import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { SimulationInit, SimulationResult } from '../../src/federation/simulator.ts'
 
 const backend = await backendOn('wasm')
@@ -193,42 +193,7 @@ test.serial('who misses a step, and who comes later, gets the values exactly, ev
 
 test.serial('saved and loaded between two rounds, a run ends as if nothing had happened', async t => {
   const charter = charterOf({ clock: { quorum: 3 } })
-  const straight = await run()
-  /** @returns what each trainer saved when step `cut` began */
-  const part = async (states: Readonly<Record<string, NamedTensor[]>>, from: number, cut: number): Promise<Record<string, NamedTensor[]>> => {
-    const home = makeHost(backend, charter, { id: 'host' })
-    if (states.host !== undefined) home.trainer.load(states.host)
-    home.host.resume(from)
-    const clients = SITES.map(({ id }) => makeClient(backend, charter, site(id)))
-    const attached = clients.map(client => {
-      const state = states[client.name]
-      if (state !== undefined) client.trainer.load(state)
-      client.client.resume({ step: from, localSteps: from })
-      return attach(home, client, charter, frame => { if (frame.kind === 'share' && frame.step === cut) throw new Error('pulled the plug') })
-    })
-    // What training has done at step `cut` before the plug: saved is the state before it.
-    const saved: Record<string, NamedTensor[]> = {}
-    for (const { trainer, name } of clients) {
-      const contribute = trainer.contribute.bind(trainer)
-      trainer.contribute = async step => {
-        if (step === cut) saved[name] = structuredClone(trainer.save())
-        return await contribute(step)
-      }
-    }
-    home.host.start()
-    await Promise.all(attached.map(async ({ ran }) => { await ran.catch(() => undefined) }))
-    for (const { trainer, name } of clients) saved[name] ??= trainer.save()
-    saved.host = structuredClone(home.trainer.save())
-    await home.host.stop()
-    return saved
-  }
-  const end = await part(await part({}, 0, 2), 2, Infinity)
-  const hashes = Object.fromEntries(Object.entries(end).map(([name, state]) => {
-    const trainer = name === 'host' ? new HostTrainer(backend, charter) : makeClient(backend, charter, site(name)).trainer
-    trainer.load(state)
-    return [name, trainer.fingerprint()]
-  }))
-  t.deepEqual(hashes, straight.fingerprints)
+  t.deepEqual(await runInHalves(backend, charter, SITES.map(({ id }) => site(id)), 2), (await run()).fingerprints)
 })
 
 test.serial('hosts that average all end with one model; hosts that choose ask their clients, who answer alone', async t => {

@@ -1,0 +1,56 @@
+/** A run in two halves: what every trainer had saved when the plug was pulled, and a second half that starts from it. */
+import { HostTrainer } from '../../src/training/host-trainer.ts'
+import { attach, makeClient, makeHost } from './federation.ts'
+import type { Backend } from '../../src/backend/backend.ts'
+import type { Charter } from '../../src/federation/charter.ts'
+import type { ClientData } from '../../src/data/dataset.ts'
+import type { NamedTensor } from '../../src/tensor/tensor.ts'
+
+type States = Readonly<Record<string, NamedTensor[]>>
+
+/** Weights of every client and of 'host' after a run that was cut when step `cut` had been trained and not been sent. */
+export async function runInHalves (backend: Backend, charter: Charter, sites: readonly ClientData[], cut: number): Promise<Readonly<Record<string, string>>> {
+  const end = await part(backend, charter, sites, { states: await part(backend, charter, sites, { states: {}, from: 0, cut }), from: cut, cut: Infinity })
+  return Object.fromEntries(Object.entries(end).map(([name, state]) => {
+    const site = sites.find(({ id }) => id === name)
+    const trainer = site === undefined ? new HostTrainer(backend, charter) : makeClient(backend, charter, site).trainer
+    trainer.load(state)
+    const hash = trainer.fingerprint()
+    trainer.dispose()
+    return [name, hash]
+  }))
+}
+
+/** @returns what each trainer had when step `cut` began, or at the end */
+async function part (backend: Backend, charter: Charter, sites: readonly ClientData[], { states, from, cut }: { states: States, from: number, cut: number }): Promise<Record<string, NamedTensor[]>> {
+  const home = makeHost(backend, charter, { id: 'host' })
+  if (states.host !== undefined) home.trainer.load(states.host)
+  home.host.resume(from)
+  const clients = sites.map(site => makeClient(backend, charter, site))
+  const saved: Record<string, NamedTensor[]> = {}
+  const attached = clients.map(client => {
+    const { name, trainer } = client
+    const state = states[name]
+    if (state !== undefined) trainer.load(state)
+    client.client.resume({ step: from, localSteps: from })
+    // Training at step `cut` begins before the plug is pulled: saved is the state before it.
+    const [contribute, forward] = [trainer.contribute.bind(trainer), trainer.forward.bind(trainer)]
+    const save = (step: number): void => { if (step === cut) saved[name] = structuredClone(trainer.save()) }
+    trainer.contribute = async step => {
+      save(step)
+      return await contribute(step)
+    }
+    trainer.forward = async step => {
+      save(step)
+      return await forward(step)
+    }
+    return attach(home, client, charter, frame => { if (frame.kind === 'share' && frame.step === cut) throw new Error('pulled the plug') })
+  })
+  home.host.start()
+  await Promise.all(attached.map(async ({ ran }) => { await ran.catch(() => undefined) }))
+  for (const { trainer, name } of clients) saved[name] ??= trainer.save()
+  saved.host = structuredClone(home.trainer.save())
+  await home.host.stop()
+  for (const { trainer } of [...clients, home]) trainer.dispose()
+  return saved
+}
