@@ -28,13 +28,20 @@ const whole: Omit<TestnetOptions, 'runner'> = {
   charter: { ...split.charter, training: { rounds: 3, stepsPerRound: 1, localSteps: 3, batch: 8, warmup: 2 }, cutCodec: 'int8' }
 }
 
+/** A model of its own at every site, normalisations that stay there, and steps as the papers have them. */
+const personal: Omit<TestnetOptions, 'runner'> = {
+  ...whole,
+  strategy: 'ditto',
+  charter: { ...whole.charter, model: { ...split.charter?.model, privateNorms: true }, training: { ...whole.charter?.training, optimiser: 'sgd', lrLocal: 0.05 }, cutCodec: 'f32' }
+}
+
 async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
   const events: NodeEvent[] = []
   const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(100_000))
   return { summary, events }
 }
 
-for (const options of [split, whole]) {
+for (const options of [split, whole, personal]) {
   test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${options.strategy}`, async t => {
     const simulated = await run(options, 'in-process')
     const networked = await run(options, 'process')
