@@ -84,6 +84,13 @@ test('a charter comes from the file, from a file of its own, and is changed on t
   t.deepEqual(load('charter: { name: hidden, cutCodec: f16 }', { env }).charter, { name: 'own', seed: 10 })
 })
 
+test('training takes words where its settings are words, from a file and from --set', t => {
+  t.deepEqual(load('charter: { training: { personal: ditto, pull: 0.5 } }', { sets: ['charter.training.optimiser=sgd', 'charter.model.privateNorms=true'] }).charter, {
+    training: { personal: 'ditto', pull: 0.5, optimiser: 'sgd' },
+    model: { privateNorms: true }
+  })
+})
+
 test('paths in a file are relative to it, built-in names are not paths', t => {
   t.is(load('data: { path: ./rows }').data.path, join(dir, 'rows'))
   t.is(load('data: { path: scenes }').data.path, 'scenes')
