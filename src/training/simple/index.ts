@@ -26,7 +26,7 @@ import type { TensorData } from '../../tensor/tensor.ts'
 export interface SimpleModel {
   /** Everything it learned, per task: as private as the rows. */
   readonly weights: ReadonlyMap<string, Float32Array>
-  /** Linked outputs per task, [rows, positions, channels]. */
+  /** Linked outputs per task, [rows, positions, channels]; no task where there are no rows. */
   predict (rows: Rows): ReadonlyMap<string, TensorData>
   /** The same strengths, fitted on training and hold-out rows. */
   refit (): SimpleModel
@@ -86,7 +86,7 @@ export function fitSimple (data: ClientData): SimpleFit {
 function modelOf (fits: ReadonlyMap<string, TaskFit>, refit?: () => SimpleModel): SimpleModel {
   const model: SimpleModel = {
     weights: new Map([...fits].map(([id, fit]) => [id, fit.weights])),
-    predict: rows => new Map([...fits].map(([id, fit]) => [id, fit.predict(rows)])),
+    predict: rows => new Map(rows.count === 0 ? [] : [...fits].map(([id, fit]) => [id, fit.predict(rows)])),
     refit: () => refit === undefined ? model : refit()
   }
   return model
@@ -173,7 +173,6 @@ function leastError (ridges: readonly Ridge[], encoder: Encoder, task: TaskSpec,
 function chunked (task: TaskSpec, encoder: Encoder, values: (part: SparseRows) => Float32Array): (rows: Rows) => TensorData {
   const positions = elements(task.positions)
   return rows => {
-    if (rows.count === 0) return { shape: [0, positions, task.channels], data: new Float32Array(0) }
     const size = rows.x.length / rows.count
     const chunks: Array<ReadonlyMap<string, TensorData>> = []
     for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {

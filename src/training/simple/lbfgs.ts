@@ -17,7 +17,7 @@ export interface MinimiseInit {
 }
 
 /** Pairs of steps and gradient changes that are remembered; 5 to 20 are usual, each costs two vectors. */
-const MEMORY = 8
+const MEMORY = 6
 /** Share of the fall that the slope promises which a step must reach. */
 const ARMIJO = 1e-4
 const HALVINGS = 40
@@ -43,8 +43,8 @@ export function minimise (size: number, evaluate: (x: Float64Array, gradient: Fl
       found = Infinity
     }
     if (found === Infinity) break
-    const s = next.map((to, i) => to - (x[i] as number))
-    const y = nextGradient.map((to, i) => to - (gradient[i] as number))
+    const s = difference(next, x)
+    const y = difference(nextGradient, gradient)
     const curvature = dot(s, y)
     if (curvature > 0) pairs.push({ s, y, rho: 1 / curvature })
     if (pairs.length > MEMORY) pairs.shift()
@@ -54,7 +54,8 @@ export function minimise (size: number, evaluate: (x: Float64Array, gradient: Fl
 }
 
 function downhill (gradient: Float64Array, pairs: ReadonlyArray<{ s: Float64Array, y: Float64Array, rho: number }>): Float64Array {
-  const q = gradient.map(value => -value)
+  const q = new Float64Array(gradient.length)
+  for (let i = 0; i < q.length; i++) q[i] = -(gradient[i] as number)
   const alphas: number[] = []
   for (let k = pairs.length - 1; k >= 0; k--) {
     const { s, y, rho } = pairs[k] as typeof pairs[number]
@@ -72,6 +73,12 @@ function downhill (gradient: Float64Array, pairs: ReadonlyArray<{ s: Float64Arra
     for (let i = 0; i < q.length; i++) q[i] = (q[i] as number) + ((alphas[k] as number) - beta) * (s[i] as number)
   }
   return q
+}
+
+function difference (to: Float64Array, from: Float64Array): Float64Array {
+  const out = new Float64Array(to.length)
+  for (let i = 0; i < out.length; i++) out[i] = (to[i] as number) - (from[i] as number)
+  return out
 }
 
 function dot (a: Float64Array, b: Float64Array): number {

@@ -22,7 +22,7 @@ export interface Logistic {
   readonly known: readonly number[]
   /** Probability of each class that they had not. */
   readonly unknown: number
-  /** Per known class: a weight per column, then the intercept. */
+  /** Per column a weight for each known class, then their intercepts. */
   readonly weights: Float64Array
   /** Largest absolute component of the gradient at the solution. */
   readonly gradient: number
@@ -33,8 +33,8 @@ export interface Logistic {
 const TOLERANCE = 1e-7
 /** Small sets are through after 20 to 100. */
 const MAX_ITERATIONS = 500
-/** Multiplications that a fit may take, 2 to 4 s of one core: with more rows it stops earlier, close to the solution. */
-const MAX_WORK = 2e9
+/** Multiplications that a fit may take, 1 to 3 s of one core. A tagger of 36 classes and 3 876 features stops after 100 of 200 iterations. */
+const MAX_WORK = 1e9
 /** What an iteration does with every weight beside the rows: the two loops over remembered steps. */
 const MOVES = 32
 
@@ -42,11 +42,10 @@ const MOVES = 32
 export function solveLogistic (rows: SparseRows, labels: ArrayLike<number>, { classes, c }: LogisticInit): Logistic {
   const known = [...new Set(Array.from(labels))].sort((a, b) => a - b)
   const unknown = known.length === classes ? 0 : 0.5 / (rows.count + classes / 2)
-  const stride = rows.columns + 1
-  if (known.length < 2) return { classes, known, unknown, weights: new Float64Array(known.length * stride), gradient: 0, iterations: 0 }
+  const size = known.length * (rows.columns + 1)
+  if (known.length < 2) return { classes, known, unknown, weights: new Float64Array(size), gradient: 0, iterations: 0 }
   const place = new Map(known.map((label, k) => [label, k]))
   const target = Int32Array.from({ length: rows.count }, (_, row) => place.get(labels[row] as number) as number)
-  const size = known.length * stride
   const work = 2 * (rows.value.length * known.length + MOVES * size)
   const iterations = Math.max(1, Math.min(MAX_ITERATIONS, Math.floor(MAX_WORK / work)))
   const { x, gradient, iterations: done } = minimise(size, objective(rows, target, known.length, c), { tolerance: TOLERANCE, iterations })
@@ -55,32 +54,29 @@ export function solveLogistic (rows: SparseRows, labels: ArrayLike<number>, { cl
 
 /** Value and gradient of the regularised loss. */
 function objective (rows: SparseRows, target: Int32Array, k: number, c: number): (w: Float64Array, gradient: Float64Array) => number {
-  const { columns, start, column, value } = rows
-  const stride = columns + 1
+  const { columns, count, start, column, value } = rows
   const scores = new Float64Array(k)
   return (w, gradient) => {
     let loss = 0
-    gradient.fill(0)
-    for (let row = 0; row < rows.count; row++) {
+    for (let i = 0; i < columns * k; i++) {
+      const weight = w[i] as number
+      loss += weight * weight
+      gradient[i] = weight / c
+    }
+    loss /= 2 * c
+    gradient.fill(0, columns * k)
+    for (let row = 0; row < count; row++) {
       softmaxRow(rows, row, w, scores)
       const wanted = target[row] as number
       loss -= Math.log(Math.max(Number.MIN_VALUE, scores[wanted] as number))
-      for (let j = 0; j < k; j++) {
-        const error = (scores[j] as number) - (j === wanted ? 1 : 0)
-        const at = j * stride
-        for (let i = start[row] as number; i < (start[row + 1] as number); i++) {
-          const to = at + (column[i] as number)
-          gradient[to] = (gradient[to] as number) + error * (value[i] as number)
-        }
-        gradient[at + columns] = (gradient[at + columns] as number) + error
+      scores[wanted] = (scores[wanted] as number) - 1
+      const end = start[row + 1] as number
+      for (let i = start[row] as number; i < end; i++) {
+        const at = (column[i] as number) * k
+        const factor = value[i] as number
+        for (let j = 0; j < k; j++) gradient[at + j] = (gradient[at + j] as number) + factor * (scores[j] as number)
       }
-    }
-    for (let j = 0; j < k; j++) {
-      for (let i = j * stride; i < j * stride + columns; i++) {
-        const weight = w[i] as number
-        loss += weight * weight / (2 * c)
-        gradient[i] = (gradient[i] as number) + weight / c
-      }
+      for (let j = 0; j < k; j++) gradient[columns * k + j] = (gradient[columns * k + j] as number) + (scores[j] as number)
     }
     return loss
   }
@@ -88,20 +84,22 @@ function objective (rows: SparseRows, target: Int32Array, k: number, c: number):
 
 /** Softmax of one row into `scores`. */
 function softmaxRow ({ columns, start, column, value }: SparseRows, row: number, w: Float64Array, scores: Float64Array): void {
-  const stride = columns + 1
-  let top = -Infinity
-  for (let j = 0; j < scores.length; j++) {
-    let score = w[j * stride + columns] as number
-    for (let i = start[row] as number; i < (start[row + 1] as number); i++) score += (w[j * stride + (column[i] as number)] as number) * (value[i] as number)
-    scores[j] = score
-    top = Math.max(top, score)
+  const k = scores.length
+  for (let j = 0; j < k; j++) scores[j] = w[columns * k + j] as number
+  const end = start[row + 1] as number
+  for (let i = start[row] as number; i < end; i++) {
+    const at = (column[i] as number) * k
+    const factor = value[i] as number
+    for (let j = 0; j < k; j++) scores[j] = (scores[j] as number) + factor * (w[at + j] as number)
   }
+  let top = -Infinity
+  for (let j = 0; j < k; j++) top = Math.max(top, scores[j] as number)
   let sum = 0
-  for (let j = 0; j < scores.length; j++) {
+  for (let j = 0; j < k; j++) {
     scores[j] = Math.exp((scores[j] as number) - top)
     sum += scores[j] as number
   }
-  for (let j = 0; j < scores.length; j++) scores[j] = (scores[j] as number) / sum
+  for (let j = 0; j < k; j++) scores[j] = (scores[j] as number) / sum
 }
 
 /** Probabilities, rows x classes. */
