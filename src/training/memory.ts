@@ -10,7 +10,7 @@
  *            + 5 sets of embedder and heads, and of the whole model for each local model: weights here and at the backend,
  *              two moments, gradient
  *            + one step left open, and the largest pass of a local step or an evaluation
- *            + predictions of 6 candidates on hold-out and test rows
+ *            + predictions of 9 candidates on hold-out and test rows
  *
  * Where the charter places the trunk at the client, a host computes no pass and holds one set of changes per client; a client
  * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open.
@@ -42,7 +42,7 @@ const FLOAT_BYTES = 4
 const HOST_SETS = 16
 const CLIENT_SETS = 5
 const WHOLE_SETS = 7
-const CANDIDATES = 6
+const CANDIDATES = 9
 const MIB = 2 ** 20
 
 /** Clients whose rows go through the trunk together: enough to keep both cores of a small machine busy inside every operation. */
