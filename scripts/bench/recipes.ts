@@ -159,7 +159,7 @@ function summary (of: readonly Row[], pick: (client: ClientReport, task: string)
 }
 
 function summarise (all: readonly Row[]): string {
-  const columns = ['local', 'simple', 'bestLocal', 'twoLocals', 'federated', 'ensemble', 'simple+federated', 'served']
+  const columns = ['local', 'simple', 'simpleRefit', 'bestLocal', 'twoLocals', 'federated', 'ensemble', 'simple+federated', 'served']
   const lines = [`| data | variant | seeds | slice | ${columns.join(' | ')} | fed - local by seed | ens - local by seed |`, `|${' --- |'.repeat(columns.length + 6)}`]
   const add = (variant: string, slice: string, of: readonly Row[], pick?: (client: ClientReport, task: string) => boolean): void => {
     const means = summary(of, pick)

@@ -54,6 +54,29 @@ const MAX_NUMBERS = 2 ** 23
 /** Weights of a logistic regression: with the steps that its solver remembers, 90 MB. */
 const MAX_WEIGHTS = 2 ** 19
 
+/** 32-bit numbers per entry of an encoded row: column and value, there while rows are collected, encoded and picked. */
+const ENTRY_FLOATS = 9
+/** Vectors of 64-bit numbers that the logistic solver holds per weight: six pairs of steps, and six of its own. */
+const SOLVER_VECTORS = 18
+
+/** 32-bit numbers that fitting takes at its most; 0 where there is no simple model. An upper bound: known classes are fewer. */
+export function simpleFloats ({ input, tasks, train, holdout }: ClientData): number {
+  if (tasks.some(({ kind }) => kind.startsWith('dense-'))) return 0
+  const rows = train.count + holdout.count
+  const { shape: [length = 0, slots = 1], buckets = 1 } = input
+  const size = elements(input.shape)
+  return Math.max(0, ...tasks.map(({ kind, channels }) => {
+    const text = input.modality === 'tokens'
+    const tagger = kind === 'token-classes'
+    const entries = tagger ? 3 * rows * length * slots : rows * (text ? length : size)
+    const columns = tagger ? Math.min(3 * buckets + 3, entries) : text ? Math.min(buckets, rows * length) : size
+    const solver = kind === 'classes' || tagger
+      ? 2 * SOLVER_VECTORS * Math.min(MAX_WEIGHTS, columns * Math.min(channels, entries))
+      : 2 * (rows * columns + 2 * Math.min(MAX_SIDE, rows, columns) ** 2)
+    return ENTRY_FLOATS * Math.min(MAX_NUMBERS, entries) + solver
+  }))
+}
+
 /** What is found on the hold-out and kept for a second fit: lambda per output of a task. */
 type Strengths = ReadonlyMap<string, readonly number[]>
 
