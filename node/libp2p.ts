@@ -13,7 +13,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { ResourceError } from '../src/errors.ts'
-import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
+import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAMS_PER_PEER, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
 import { dialOrder } from './network/addresses.ts'
 import { discoverers } from './network/discovery.ts'
 import { gater } from './network/gate.ts'
@@ -117,7 +117,8 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
         identify: identify(),
         // a member that begins to relay, or has another address, says so to those who are connected already
         identifyPush: identifyPush(),
-        ping: ping(),
+        // the watch over connections pings, too; one stream is all that the library gives both
+        ping: ping({ maxInboundStreams: STREAMS_PER_PEER, maxOutboundStreams: STREAMS_PER_PEER }),
         relays,
         addresses: ({ addressManager, transportManager }: { addressManager: AddressManager, transportManager: TransportManager }) => ({
           confirmObservedAddr: addressManager.confirmObservedAddr.bind(addressManager),

@@ -25,6 +25,9 @@ export interface SummaryTask {
   readonly served: number | null
   /** Control: an ensemble of two models that never met a peer. */
   readonly twoLocals?: number | null
+  /** The site's linear model, and the better of it and `local` by the site's own hold-out; where it has a linear model. */
+  readonly simple?: number | null
+  readonly bestLocal?: number | null
   /** Test rows (or labelled positions). */
   readonly support: number
   /** Rows of the class that the metric hangs on; null where there are no classes. */
@@ -93,6 +96,8 @@ export interface Means {
   readonly ensemble: number | null
   readonly served: number | null
   readonly twoLocals?: number | null
+  readonly simple?: number | null
+  readonly bestLocal?: number | null
   readonly gain: number | null
 }
 
@@ -340,6 +345,7 @@ function tasksOf (report: ClientReport): SummaryTask[] {
       ensemble: value('ensemble'),
       served,
       ...task.scores.twoLocals === undefined ? {} : { twoLocals: value('twoLocals') },
+      ...task.scores.simple === undefined ? {} : { simple: value('simple'), bestLocal: value('bestLocal') },
       support: task.support,
       positives,
       gain: ranked ? (task.higherIsBetter ? served - local : local - served) : null,
@@ -399,9 +405,9 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
   for (const kind of new Set(tasks.map(task => task.metric))) {
     const ranked = tasks.filter(task => task.metric === kind && task.higherIsBetter && task.gain !== null)
     if (ranked.length === 0) continue
-    const of = (key: 'local' | 'federated' | 'ensemble' | 'served' | 'twoLocals' | 'gain'): number | null =>
+    const of = (key: 'local' | 'federated' | 'ensemble' | 'served' | 'twoLocals' | 'simple' | 'bestLocal' | 'gain'): number | null =>
       ranked.every(task => task[key] != null) ? meanOf(ranked.map(task => task[key] as number)) : null
-    const twoLocals = of('twoLocals')
+    const [twoLocals, simple, bestLocal] = [of('twoLocals'), of('simple'), of('bestLocal')]
     means[kind] = {
       tasks: ranked.length,
       local: of('local'),
@@ -409,6 +415,7 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
       ensemble: of('ensemble'),
       served: of('served'),
       ...twoLocals === null ? {} : { twoLocals },
+      ...simple === null || bestLocal === null ? {} : { simple, bestLocal },
       gain: of('gain')
     }
   }

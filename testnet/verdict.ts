@@ -28,6 +28,10 @@ export function verdict (tasks: readonly SummaryTask[], missing: readonly string
     if (controls.length === rising.length) {
       parts.push(`${signed(meanOf(controls.map(task => (task.served as number) - (task.twoLocals as number))))} over two local models without peers`)
     }
+    const rivals = rising.filter(task => task.bestLocal != null)
+    if (rivals.length === rising.length) {
+      parts.push(`${signed(meanOf(rivals.map(task => (task.served as number) - (task.bestLocal as number))))} over the better of each site's own deep and linear models`)
+    }
   }
   if (falling.length > 0) {
     const share = meanOf(falling.map(relativeGain))

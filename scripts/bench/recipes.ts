@@ -127,7 +127,7 @@ async function measure (name: string, variant: Variant, seed: number): Promise<R
   }
   const means = summary([row])
   const conflicts = result.rounds.reduce((sum, round) => sum + round.conflictPairs, 0) / Math.max(1, result.rounds.reduce((sum, round) => sum + round.pairs, 0))
-  process.stderr.write(`${row.data} ${name} seed ${seed}: local ${means.local} federated ${means.federated} ensemble ${means.ensemble} served ${means.served} two locals ${means.twoLocals}; conflicts ${conflicts.toFixed(2)}, ${row.seconds.toFixed(1)} s\n`)
+  process.stderr.write(`${row.data} ${name} seed ${seed}: local ${means.local} simple ${means.simple ?? 'none'} federated ${means.federated} ensemble ${means.ensemble} served ${means.served} two locals ${means.twoLocals}; conflicts ${conflicts.toFixed(2)}, ${row.seconds.toFixed(1)} s\n`)
   return row
 }
 
@@ -159,7 +159,7 @@ function summary (of: readonly Row[], pick: (client: ClientReport, task: string)
 }
 
 function summarise (all: readonly Row[]): string {
-  const columns = ['local', 'twoLocals', 'federated', 'ensemble', 'served']
+  const columns = ['local', 'simple', 'simpleRefit', 'bestLocal', 'twoLocals', 'federated', 'ensemble', 'simple+federated', 'served']
   const lines = [`| data | variant | seeds | slice | ${columns.join(' | ')} | fed - local by seed | ens - local by seed |`, `|${' --- |'.repeat(columns.length + 6)}`]
   const add = (variant: string, slice: string, of: readonly Row[], pick?: (client: ClientReport, task: string) => boolean): void => {
     const means = summary(of, pick)
@@ -167,7 +167,7 @@ function summarise (all: readonly Row[]): string {
       const one = summary([row], pick)
       return (Number(one[candidate]) - Number(one.local)).toFixed(3)
     }).join(' ')
-    lines.push(`| ${of[0]?.data} | ${variant} | ${of.map(row => row.seed).join(' ')} | ${slice} | ${columns.map(column => means[column]).join(' | ')} | ${gain('federated')} | ${gain('ensemble')} |`)
+    lines.push(`| ${of[0]?.data} | ${variant} | ${of.map(row => row.seed).join(' ')} | ${slice} | ${columns.map(column => means[column] ?? '').join(' | ')} | ${gain('federated')} | ${gain('ensemble')} |`)
   }
   for (const variant of new Set(all.map(row => row.variant))) {
     const of = all.filter(row => row.variant === variant)

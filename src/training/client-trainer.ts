@@ -25,6 +25,7 @@ import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { describeClient } from './client-description.ts'
+import { fitSimple } from './simple/index.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
@@ -70,6 +71,7 @@ export class ClientTrainer {
   readonly #weighting: LossWeighting | undefined
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
+  readonly #refit: boolean
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
   /** By step. */
@@ -80,8 +82,10 @@ export class ClientTrainer {
   /**
    * @param init.control - trains a second local model from another seed, for the two-locals control
    * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
+   * @param init.refit - fits the simple model a second time, on training and hold-out rows, for serving and for the report's
+   * simpleRefit; every choice still rests on the first fit. Default true
    */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, partsSeed?: number }) {
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, refit?: boolean, partsSeed?: number }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
@@ -96,6 +100,7 @@ export class ClientTrainer {
     const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
     this.#committee = new Committee(this.#model, data)
+    this.#refit = init.refit ?? true
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
   }
@@ -237,7 +242,7 @@ export class ClientTrainer {
   /** Verdict on a candidate trunk from this client's hold-out, paired with 'own'. */
   score (candidate: string): CandidateScore { return this.#committee.score(candidate) }
 
-  /** Local, federated, ensemble and served metrics on the test rows, after 'federated' was evaluated on both splits. */
+  /** Metrics of all candidates and of what is served on the test rows, after 'federated' was evaluated on both splits. */
   async report (): Promise<ClientReport> {
     const names = ['local', 'control']
     for (const [i, local] of this.#locals.entries()) {
@@ -245,7 +250,7 @@ export class ClientTrainer {
       this.#committee.put(name, 'holdout', await local.predict(this.#data.holdout))
       this.#committee.put(name, 'test', await local.predict(this.#data.test))
     }
-    return this.#committee.report()
+    return this.#committee.report(this.#locals.length === 0 ? undefined : this.#putSimple())
   }
 
   /** Everything a restart needs, to be written as one checkpoint. */
@@ -339,6 +344,21 @@ export class ClientTrainer {
     const merged = values.slice()
     for (const { offset, size } of this.#kept.get(unit.name) ?? []) merged.set(unit.parameters.subarray(offset, offset + size), offset)
     unit.set(merged)
+  }
+
+  /**
+   * Fits the simple model and puts its predictions before the committee. A function of the rows alone: a run that was
+   * interrupted finds the same model, and a checkpoint need not hold it. It goes nowhere. @returns the line on what it is
+   */
+  #putSimple (): string {
+    const { model, line } = fitSimple(this.#data)
+    const models = model === undefined ? [] : [['simple', model] as const, ...this.#refit ? [['simpleRefit', model.refit()] as const] : []]
+    for (const [name, { weights, predict }] of models) {
+      for (const [task, numbers] of weights) this.#guard.protect(`the ${name} model of ${task}`, numbers)
+      this.#committee.put(name, 'holdout', predict(this.#data.holdout))
+      this.#committee.put(name, 'test', predict(this.#data.test))
+    }
+    return line
   }
 
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }

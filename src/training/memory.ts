@@ -9,8 +9,9 @@
  *     client   the rows
  *            + 5 sets of embedder and heads, and of the whole model for each local model: weights here and at the backend,
  *              two moments, gradient
- *            + one step left open, and the largest pass of a local step or an evaluation
- *            + predictions of 6 candidates on hold-out and test rows
+ *            + one step left open, and the largest pass of a local step or an evaluation; or, after the last step, what the
+ *              simple model is fitted with, where that is more
+ *            + predictions of 9 candidates on hold-out and test rows
  *
  * Where the charter places the trunk at the client, a host computes no pass and holds one set of changes per client; a client
  * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open.
@@ -27,6 +28,7 @@ import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
+import { simpleFloats } from './simple/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { Node } from '../graph/graph.ts'
@@ -42,7 +44,7 @@ const FLOAT_BYTES = 4
 const HOST_SETS = 16
 const CLIENT_SETS = 5
 const WHOLE_SETS = 7
-const CANDIDATES = 6
+const CANDIDATES = 9
 const MIB = 2 ** 20
 
 /** Clients whose rows go through the trunk together: enough to keep both cores of a small machine busy inside every operation. */
@@ -92,7 +94,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
     weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole,
-    'one step': open + largest,
+    'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: CANDIDATES * predictions
   })
 }

@@ -71,7 +71,7 @@ test.serial('sites train to the end, report every task, and leave nothing behind
   const before = backend.liveTensors()
   const { clients, rounds, fingerprints } = await run()
   t.deepEqual(rounds.map(({ round, steps, contributors, missing, pairs }) => [round, steps, contributors.join(), missing.length, pairs]), [0, 1, 2, 3].map(round => [round, 1, 'ada,ben,cyd', 0, 3]))
-  for (const { tasks } of clients) for (const { scores } of tasks) t.deepEqual(Object.keys(scores).sort(), ['ensemble', 'federated', 'local', 'served'])
+  for (const { tasks } of clients) for (const { scores } of tasks) t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'ensemble', 'federated', 'local', 'served', 'simple', 'simple+federated', 'simpleRefit'])
   t.is(Object.keys(fingerprints).length, 4)
   t.is(backend.liveTensors(), before)
 })
@@ -214,8 +214,8 @@ test.serial('two hosts that average are one host, where both have the same rows'
 
 test.serial('without a baseline the report has the federated model alone', async t => {
   const { clients } = await run({}, { baseline: false, control: true })
-  for (const { served, tasks } of clients) {
-    t.is(served, 'federated')
+  for (const { served, bestLocal, simple, tasks } of clients) {
+    t.deepEqual([served, bestLocal, simple], ['federated', undefined, undefined])
     for (const { scores } of tasks) t.deepEqual(Object.keys(scores).sort(), ['federated', 'served'])
   }
 })

@@ -10,6 +10,8 @@ import type { SimulationInit, SimulationResult } from '../../src/federation/simu
 
 const backend = await backendOn('wasm')
 const dataset = syntheticDataset({ clients: THREE })
+/** Scores of a task that every client with a baseline and a control has, two locals apart. */
+const DEEP = ['bestLocal', 'control', 'ensemble', 'federated', 'local', 'served']
 
 async function run (changes: Partial<CharterOptions> = {}, init: Partial<SimulationInit> & { dataset?: Dataset } = {}): Promise<SimulationResult> {
   const of = init.dataset ?? dataset
@@ -37,13 +39,17 @@ test.serial('three clients with different tasks train to the end and report ever
     t.true(report.bytesUp > 0 && report.bytesDown > 0)
   }
   t.deepEqual(clients.map(({ client, tasks }) => [client, tasks.map(({ id }) => id)]), THREE.map(({ id, tasks }) => [id, tasks.map(task => task.id)]))
-  for (const { client, served, reason, tasks } of clients) {
-    t.true(['ensemble', 'federated', 'local'].includes(served), `${client}: ${served}`)
+  for (const { client, served, reason, bestLocal, simple, tasks } of clients) {
+    t.true(['ensemble', 'simple+federated', 'federated', 'local', 'simple'].includes(served), `${client}: ${served}`)
     t.not(reason, '')
+    // A label per pixel has no simple model.
+    t.is(simple, client === 'ada' ? 'simple model: logistic regression for side, ridge regression for level, 12 rows' : 'no simple model: task mask has a label per pixel')
+    t.true(client === 'ada' ? bestLocal !== undefined : bestLocal === 'local')
     for (const task of tasks) {
-      t.deepEqual(Object.keys(task.scores).sort(), ['control', 'ensemble', 'federated', 'local', 'served', 'twoLocals'])
+      t.deepEqual(Object.keys(task.scores).sort(), client === 'ada' ? [...DEEP, 'simple', 'simple+federated', 'simpleRefit', 'twoLocals'].sort() : [...DEEP, 'twoLocals'].sort())
       for (const [candidate, { value }] of Object.entries(task.scores)) t.true(Number.isFinite(value), `${client} ${task.id} ${candidate}`)
       t.deepEqual(task.scores.served, task.scores[served])
+      t.deepEqual(task.scores.bestLocal, task.scores[bestLocal as string])
     }
   }
   t.is(new Set(Object.values(fingerprints)).size, 4, 'four different states')

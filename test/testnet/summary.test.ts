@@ -1,6 +1,6 @@
 import test from 'ava'
 import { SummaryBuilder } from '../../testnet/summary.ts'
-import { STARTED_AT, peerOf, recordedRun } from './helpers/recording.ts'
+import { STARTED_AT, peerOf, recordedRun, withSimple } from './helpers/recording.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { Recorded } from './helpers/recording.ts'
 import type { RunFacts, Summary } from '../../testnet/summary.ts'
@@ -38,6 +38,20 @@ test('a whole run is complete, and every task of every client is in the table', 
   t.true(near(digit?.local, 0.78) && near(digit?.served, 0.811) && near(digit?.twoLocals, 0.786) && near(digit?.gain, 0.031))
   t.deepEqual(JSON.parse(JSON.stringify(summary)), summary as unknown)
   t.like(summary, { seed: 7, data: 'digits', strategy: 'fmtl', merge: 'select', runner: 'process' })
+})
+
+test('with simple models the summary has them, and the verdict counts against the better one', t => {
+  const summary = summaryOf(withSimple(0.02))
+  const [digit] = summary.tasks
+  t.true(near(digit?.local, 0.78) && near(digit?.simple, 0.8) && near(digit?.bestLocal, 0.8) && near(digit?.gain, 0.031))
+  const { accuracy } = summary.means
+  t.true(near((accuracy?.bestLocal as number) - (accuracy?.local as number), 0.02))
+  t.true(near(accuracy?.simple, accuracy?.bestLocal as number))
+  const ranked = summary.tasks.filter(task => task.higherIsBetter && task.gain !== null)
+  const over = ranked.reduce((sum, task) => sum + (task.served as number) - (task.bestLocal as number), 0) / ranked.length
+  t.true(summary.verdict.includes(`${over < 0 ? '-' : '+'}${Math.abs(over).toFixed(3)} over the better of each site's own deep and linear models`), summary.verdict)
+  t.false(summaryOf(recordedRun()).verdict.includes('linear'))
+  t.is(summaryOf(recordedRun()).tasks[0]?.bestLocal, undefined)
 })
 
 test('times count from the start, to the first round and to the end', t => {

@@ -5,7 +5,7 @@ import { SummaryBuilder } from '../../testnet/summary.ts'
 import { createNdjsonView } from '../../testnet/view/ndjson.ts'
 import { createTerminalView } from '../../testnet/view/terminal.ts'
 import { Screen } from './helpers/screen.ts'
-import { STARTED_AT, recordedRun } from './helpers/recording.ts'
+import { STARTED_AT, recordedRun, withSimple } from './helpers/recording.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { Recorded } from './helpers/recording.ts'
 import type { Summary } from '../../testnet/summary.ts'
@@ -47,11 +47,20 @@ test('the closing table at 80 columns', t => {
   t.snapshot(text.slice(text.indexOf('Complete:')))
 })
 
+test('the closing table has the simple and the best local model where clients have one', t => {
+  const { text } = show({ isTTY: false, columns: 120 }, withSimple(0.02))
+  t.regex(text, /n +local +simple +best local +2 locals/)
+  t.regex(text, /mnist +digit +↑ accuracy +400 +0\.780 +0\.800 +0\.800/)
+  t.false(show({ isTTY: false, columns: 120 }).text.includes('best local'))
+})
+
 for (const columns of [40, 60, 80, 120, 200]) {
   test(`at ${columns} columns no line is longer than the terminal`, t => {
     const { writes } = show({ isTTY: true, columns, rows: 40 })
     // eslint-disable-next-line no-control-regex
     for (const write of writes) for (const line of write.split('\n')) t.true(displayWidth(line.replace(/\x1b\[\d*[AJKhl]/g, '')) < columns, line)
+    // eslint-disable-next-line no-control-regex
+    for (const write of show({ isTTY: true, columns, rows: 40 }, withSimple(0.02)).writes) for (const line of write.split('\n')) t.true(displayWidth(line.replace(/\x1b\[\d*[AJKhl]/g, '')) < columns, line)
   })
 }
 

@@ -10,6 +10,8 @@ import { createEagerBackend } from '../../src/backend/eager.ts'
 import { estimateClient, estimateHost, expectRoom } from '../../src/training/memory.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
 import { Random } from '../../src/random.ts'
+import { simpleFloats } from '../../src/training/simple/index.ts'
+import type { ClientData } from '../../src/data/dataset.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { TensorData } from '../../src/tensor/tensor.ts'
 
@@ -73,4 +75,15 @@ test('what does not fit is refused with what it needs, what there is and what to
   const error = t.throws(() => { expectRoom('a host', estimate, 2 ** 20) }, { instanceOf: ResourceError, code: 'ERR_RESOURCE' })
   t.regex(error?.message ?? '', /^a host of this model needs about \d+ MiB \(.*3 clients.*\), 1 MiB may be used$/)
   t.regex(error?.next ?? '', /--memory/)
+})
+
+test('a fit of the simple model counts where it takes more than a step, and only beside a local model', t => {
+  const agreed = charter(8, 24)
+  const [few, many] = [48, 4000].map(rows => clientData({ id: 'ada', tasks: [SIDE, LEVEL] }, { rows: [rows, 8, 8] })) as [ClientData, ClientData]
+  const dense = { ...many, tasks: [...many.tasks, MASK] }
+  t.is(simpleFloats(dense), 0)
+  // Entries of 64 pixels a row, 9 numbers each, and the solver beside them.
+  t.true(simpleFloats(many) > 4008 * 64 * 9 && simpleFloats(few) > 56 * 64 * 9)
+  t.true(estimateClient(agreed, many, 1).bytes > 4 * simpleFloats(many))
+  t.true(estimateClient(agreed, many, 0).bytes < 4 * simpleFloats(many))
 })

@@ -48,20 +48,23 @@ function conflictFree ({ conflicts }: Summary, section: Section, paint: Paint): 
 
 function results (summary: Summary, width: number, paint: Paint): string[] {
   const control = summary.tasks.some(task => task.twoLocals !== undefined)
+  const simple = summary.tasks.some(task => task.simple !== undefined)
+  const shown: Shown = { control, simple }
   const rows = [
-    ...summary.tasks.map((task, i) => taskRow(task, summary.tasks[i - 1]?.client !== task.client, control, paint)),
-    ...Object.entries(summary.means).filter(([, means]) => means.tasks > 1).map(([name, means]) => meanRow(name, means, control, paint))
+    ...summary.tasks.map((task, i) => taskRow(task, summary.tasks[i - 1]?.client !== task.client, shown, paint)),
+    ...Object.entries(summary.means).filter(([, means]) => means.tasks > 1).map(([name, means]) => meanRow(name, means, shown, paint))
   ]
   const layouts = [
-    { titles: ['2 locals', 'federated', 'ensemble'], gap: 2 },
-    { titles: ['2 loc.', 'feder.', 'ensem.'], gap: 2 },
-    { titles: ['2 loc', 'feder', 'ensem'], gap: 1 }
-  ].map(({ titles, gap }) => ({ gap, columns: resultColumns(titles, control) }))
+    { titles: ['simple', 'best local', '2 locals', 'federated', 'ensemble'], gap: 2 },
+    { titles: ['simple', 'best', '2 loc.', 'feder.', 'ensem.'], gap: 2 },
+    { titles: ['simpl', 'best', '2 loc', 'feder', 'ensem'], gap: 1 }
+  ].map(({ titles, gap }) => ({ gap, columns: resultColumns(titles, shown) }))
   const fits = layouts.find(({ columns, gap }) => tableWidth(columns, rows, gap) <= width) ?? layouts.at(-1) as typeof layouts[number]
   const small = summary.tasks.filter(task => task.gain === null && task.positives !== null && task.positives < FEWEST_POSITIVES)
   const lines = table(fits.columns, rows, { width, gap: fits.gap, paint })
   const notes = [
     'gain: served against local, + is better whichever way the metric points',
+    ...simple ? ['simple: the site\'s own linear model; best local: the better of local and simple on the site\'s hold-out'] : [],
     ...control ? ['2 locals: two models that never met a peer, averaged'] : [],
     ...small.length === 0 ? [] : [`n too small to rank, fewer than ${FEWEST_POSITIVES} positives: ${small.map(task => `${task.client} ${task.id} (${task.positives})`).join(', ')}`]
   ]
@@ -69,8 +72,11 @@ function results (summary: Summary, width: number, paint: Paint): string[] {
   return [...lines, ...wrap(clean(notes.join('; ')), Math.min(width, PROSE_COLUMNS)).map(line => paint('dim', line))]
 }
 
-function resultColumns (titles: readonly string[], control: boolean): Column[] {
-  const numbers = ['n', 'local', ...control ? [titles[0] as string] : [], titles[1] as string, titles[2] as string, 'served', 'gain']
+/** Columns that a run may have or not. */
+interface Shown { readonly control: boolean, readonly simple: boolean }
+
+function resultColumns ([linear = '', best = '', twoLocals = '', federated = '', ensemble = '']: readonly string[], { control, simple }: Shown): Column[] {
+  const numbers = ['n', 'local', ...simple ? [linear, best] : [], ...control ? [twoLocals] : [], federated, ensemble, 'served', 'gain']
   return [
     { title: 'client', shrink: true },
     { title: 'task', shrink: true },
@@ -80,13 +86,14 @@ function resultColumns (titles: readonly string[], control: boolean): Column[] {
   ]
 }
 
-function taskRow (task: SummaryTask, first: boolean, control: boolean, paint: Paint): string[] {
+function taskRow (task: SummaryTask, first: boolean, { control, simple }: Shown, paint: Paint): string[] {
   return [
     first ? clean(task.client) : '',
     clean(task.id),
     `${task.higherIsBetter ? '↑' : '↓'} ${clean(task.metric)}`,
     count(task.support),
     metric(task.local),
+    ...simple ? [metric(task.simple), metric(task.bestLocal)] : [],
     ...control ? [metric(task.twoLocals)] : [],
     metric(task.federated),
     metric(task.ensemble),
@@ -106,13 +113,14 @@ function coloured (gain: number, paint: Paint): string {
   return Math.abs(gain) < LEVEL ? text : paint(gain > 0 ? 'green' : 'red', text)
 }
 
-function meanRow (name: string, means: Means, control: boolean, paint: Paint): string[] {
+function meanRow (name: string, means: Means, { control, simple }: Shown, paint: Paint): string[] {
   return [
     'mean',
     plural(means.tasks, 'task'),
     `↑ ${clean(name)}`,
     '',
     metric(means.local),
+    ...simple ? [metric(means.simple), metric(means.bestLocal)] : [],
     ...control ? [metric(means.twoLocals)] : [],
     metric(means.federated),
     metric(means.ensemble),

@@ -5,7 +5,7 @@
 import type { NodeEvent } from '../../../node/events.ts'
 import type { RoundReport } from '../../../src/backbone/frames.ts'
 import type { Scores } from '../../../src/tasks/task.ts'
-import type { ClientReport } from '../../../src/training/committee.ts'
+import type { ClientReport, TaskReport } from '../../../src/training/committee.ts'
 
 export interface Recorded { readonly at: number, readonly event: NodeEvent }
 
@@ -105,6 +105,19 @@ function reportOf (client: number): ClientReport {
       return { id, metric, higherIsBetter, support: 400, scores: { ...scores, served: scores[served] as Scores } }
     })
   }
+}
+
+/** The recording with a simple model at every client, so much better than the deep local one. */
+export function withSimple (by: number): Recorded[] {
+  return recordedRun().map(({ at, event }) => event.type !== 'report'
+    ? { at, event }
+    : { at, event: { ...event, report: { ...event.report, bestLocal: 'simple', tasks: event.report.tasks.map(task => simpleTask(task, by)) } } })
+}
+
+function simpleTask (task: TaskReport, by: number): TaskReport {
+  const { local } = task.scores as { readonly local: Scores }
+  const simple = { ...local, value: local.value + (local.higherIsBetter ? by : -by) }
+  return { ...task, scores: { ...task.scores, simple, bestLocal: simple } }
 }
 
 function classesOf (id: string, client: number): NonNullable<Scores['classes']> {
