@@ -50,7 +50,7 @@ const flags: ReadonlyArray<{ id: string, args: readonly string[], names: RegExp 
   { id: 'heads that do not divide the width', args: ['--set', 'model.heads=5'], names: /model\.width 48 does not divide by model\.heads 5; next: / },
   { id: 'an unknown setting', args: ['--set', 'model.colour=1'], names: /model\.colour is not a setting; next: known: width/ },
   { id: 'an unknown strategy', args: ['--strategy', 'nosuch'], names: /no strategy 'nosuch'; next: use one of fedbone/ },
-  { id: 'an unknown rule', args: ['--rule', 'nosuch'], names: /rule cannot be 'nosuch'; next: use one of gp/ },
+  { id: 'an unknown rule', args: ['--rule', 'nosuch'], names: /rule cannot be 'nosuch'; next: use one of cagrad, gp, / },
   { id: 'an unknown merge', args: ['--merge', 'nosuch'], names: /merge\.mode cannot be 'nosuch'; next: use one of select/ },
   { id: 'an unknown runner', args: ['--runner', 'nosuch'], names: /--runner cannot be 'nosuch'; next: use process or in-process/ },
   { id: 'an unknown rung', args: ['--backend', 'nosuch'], names: /no compute rung 'nosuch'; next: use one of webgpu/ },
