@@ -1,7 +1,9 @@
 /** `fmtl-node join`: takes a link, shows the charter, checks the data against it, knocks, and waits for a member's yes. */
+import { existsSync } from 'node:fs'
 import { join as path } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { DataError, InvalidParametersError, RefusedError } from '../../../src/errors.ts'
+import { consortiumFiles } from '../../store/member-store.ts'
 import { decodeLink } from '../../../src/membership/index.ts'
 import { describeCharter } from './describe.ts'
 import { duration } from './invite.ts'
@@ -54,6 +56,8 @@ async function run (text: string, flags: Flags): Promise<void> {
     flags: { 'node.home': flags.home, 'node.name': flags.name, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks }
   })
   const { home, name } = config.node
+  // before anybody is asked for anything
+  if (existsSync(consortiumFiles(home).members)) throw new DataError(`${home} belongs to a consortium already`, { next: 'fmtl-node up, or use another --home for another consortium' })
   const waitMs = duration(flags.wait)
   const say = (line: string): void => { process.stderr.write(`${line}\n`) }
   const lock = await lockHome(home)
