@@ -112,5 +112,8 @@ withSharedData('heart', 'three hospitals found, join, train, are killed, and go 
     t.true(audit.ok, JSON.stringify(audit.problems))
     t.true(audit.entries > ROUNDS)
   }
+  const again = await run('join', link, '--home', homes.va, '--yes')
+  t.is(again.status, 10)
+  t.regex(again.stderr, /^fmtl-node: \S+ belongs to a consortium already; next: [^\n]+\n$/)
   await Promise.all(Object.values(homes).map(async home => await good(t, 'down', '--home', home)))
 })
