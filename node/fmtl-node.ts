@@ -152,7 +152,7 @@ export class FmtlNode {
     await protocols.start()
     if (network !== undefined && profile !== 'testnet') {
       const { meet } = await import('./network/meet.ts')
-      this.#meeting = await meet(node, { ...network, listen: this.#init.listen, known: () => [...bootstrap, ...[...this.#presence?.known.values() ?? []].flat()] })
+      this.#meeting = await meet(node, { ...network, listen: this.#init.listen, known: () => [...bootstrap, ...this.#presence?.knownAddresses ?? []] })
     }
     const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
     await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)

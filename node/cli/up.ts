@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointStore } from '../store/checkpoints.ts'
 import { InvalidParametersError, RefusedError, ResourceError } from '../../src/errors.ts'
-import { Membership } from '../membership/membership.ts'
+import { memberAt } from '../membership/home.ts'
 import { Residence } from '../control/residence.ts'
 import { NodeLedger, lonelyContext, memberContext } from '../ledger.ts'
 import { consortiumFiles } from '../store/member-store.ts'
@@ -24,9 +24,10 @@ import { runNode } from '../run.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { FmtlNode } from '../fmtl-node.ts'
 import type { HeardPeer } from '../telemetry/facts.ts'
+import type { Member } from '../membership/home.ts'
+import type { Membership } from '../membership/membership.ts'
 import type { Neighbour } from '../membership/presence.ts'
 import type { Failure } from './failure.ts'
 import type { Format } from './help.ts'
@@ -104,11 +105,10 @@ async function up (flags: Flags): Promise<void> {
   })
   if (flags.detach === true) return await detach(config.node.home, flags.format)
   const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile, ...network } } = config
-  const member = await memberAt(home, flags.charter)
+  const member = await joinedAt(home, flags.charter)
   const charter = withCodec(await charterOf(member?.membership, config, flags), flags.codec)
   const data = await siteData(config, charter)
   let running: FmtlNode | undefined
-  const addresses = (): readonly string[] => running?.addresses ?? []
   const residence = await Residence.open({
     home,
     name,
@@ -117,7 +117,7 @@ async function up (flags: Flags): Promise<void> {
     emit: flags.format === 'json' ? printJson : factPrinter(),
     routes: [
       { method: 'POST', path: '/network', handle: async body => await examined(running, body) },
-      ...member === undefined ? [] : routesOf({ membership: member.membership, addresses: () => [...addresses(), ...[...running?.presence?.known.values() ?? []].flat()], now: Date.now })
+      ...member === undefined ? [] : routesOf({ membership: member.membership, addresses: () => [...running?.addresses ?? [], ...running?.presence?.knownAddresses ?? []], now: Date.now })
     ],
     ...member === undefined
       ? {}
@@ -175,21 +175,17 @@ async function up (flags: Flags): Promise<void> {
 /** More than are asked at once. */
 const MAX_PEERS_ASKED = 64
 
-interface Member { readonly membership: Membership, readonly privateKey: Ed25519PrivateKey }
-
 /** Who this home is in a consortium; a charter file on the command line means a run without one. */
-async function memberAt (home: string, charterFile: string | undefined): Promise<Member | undefined> {
-  if (!existsSync(consortiumFiles(home).members)) return undefined
-  if (charterFile !== undefined) throw new InvalidParametersError(`${home} belongs to a consortium, whose charter is in its member log`, { next: 'leave --charter out, or use another --home' })
-  const privateKey = await loadOrCreateIdentity(join(home, 'identity'))
-  const membership = await Membership.open(home, signerOf(privateKey))
-  if (membership === undefined) return undefined
-  const { charter, revoked } = membership.state
-  if (!membership.joined) {
+async function joinedAt (home: string, charterFile: string | undefined): Promise<Member | undefined> {
+  if (charterFile !== undefined && existsSync(consortiumFiles(home).members)) throw new InvalidParametersError(`${home} belongs to a consortium, whose charter is in its member log`, { next: 'leave --charter out, or use another --home' })
+  const member = await memberAt(home)
+  if (member?.membership.joined === false) {
+    const { membership } = member
+    const { charter, revoked } = membership.state
     const expelled = revoked.get(membership.signer.peer)
     throw new RefusedError(`this node is no member of ${charter.name}${expelled === undefined ? ' any more' : `: it was expelled (${expelled.reason})`}`, { next: 'join with a new identity: fmtl-node join LINK --home OTHER' })
   }
-  return { membership, privateKey }
+  return member
 }
 
 async function charterOf (membership: Membership | undefined, config: Config, flags: Flags): Promise<Charter> {

@@ -4,6 +4,7 @@
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { leadsTo } from '../../protocols/announce/index.ts'
 import { MembershipService } from '../../protocols/membership/index.ts'
 import { serveKnocks } from '../../protocols/knock/index.ts'
 import { MAX_ADDRESSES, REQUEST_TIMEOUT_MS } from '../../protocols/limits.ts'
@@ -91,7 +92,7 @@ export class Presence {
     }
     membership.addEventListener('entries', this.#onEntries)
     this.#node.addEventListener('peer:connect', this.#onConnect)
-    this.#stopKnocks = await serveKnocks(this.#components, async (knock, from) => await answerKnock(membership, knock, from, () => [...new Set([...this.#init.addresses(), ...[...this.#addresses.values()].flat()])]))
+    this.#stopKnocks = await serveKnocks(this.#components, async (knock, from) => await answerKnock(membership, knock, from, () => [...new Set([...this.#init.addresses(), ...this.knownAddresses])]))
     await this.#service.start()
     this.#redial()
     this.#timer = setInterval(() => { this.#redial() }, 500)
@@ -123,6 +124,9 @@ export class Presence {
 
   /** Other members' addresses, for a link. */
   get known (): ReadonlyMap<string, readonly string[]> { return this.#addresses }
+
+  /** The same, of all of them. */
+  get knownAddresses (): string[] { return [...this.#addresses.values()].flat() }
 
   readonly #onEntries = ({ detail: { entries, own } }: CustomEvent<{ readonly entries: readonly Entry[], readonly own: boolean }>): void => {
     const { membership, name, emit } = this.#init
@@ -210,14 +214,5 @@ export class Presence {
     }
     await this.#node.peerStore.patch(id, { multiaddrs: addresses.map(address => multiaddr(address)) }, { signal })
     await this.#node.dial(id, { signal })
-  }
-}
-
-function leadsTo (address: string, peer: string): boolean {
-  try {
-    const target = multiaddr(address).getComponents().findLast(({ name }) => name === 'p2p')?.value
-    return target === undefined || target === peer
-  } catch {
-    return false
   }
 }

@@ -114,13 +114,15 @@ export class AnnounceService {
 /** The host speaks for itself only, and its addresses lead to itself. */
 function judge (card: HostCard, from: string): Verdict {
   if (card.host !== from) return 'reject'
-  for (const address of card.addresses) {
-    try {
-      const target = multiaddr(address).getComponents().findLast(({ name }) => name === 'p2p')?.value
-      if (target != null && target !== from) return 'reject'
-    } catch {
-      return 'reject'
-    }
+  return card.addresses.every(address => leadsTo(address, from)) ? 'accept' : 'reject'
+}
+
+/** Whether this is an address, and of nobody else than this peer. */
+export function leadsTo (address: string, peer: string): boolean {
+  try {
+    const target = multiaddr(address).getComponents().findLast(({ name }) => name === 'p2p')?.value
+    return target == null || target === peer
+  } catch {
+    return false
   }
-  return 'accept'
 }

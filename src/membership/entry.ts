@@ -67,7 +67,7 @@ export function readEntry (bytes: Uint8Array): Entry {
     by,
     at: fields.integer('at', 0, MAX_TIME),
     depth: fields.integer('depth', 0, MAX_DEPTH),
-    prev: fields.list('prev', MAX_PREV, (_, i) => new Fields({ [i]: (body as { prev: unknown[] }).prev[i] }, 'prev').hash(String(i))),
+    prev: fields.list('prev', MAX_PREV, hash => new Fields({ hash }, 'prev').hash('hash')),
     bytes
   }
   // before anything of a stranger's making is looked into

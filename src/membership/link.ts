@@ -67,7 +67,7 @@ export function decodeLink (text: string): InviteLink {
       role: fields.oneOf('role', ROLES),
       from: fields.integer('from', 0, Number.MAX_SAFE_INTEGER),
       until: fields.integer('until', 0, Number.MAX_SAFE_INTEGER),
-      addresses: fields.list('addresses', MAX_LINK_ADDRESSES, (_, i) => new Fields({ a: (fields.value('addresses') as unknown[])[i] }, 'link').text('a')),
+      addresses: fields.list('addresses', MAX_LINK_ADDRESSES, address => new Fields({ address }, 'link').text('address')),
       networkKey: fields.bytes('networkKey', 32),
       door: typeof door === 'string' ? checkPeer(door) : fields.bytes('door', 32)
     }

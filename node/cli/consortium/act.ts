@@ -1,12 +1,8 @@
 /** Has the node of a home do something as a member: the running one over its socket, else here, under the home's lock. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { DataError } from '../../../src/errors.ts'
 import { ACTS, overview } from '../../membership/routes.ts'
-import { Membership } from '../../membership/membership.ts'
+import { memberAt } from '../../membership/home.ts'
 import { NoNodeError, request } from '../../control/client.ts'
-import { consortiumFiles } from '../../store/member-store.ts'
-import { loadOrCreateIdentity, signerOf } from '../../store/identity.ts'
 import { lockHome } from '../../store/lock.ts'
 import type { ActContext } from '../../membership/routes.ts'
 
@@ -39,7 +35,7 @@ export async function members<T extends object> (home: string): Promise<T> {
 }
 
 async function contextOf (home: string): Promise<ActContext> {
-  const membership = existsSync(consortiumFiles(home).members) ? await Membership.open(home, signerOf(await loadOrCreateIdentity(join(home, 'identity')))) : undefined
+  const membership = (await memberAt(home))?.membership
   if (membership === undefined) throw new DataError(`${home} belongs to no consortium`, { next: 'fmtl-node found NAME, or fmtl-node join LINK' })
   const known = Object.values(await membership.store.peers()).flat()
   return { membership, addresses: () => known, now: Date.now }
