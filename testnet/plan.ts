@@ -5,7 +5,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
 import { createEmbedder } from '../src/models/embedder.ts'
 import { createHead } from '../src/models/head.ts'
-import { findStrategy, settingsOf } from '../src/strategies/index.ts'
+import { findFederated, settingsOf } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
 import { seededIdentity } from '../node/store/identity.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
@@ -81,7 +81,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
   const { seed, data, hosts: hostCount } = options
   count('--hosts', hostCount)
   if (options.clients !== undefined) count('--clients', options.clients)
-  const strategy = findStrategy(options.strategy)
+  const strategy = findFederated(options.strategy)
   const dataOptions: DatasetOptions = {
     seed,
     ...options.clients === undefined ? {} : { clients: options.clients },

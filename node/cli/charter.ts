@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { findFederated, settingsOf } from '../../src/strategies/index.ts'
 import { examples, formatOption } from './help.ts'
 import { loadConfig } from '../config/config.ts'
 import { openDataset } from '../../src/data/open.ts'
@@ -48,7 +48,7 @@ export function registerCharter (program: Command): void {
 /** @throws {InvalidParametersError | DataError} no data, or settings that cannot be */
 export async function charterFromData ({ data, charter: own = {} }: Config, strategyName: string): Promise<Charter> {
   if (data.path === undefined) throw new InvalidParametersError('a charter is made from data: inputs and tasks come from there', { next: 'give --data PATH' })
-  const strategy = findStrategy(strategyName)
+  const strategy = findFederated(strategyName)
   const seed = own.seed ?? DEFAULT_SEED
   const dataset = await openDataset(data.path, { seed, ...data.tasks === undefined ? {} : { tasks: data.tasks } })
   const { recipe } = dataset

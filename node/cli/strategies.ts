@@ -19,7 +19,9 @@ export function registerStrategies (program: Command): void {
         process.stdout.write(`${JSON.stringify({ type: 'summary', strategies: strategies.length, rules: ruleNames, weightings: weightingNames })}\n`)
         return
       }
-      const rows = strategies.map(({ name, source, kind, projection, merge }) => [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
+      const rows = strategies.map(({ name, source, kind, projection, merge }) => kind === 'alone'
+        ? [name, kind, '', 'nothing is exchanged', source]
+        : [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
       const width = process.stdout.columns ?? 120
       const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width })
       const rules = table([{ title: 'gradient rule' }, { title: 'source', shrink: true }], ruleNames.map(name => [name, ruleSource(name)]), { width })

@@ -1,11 +1,13 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { centralised } from './centralised.ts'
 import { ditto } from './ditto.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
+import { local } from './local.ts'
 import { mtsl } from './mtsl.ts'
 import { pfedme } from './pfedme.ts'
 import { splitfed } from './splitfed.ts'
@@ -14,11 +16,20 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {
   const strategy = strategies.find(candidate => candidate.name === name)
   if (strategy === undefined) throw new InvalidParametersError(`no strategy '${name}'`, { next: `use one of ${strategies.map(({ name }) => name).join(', ')}` })
+  return strategy
+}
+
+/** A strategy by which sites can train together. @throws {InvalidParametersError} no such strategy, or a yardstick */
+export function findFederated (name: string): Strategy {
+  const strategy = findStrategy(name)
+  if (strategy.kind === 'alone') {
+    throw new InvalidParametersError(`'${name}' is a yardstick, not a way to train together`, { next: `use one of ${strategies.filter(({ kind }) => kind !== 'alone').map(({ name }) => name).join(', ')}; \`fmtl-node bench learning\` compares them with it` })
+  }
   return strategy
 }

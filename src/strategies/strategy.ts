@@ -6,8 +6,13 @@ export interface Strategy {
   readonly name: string
   /** Paper or source, for tables. */
   readonly source: string
-  /** split: clients send activations to the trunk at a host; whole: every client trains the whole model and sends what changed. */
-  readonly kind: 'split' | 'whole'
+  /**
+   * split: clients send activations to the trunk at a host; whole: every client trains the whole model and sends what changed;
+   * alone: nothing is exchanged, a yardstick for the others.
+   */
+  readonly kind: 'split' | 'whole' | 'alone'
+  /** alone only: one model on the rows of all sites, which no consortium could do. */
+  readonly pooled?: true
   readonly model?: Readonly<Record<string, unknown>>
   readonly training?: Readonly<Record<string, unknown>>
   readonly projection: Partial<ProjectionSpec>

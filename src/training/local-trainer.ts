@@ -8,6 +8,7 @@ import { WholeModel } from './whole-model.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
+import type { TaskLoss } from '../backbone/frames.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 import type { TrainingSpec } from './spec.ts'
 import type { Weights } from './unit.ts'
@@ -27,11 +28,13 @@ export class LocalTrainer {
 
   get units (): readonly Weights[] { return this.#model.units }
 
-  async step (step: number): Promise<void> {
+  /** @returns the losses of the batch before the step */
+  async step (step: number): Promise<readonly TaskLoss[]> {
     const { batch: size, shift } = this.#training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#seed, step, shift })
-    const { gradients } = await this.#model.pass(batch)
+    const { gradients, losses } = await this.#model.pass(batch)
     for (const unit of this.units) unit.learn(gradients.get(unit.name) as Float32Array, step)
+    return losses
   }
 
   /** Linked outputs per task over all rows of a split, [rows, positions, channels]. */

@@ -3,6 +3,7 @@ import { registerAggregate } from './aggregate.ts'
 import { registerCodecBench } from './codec.ts'
 import { registerDelta } from './delta.ts'
 import { registerGossip } from './gossip.ts'
+import { registerLearning } from './learning/index.ts'
 import { registerNet } from './net.ts'
 import { registerRounds } from './rounds.ts'
 import { registerSplit } from './split.ts'
@@ -15,6 +16,7 @@ export function registerBench (program: Command): void {
   registerCodecBench(bench)
   registerDelta(bench)
   registerGossip(bench)
+  registerLearning(bench)
   registerNet(bench)
   registerRounds(bench)
   registerSplit(bench)

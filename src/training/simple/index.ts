@@ -10,6 +10,7 @@
  * can be averaged. It is fitted on the training rows; `refit` fits it again on training and hold-out rows, with the strengths
  * found before: for serving, since no figure on hold-out rows is honest after that.
  */
+import { concatRows } from '../../data/pool.ts'
 import { createTask } from '../../tasks/index.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { EVALUATION_ROWS, joinRows } from '../evaluation.ts'
@@ -98,7 +99,7 @@ export function fitSimple (data: ClientData): SimpleFit {
     const fits = fitTasks(data, data.train)
     const strengths: Strengths = new Map([...fits].map(([id, fit]) => [id, fit.strengths]))
     return {
-      model: modelOf(fits, () => modelOf(fitTasks(data, joined(data.train, data.holdout), strengths))),
+      model: modelOf(fits, () => modelOf(fitTasks(data, concatRows([data.train, data.holdout]), strengths))),
       line: `simple model: ${[...fits].map(([id, { kind }]) => `${kind} for ${id}`).join(', ')}, ${data.train.count} rows`
     }
   } catch (error) {
@@ -205,20 +206,5 @@ function chunked (task: TaskSpec, encoder: Encoder, values: (part: SparseRows) =
       chunks.push(new Map([[task.id, { shape: [count, positions, task.channels], data: values(part) }]]))
     }
     return joinRows(chunks).get(task.id) as TensorData
-  }
-}
-
-function joined (a: Rows, b: Rows): Rows {
-  const concatenated = (first: Float32Array, second: Float32Array): Float32Array => {
-    const all = new Float32Array(first.length + second.length)
-    all.set(first)
-    all.set(second, first.length)
-    return all
-  }
-  return {
-    count: a.count + b.count,
-    x: concatenated(a.x, b.x),
-    y: Object.fromEntries(Object.entries(a.y).map(([id, values]) => [id, concatenated(values, b.y[id] as Float32Array)])),
-    source: Int32Array.from([...a.source, ...b.source])
   }
 }

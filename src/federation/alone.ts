@@ -1,0 +1,51 @@
+/**
+ * Training without a consortium, for comparison: every site on its own rows, or one model on the rows of all sites. The
+ * same models, schedules and numbers of steps as the strategies that it stands beside; reports have the model as `federated`.
+ */
+import { ClientLayout } from '../training/client-layout.ts'
+import { Committee } from '../training/committee.ts'
+import { LocalTrainer } from '../training/local-trainer.ts'
+import { deriveSeed } from '../random.ts'
+import { localStepsOf, totalSteps } from '../training/spec.ts'
+import { meanByTask } from './round-log.ts'
+import { pooledSites } from '../data/pool.ts'
+import { withTasks } from '../data/dataset.ts'
+import type { ClientData } from '../data/dataset.ts'
+import type { ClientReport } from '../training/committee.ts'
+import type { SimulationInit, SimulationResult } from './simulator.ts'
+
+/** Name of the place where pooled rows lie, and under which steps are told. */
+const POOL = 'pool'
+
+/** @param init.pooled - one model on all rows instead of one per site */
+export async function trainAlone (init: SimulationInit & { readonly pooled: boolean }): Promise<SimulationResult> {
+  const { charter, dataset, backend, tasksOf, pooled } = init
+  const { model, training, seed } = charter
+  const sites = await Promise.all(dataset.clientIds.map(async id => {
+    const data = await dataset.client(id)
+    return tasksOf === undefined ? data : withTasks(data, tasksOf(id))
+  }))
+  const places = pooled ? [pooledSites(POOL, dataset.input, charter.tasks, sites)] : sites
+  // A pooled step sees as many rows as all sites of a split strategy together.
+  const spec = pooled ? { ...training, batch: training.batch * sites.length } : training
+  const trainers = places.map(place => new LocalTrainer(backend, place, model, spec, deriveSeed(seed, 'local')))
+  try {
+    const steps = totalSteps(training) * localStepsOf(training)
+    for (let step = 0; step < steps; step++) {
+      const losses = []
+      for (const trainer of trainers) losses.push(...await trainer.step(step))
+      init.onStep?.(POOL, step + 1, meanByTask(losses))
+    }
+    const clients: ClientReport[] = []
+    for (const [i, site] of sites.entries()) clients.push(await reportOf(site, trainers[pooled ? 0 : i] as LocalTrainer))
+    return { clients, rounds: [], fingerprints: {}, liveTensors: [backend.liveTensors()], bytes: { up: 0, down: 0 } }
+  } finally {
+    for (const trainer of trainers) trainer.dispose()
+  }
+
+  async function reportOf (site: ClientData, trainer: LocalTrainer): Promise<ClientReport> {
+    const committee = new Committee(new ClientLayout(site, model, training.smoothing), site)
+    for (const split of ['holdout', 'test'] as const) committee.put('federated', split, await trainer.predict(site[split]))
+    return committee.report()
+  }
+}

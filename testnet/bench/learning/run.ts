@@ -1,0 +1,177 @@
+/**
+ * One run of `bench learning` after the other, in a process of its own: orders come as messages, results go back the same
+ * way. A run is a simulated consortium of one data set, strategy and seed; every figure is of test rows that no choice
+ * looked at.
+ */
+import { createCharter } from '../../../src/federation/charter.ts'
+import { createBackend } from '../../../src/backend/index.ts'
+import { findStrategy, settingsOf } from '../../../src/strategies/index.ts'
+import { loadBestRung } from '../../../src/backend/ladder.ts'
+import { localStepsOf, totalSteps } from '../../../src/training/spec.ts'
+import { modelFloats } from '../../../src/planning/index.ts'
+import { openDataset } from '../../../src/data/open.ts'
+import { runExperiment } from '../../../src/federation/experiment.ts'
+import { tuneHeap } from '../../../src/compute/heap.ts'
+import type { Backend } from '../../../src/backend/backend.ts'
+import type { Charter } from '../../../src/federation/charter.ts'
+import type { ClientReport } from '../../../src/training/committee.ts'
+import type { Dataset } from '../../../src/data/dataset.ts'
+import type { RungName } from '../../../src/backend/ladder.ts'
+
+export interface RunOrder {
+  /** Folder, manifest or built-in name of the data set. */
+  readonly data: string
+  readonly strategy: string
+  readonly seed: number
+  /** Trains on the hold-out rows too: for figures, once everything is chosen. */
+  readonly refit: boolean
+  /** Trains local models beside, a second one for the two-locals control in a refit. */
+  readonly baseline: boolean
+  readonly hosts: number
+  readonly tasks?: readonly string[]
+  readonly rounds?: number
+  readonly rows?: number
+  readonly clients?: number
+  readonly partition?: 'by-site' | 'iid' | 'dirichlet'
+  readonly backend?: RungName
+}
+
+export interface RunTask {
+  readonly id: string
+  readonly metric: string
+  readonly higherIsBetter: boolean
+  /** By candidate; null where the test rows do not define the metric. */
+  readonly scores: Readonly<Record<string, number | null>>
+}
+
+export interface RunClient {
+  readonly client: string
+  readonly served: string
+  readonly bestLocal?: string
+  readonly tasks: readonly RunTask[]
+}
+
+export interface Run {
+  readonly order: RunOrder
+  /** Name of the data set. */
+  readonly data: string
+  readonly seconds: number
+  /** Payload from clients and back in the whole run, the evaluation at its end included. */
+  readonly bytesUp: number
+  readonly bytesDown: number
+  /** Gradient steps of a client. */
+  readonly steps: number
+  /** Weights of one site's model. */
+  readonly parameters: number
+  /** Training loss, mean over the tasks and over a stretch of steps: [gradient steps so far, loss]. */
+  readonly curve: ReadonlyArray<readonly [number, number]>
+  readonly clients: readonly RunClient[]
+}
+
+export type RunAnswer = { readonly run: Run } | { readonly error: string, readonly next?: string }
+
+/** Gradient steps that make up one point of a curve: a round of the recipes. */
+const STRETCH = 20
+
+async function perform (order: RunOrder, backend: Backend): Promise<Run> {
+  const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition } = order
+  const dataset = await openDataset(data, {
+    seed,
+    ...refit ? { holdout: 0 } : {},
+    ...tasks === undefined ? {} : { tasks },
+    ...rows === undefined ? {} : { rows },
+    ...clients === undefined ? {} : { clients },
+    ...partition === undefined ? {} : { partition }
+  })
+  const strategy = findStrategy(order.strategy)
+  const charter = createCharter({
+    name: `bench ${dataset.name}`,
+    seed,
+    input: dataset.input,
+    tasks: dataset.tasks,
+    ...settingsOf(strategy, dataset.recipe, { training: rounds === undefined ? {} : { rounds } })
+  })
+  const curve = new Curve(charter)
+  const startedAt = performance.now()
+  const result = await runExperiment(strategy, {
+    charter,
+    dataset,
+    backend,
+    hosts: Array.from({ length: hosts }, (_, i) => `host-${i + 1}`),
+    clients: dataset.clientIds,
+    control: baseline && refit,
+    baseline,
+    ...tasksOf(dataset),
+    onStep: (_, step, losses) => { curve.add(step, losses) }
+  })
+  const floats = modelFloats(charter, dataset.tasks.map(({ id }) => id))
+  return {
+    order,
+    data: dataset.name,
+    seconds: (performance.now() - startedAt) / 1000,
+    bytesUp: result.bytes.up,
+    bytesDown: result.bytes.down,
+    steps: totalSteps(charter.training) * localStepsOf(charter.training),
+    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
+    curve: curve.points,
+    clients: result.clients.map(kept)
+  }
+}
+
+/** One task per client in turn, where the recipe says so. */
+function tasksOf ({ recipe, tasks, clientIds }: Dataset): { tasksOf?: (client: string) => readonly string[] } {
+  if (recipe.spread !== true) return {}
+  return { tasksOf: client => [tasks[clientIds.indexOf(client) % tasks.length]?.id as string] }
+}
+
+function kept ({ client, served, bestLocal, tasks }: ClientReport): RunClient {
+  return {
+    client,
+    served,
+    ...bestLocal === undefined ? {} : { bestLocal },
+    tasks: tasks.map(({ id, metric, higherIsBetter, scores }) => ({
+      id,
+      metric,
+      higherIsBetter,
+      scores: Object.fromEntries(Object.entries(scores).map(([name, { value }]) => [name, Number.isFinite(value) ? value : null]))
+    }))
+  }
+}
+
+class Curve {
+  readonly points: Array<readonly [number, number]> = []
+  readonly #localSteps: number
+  /** Clock steps in a stretch. */
+  readonly #stretch: number
+  #sums: number[] = []
+
+  constructor ({ training }: Charter) {
+    this.#localSteps = localStepsOf(training)
+    this.#stretch = Math.ceil(STRETCH / this.#localSteps)
+  }
+
+  add (step: number, losses: Readonly<Record<string, number>>): void {
+    const values = Object.values(losses)
+    this.#sums.push(values.reduce((sum, loss) => sum + loss, 0) / values.length)
+    if (step % this.#stretch !== 0) return
+    const loss = this.#sums.reduce((sum, value) => sum + value, 0) / this.#sums.length
+    this.#sums = []
+    this.points.push([step * this.#localSteps, Number(loss.toPrecision(5))])
+  }
+}
+
+if (process.send !== undefined) {
+  tuneHeap()
+  let backend: Backend | undefined
+  process.on('message', (order: RunOrder) => {
+    const answer = async (): Promise<RunAnswer> => {
+      backend ??= createBackend(await loadBestRung(order.backend === undefined ? {} : { prefer: order.backend }))
+      return { run: await perform(order, backend) }
+    }
+    answer()
+      .catch((error: Error & { next?: string }): RunAnswer => ({ error: error.message, ...error.next === undefined ? {} : { next: error.next } }))
+      .then(message => process.send?.(message))
+      .catch(() => { process.exitCode = 1 })
+  })
+  process.once('disconnect', () => { process.exit() })
+}
