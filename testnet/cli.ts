@@ -6,6 +6,7 @@ import { examples, formatOption } from '../node/cli/help.ts'
 import { createNdjsonView } from './view/ndjson.ts'
 import { createTerminalView } from './view/terminal.ts'
 import { ruleNames } from '../src/projection/index.ts'
+import { readSettings } from './settings.ts'
 import { runTestnet } from './testnet.ts'
 import type { Command } from 'commander'
 import type { Format } from '../node/cli/help.ts'
@@ -126,26 +127,6 @@ function readOptions (flags: Flags): TestnetOptions {
       merge: (merge === undefined ? {} : { mode: merge }) as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
       ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }
     }
-  }
-}
-
-/** 'training.batch=16' and 'model.width=32': values are JSON where they parse as JSON, text otherwise. */
-function readSettings (pairs: readonly string[]): { model: Record<string, unknown>, training: Record<string, unknown> } {
-  const settings: { model: Record<string, unknown>, training: Record<string, unknown> } = { model: {}, training: {} }
-  for (const pair of pairs) {
-    const match = /^(model|training)\.([a-zA-Z0-9]+)=(.+)$/.exec(pair)
-    if (match === null) throw new InvalidParametersError(`--set '${pair}' is not model.KEY=VALUE or training.KEY=VALUE`)
-    const [, section, key, value] = match as unknown as [string, 'model' | 'training', string, string]
-    settings[section][key] = parseValue(value)
-  }
-  return settings
-}
-
-function parseValue (value: string): unknown {
-  try {
-    return JSON.parse(value)
-  } catch {
-    return value
   }
 }
 

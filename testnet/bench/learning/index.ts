@@ -14,6 +14,7 @@ import { withOutput, whole } from '../report.ts'
 import { asMarkdown, asText } from './tables.ts'
 import { dotsSvg } from './dots-svg.ts'
 import { orderKey, relativeGain, tableOf } from './cells.ts'
+import { readSettings } from '../../settings.ts'
 import { runAll } from './pool.ts'
 import type { BenchFlags } from '../report.ts'
 import type { Command } from 'commander'
@@ -34,6 +35,7 @@ interface Flags extends BenchFlags {
   partition?: string
   refit: boolean
   backend?: string
+  set: string[]
 }
 
 const STRATEGIES = ['fedbone', 'centralised', 'fedavg', 'fedper', 'ditto', 'mtsl']
@@ -56,6 +58,7 @@ export function registerLearning (bench: Command): void {
     .option('--partition <kind>', 'by-site, iid or dirichlet')
     .option('--no-refit', 'leave the hold-out rows out of training for good: half the runs of the leading strategy')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')}`)
+    .option('--set <key=value>', 'a model or training setting of every strategy, such as model.sharedHeads=all; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .action(async (flags: Flags) => { await learning(flags) })
 }
 
@@ -109,7 +112,8 @@ async function ordersOf (flags: Flags, sets: readonly string[], strategies: read
     ...flags.rows === undefined ? {} : { rows: whole('--rows', flags.rows) },
     ...flags.clients === undefined ? {} : { clients: whole('--clients', flags.clients) },
     ...partition === undefined ? {} : { partition: partition as NonNullable<RunOrder['partition']> },
-    ...backend === undefined ? {} : { backend: backend as RungName }
+    ...backend === undefined ? {} : { backend: backend as RungName },
+    ...flags.set.length === 0 ? {} : { settings: readSettings(flags.set) }
   }
   const orders: RunOrder[] = []
   for (const set of sets) {

@@ -34,6 +34,8 @@ export interface RunOrder {
   readonly clients?: number
   readonly partition?: 'by-site' | 'iid' | 'dirichlet'
   readonly backend?: RungName
+  /** Over the strategy's and the recipe's settings. */
+  readonly settings?: { readonly model: Readonly<Record<string, unknown>>, readonly training: Readonly<Record<string, unknown>> }
 }
 
 export interface RunTask {
@@ -74,7 +76,7 @@ export type RunAnswer = { readonly run: Run } | { readonly error: string, readon
 const STRETCH = 20
 
 async function perform (order: RunOrder, backend: Backend): Promise<Run> {
-  const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition } = order
+  const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition, settings } = order
   const dataset = await openDataset(data, {
     seed,
     ...refit ? { holdout: 0 } : {},
@@ -89,7 +91,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    ...settingsOf(strategy, dataset.recipe, { training: rounds === undefined ? {} : { rounds } })
+    ...settingsOf(strategy, dataset.recipe, { ...settings, training: { ...rounds === undefined ? {} : { rounds }, ...settings?.training } })
   })
   const curve = new Curve(charter)
   const startedAt = performance.now()
