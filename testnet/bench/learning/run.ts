@@ -115,7 +115,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     bytesDown: result.bytes.down,
     steps: totalSteps(charter.training) * localStepsOf(charter.training),
     parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
-    curve: curve.points,
+    curve: curve.end(),
     clients: result.clients.map(kept)
   }
 }
@@ -141,11 +141,12 @@ function kept ({ client, served, bestLocal, tasks }: ClientReport): RunClient {
 }
 
 class Curve {
-  readonly points: Array<readonly [number, number]> = []
+  readonly #points: Array<readonly [number, number]> = []
   readonly #localSteps: number
   /** Clock steps in a stretch. */
   readonly #stretch: number
-  #sums: number[] = []
+  #step = 0
+  #losses: number[] = []
 
   constructor ({ training }: Charter) {
     this.#localSteps = localStepsOf(training)
@@ -154,11 +155,21 @@ class Curve {
 
   add (step: number, losses: Readonly<Record<string, number>>): void {
     const values = Object.values(losses)
-    this.#sums.push(values.reduce((sum, loss) => sum + loss, 0) / values.length)
-    if (step % this.#stretch !== 0) return
-    const loss = this.#sums.reduce((sum, value) => sum + value, 0) / this.#sums.length
-    this.#sums = []
-    this.points.push([step * this.#localSteps, Number(loss.toPrecision(5))])
+    this.#step = step
+    this.#losses.push(values.reduce((sum, loss) => sum + loss, 0) / values.length)
+    if (step % this.#stretch === 0) this.#close()
+  }
+
+  /** A last stretch that is shorter counts too. */
+  end (): ReadonlyArray<readonly [number, number]> {
+    if (this.#losses.length > 0) this.#close()
+    return this.#points
+  }
+
+  #close (): void {
+    const loss = this.#losses.reduce((sum, value) => sum + value, 0) / this.#losses.length
+    this.#losses = []
+    this.#points.push([this.#step * this.#localSteps, Number(loss.toPrecision(5))])
   }
 }
 
