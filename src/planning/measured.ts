@@ -7,7 +7,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { Comparison } from './compare.ts'
 import type { FrameBytes, Traffic } from './traffic.ts'
-import type { MeasuredClient, MeasuredRun } from './run.ts'
+import type { MeasuredClient, MeasuredRound, MeasuredRun } from './run.ts'
 
 /** Means over the rounds of all hosts; null where the source does not say. */
 export interface MeasuredMeans {
@@ -32,7 +32,7 @@ export interface TrafficFindings {
  * start values that follow from the seed and do not travel.
  */
 export function measuredRound (run: Pick<MeasuredRun, 'rounds'>): MeasuredMeans {
-  const rounds = run.rounds.filter((round, at) => run.rounds.findIndex(({ host }) => host === round.host) < at || run.rounds.every((other, i) => i === at || other.host !== round.host))
+  const rounds = settled(run.rounds)
   const timed = rounds.filter(({ seconds, steps }) => seconds !== null && steps > 0)
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
   const seconds = sum(timed.map(({ seconds }) => seconds as number))
@@ -43,6 +43,17 @@ export function measuredRound (run: Pick<MeasuredRun, 'rounds'>): MeasuredMeans 
     stepSeconds: timed.length === 0 ? null : seconds / sum(timed.map(({ steps }) => steps)),
     bytes: shares === 0 ? null : { up: sum(counted.map(({ bytes }) => bytes?.up ?? 0)) / shares, down: sum(counted.map(({ bytes }) => bytes?.down ?? 0)) / shares }
   }
+}
+
+function settled (rounds: readonly MeasuredRound[]): readonly MeasuredRound[] {
+  const closed = new Map<string, number>()
+  for (const { host } of rounds) closed.set(host, (closed.get(host) ?? 0) + 1)
+  const seen = new Set<string>()
+  return rounds.filter(({ host }) => {
+    const first = !seen.has(host)
+    seen.add(host)
+    return !first || closed.get(host) === 1
+  })
 }
 
 /** A client of a run as it described itself to its host. */
