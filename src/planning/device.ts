@@ -57,8 +57,8 @@ const WARM_STEPS = 2
 /** A step takes from 5 ms to seconds: as many as fit, and enough for a median. */
 const [MIN_STEPS, MAX_STEPS, BUDGET_MS] = [3, 25, 1_500]
 const CODEC_RUNS = 25
-/** Gradient steps of a measured contribution: what it takes beside them is spread as over the 20 of a round, nearly. */
-const MEASURED_LOCAL_STEPS = 4
+/** Gradient steps of a measured contribution: copying and comparing weights takes a twentieth of one. */
+const MEASURED_LOCAL_STEPS = 2
 
 export async function measureDevice (backend: Backend, charter: Charter, data: ClientData): Promise<DeviceSpeed> {
   const split = await measureSplit(backend, asSplit(charter), data)

@@ -150,7 +150,10 @@ export class TrafficPlan {
     }
   }
 
-  /** After a merge whole models get exact values where a change would have come (src/federation/whole-step.ts). */
+  /**
+   * After a merge whole models get exact values where a change would have come (src/federation/whole-step.ts). A merge that
+   * clients turn down is followed by the change: with a codec, fewer bytes than this.
+   */
   #merged (otherHosts: number): number {
     if (!this.#whole || otherHosts === 0 || this.#charter.merge.mode === 'none') return 0
     return this.#size('step', this.#shared, { codec: 'f32' }) - this.step().down

@@ -28,11 +28,15 @@ const SCRIPT = `
 import { createProgram, runProgram } from ${source('program')}
 await runProgram(createProgram())`
 
-function run (...args: string[]): { status: number | null, stdout: string, stderr: string } {
-  return spawnSync(process.execPath, ['--input-type=module', '-e', SCRIPT, ...args], { encoding: 'utf8', env: { ...process.env, FMTL_BACKEND: 'cpu' } })
+interface Ended { readonly status: number | null, readonly stdout: string, readonly stderr: string }
+
+function runOn (backend: string, ...args: string[]): Ended {
+  return spawnSync(process.execPath, ['--input-type=module', '-e', SCRIPT, ...args], { encoding: 'utf8', env: { ...process.env, FMTL_BACKEND: backend } })
 }
 
-function rowsOf (t: ExecutionContext, { status, stdout, stderr }: ReturnType<typeof run>): Array<Record<string, unknown>> {
+function run (...args: string[]): Ended { return runOn('cpu', ...args) }
+
+function rowsOf (t: ExecutionContext, { status, stdout, stderr }: Ended): Array<Record<string, unknown>> {
   t.is(status, 0, stderr)
   return stdout.trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
 }
@@ -89,7 +93,7 @@ for (const strategy of ['fedavg', 'fedper', 'ditto']) {
 
 test('a model whose contribution is more than a message may be is named before the run', async t => {
   const folder = await folderOf(t, { ...DATA, 'fmtl.yaml': MANIFEST.replace('width: 8', 'width: 1024').replace('hidden: 8', 'hidden: 2600') })
-  const { status, stdout, stderr } = run('plan', '--data', folder, '--client', 'north', '--link', '20Mbit')
+  const { status, stdout, stderr } = runOn('wasm', 'plan', '--data', folder, '--client', 'north', '--link', '20Mbit')
   t.is(status, 0, stderr)
   t.regex(stdout, /^split training moves [\d.]+ times fewer bytes per round for this model of 5\.3M parameters/m)
   t.regex(stdout, /^FedAvg of the same model cannot run over the wire as it is: one message takes 20\.\d MiB, 16\.0 MiB is the most$/m)
