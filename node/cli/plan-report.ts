@@ -72,14 +72,14 @@ export function asText (report: PlanReport, width: number): string[] {
     ...prose(`link: ${megabits(link.upBitsPerSecond)} up, ${megabits(link.downBitsPerSecond)} down for messages, round trip ${link.roundTripMs.toFixed(1)} ms (${link.from})`),
     '',
     ...table(
-      [{ title: '' }, { title: 'codec' }, ...['up', 'down', 'compute', 'transfer', 'latency', 'coding', 'step', 'steps/s'].map(right), { title: 'accuracy against f32', shrink: true }],
+      [{ title: '' }, { title: 'codec' }, ...['up', 'down', 'compute', 'transfer', 'latency', 'coding', 'step', 'steps/s'].map(right), { title: 'accuracy', shrink: true }],
       advice.plans.map(plan => [plan.codec === advice.codec ? '>' : '', ...cells(plan)]),
       { width }),
     '',
     ...trafficInWords(report, width),
     '',
     ...placementTable(placement, width),
-    ...prose(`trunk at the ${placement.trunk}: ${placement.reason}`),
+    ...prose(`trunk at the ${placement.trunk}: ${placement.reason} (compute with the local baseline, as far as the line does not hide it)`),
     '',
     ...prose(`the whole run with ${advice.codec}: ${bytes(run.up)} up, ${bytes(run.down)} down, ${duration(rounds * stepsPerRound * chosenPlan(advice).seconds)} of steps`),
     ...prose(`take ${advice.codec}: ${advice.reason}`),
@@ -97,18 +97,18 @@ function stepInWords ({ charter: { model, training }, device: { site: { batch, c
 
 /** Both ways to train this model, whichever the charter takes. */
 function trafficInWords ({ comparison: { ways, fewer, factor }, charter, otherHosts, clients, parameters, frameLimitBytes }: PlanReport, width: number): string[] {
-  const name = { split: 'split training', fedavg: 'FedAvg of the same model', charter: 'this charter' }
+  const name = { split: 'split training', fedavg: 'FedAvg of this model', charter: 'this charter' }
   const meets = ways.some(({ gossip }) => gossip.packed > 0)
   const tooLarge = ways.filter(({ largestFrameBytes }) => largestFrameBytes > frameLimitBytes)
   return [
     ...table(
-      [{ title: '' }, { title: `a round as ${charter.cutCodec}` }, ...['steps', 'exchanges', 'client up', 'client down', ...meets ? ['delta', '4 |W|'] : [], `a host, ${plural(clients, 'client')}`].map(right)],
+      [{ title: '' }, { title: `a round as ${charter.cutCodec}` }, ...['steps', 'exchanges', 'client up', 'client down', ...meets ? ['delta', '4 |W|'] : [], 'at a host'].map(right)],
       ways.map(({ way, own, round, gossip, atHost, gradientSteps, exchanges }) => [
         own ? '>' : '', name[way], String(gradientSteps), String(exchanges), bytes(round.up), bytes(round.down), ...meets ? [bytes(gossip.packed), bytes(gossip.exact)] : [], bytes(atHost)
       ]),
       { width }),
-    ...wrap(`${fewer === 'split' ? 'split training' : 'FedAvg'} moves ${metric(factor, 2)} times fewer bytes per round for this model of ${count(parameters)} parameters${
-      meets ? `; delta: what each host publishes a round, and fetches from ${otherHosts === 1 ? 'the other' : `each of the ${otherHosts} others`}` : ''}`, width, '  '),
+    ...wrap(`${fewer === 'split' ? 'split training' : 'FedAvg'} moves ${metric(factor, 2)} times fewer bytes per round for this model of ${count(parameters)} parameters (at a host with ${plural(clients, 'client')}${
+      meets ? `, and the deltas of ${plural(otherHosts, 'other host')}, each 4 |W| before compression` : ''})`, width, '  '),
     ...tooLarge.flatMap(({ way, largestFrameBytes }) => wrap(`${name[way]} cannot run over the wire as it is: one message takes ${bytes(largestFrameBytes)}, ${bytes(frameLimitBytes)} is the most`, width, '  '))
   ]
 }

@@ -91,12 +91,17 @@ async function plan (flags: Flags): Promise<void> {
   const slower = hostSpeed === undefined ? 1 : device.trunkRowsPerSecond / hostSpeed
   const ways = waysOf(charter, { device, link, clients, slower })
   const own = charter.model.trunk === 'client' ? ways.client : ways.host
-  const placed = ({ charter, site, advice }: Way): PlacedRound => ({
-    charter,
-    plan: chosenPlan(advice),
-    traffic: new TrafficPlan(charter, site, { codec: advice.codec, sizeOf: frameBytes }).round(otherHosts),
-    gradientSteps: charter.training.stepsPerRound * localStepsOf(charter.training)
-  })
+  const placed = ({ charter, site, advice }: Way): PlacedRound => {
+    const plan = new TrafficPlan(charter, site, { codec: advice.codec, sizeOf: frameBytes })
+    const { training } = charter
+    return {
+      charter,
+      plan: chosenPlan(advice),
+      traffic: plan.round(otherHosts),
+      gradientSteps: training.stepsPerRound * localStepsOf(training),
+      possible: plan.largestFrameBytes <= MAX_FRAME_BYTES
+    }
+  }
   const floats = modelFloats(charter, device.site.tasks)
   const report: PlanReport = {
     charter,

@@ -21,6 +21,8 @@ export interface Placement {
   /** On the line: bytes, round trips, encoding. */
   readonly lineSeconds: number
   readonly seconds: number
+  /** Whether its messages are small enough to be sent. */
+  readonly possible: boolean
 }
 
 export interface PlacementAdvice {
@@ -37,11 +39,14 @@ export interface PlacedRound {
   /** Of the whole round, its end included. */
   readonly traffic: Traffic
   readonly gradientSteps: number
+  readonly possible: boolean
 }
 
 export function advisePlacement (link: Link, atHost: PlacedRound, atClient: PlacedRound): PlacementAdvice {
   const placements = [placementOf('host', link, atHost), placementOf('client', link, atClient)] as const
   const [host, client] = placements
+  const only = placements.filter(({ possible }) => possible)
+  if (only.length === 1) return { placements, trunk: (only[0] as Placement).trunk, reason: 'the other way has messages that are too large to be sent' }
   const bytes = ({ bytesUp, bytesDown }: Placement): number => bytesUp + bytesDown
   const [faster, slower] = host.seconds <= client.seconds ? [host, client] : [client, host]
   const alike = slower.seconds <= NEARLY * faster.seconds
@@ -57,11 +62,11 @@ export function advisePlacement (link: Link, atHost: PlacedRound, atClient: Plac
 }
 
 /** With steps in flight the line is hidden behind the steps before, as far as compute goes. */
-function placementOf (trunk: Placement['trunk'], link: Link, { charter, plan, traffic, gradientSteps }: PlacedRound): Placement {
+function placementOf (trunk: Placement['trunk'], link: Link, { charter, plan, traffic, gradientSteps, possible }: PlacedRound): Placement {
   const exchanges = charter.training.stepsPerRound
   const under = trunk === 'host' ? inFlight(charter.training) : 1
   const end = 8 * (traffic.up - exchanges * plan.bytesUp) / link.upBitsPerSecond + 8 * (traffic.down - exchanges * plan.bytesDown) / link.downBitsPerSecond
   const seconds = exchanges * Math.max(plan.computeSeconds, plan.seconds / under) + end
   const computeSeconds = exchanges * plan.computeSeconds
-  return { trunk, codec: plan.codec, gradientSteps, exchanges, bytesUp: traffic.up, bytesDown: traffic.down, computeSeconds, lineSeconds: seconds - computeSeconds, seconds }
+  return { trunk, codec: plan.codec, gradientSteps, exchanges, bytesUp: traffic.up, bytesDown: traffic.down, computeSeconds, lineSeconds: seconds - computeSeconds, seconds, possible }
 }

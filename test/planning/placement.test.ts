@@ -49,7 +49,7 @@ function placed (init: { compute: number, line: number, steps: number, bytes: nu
   const { compute, line, steps, bytes, inFlight = 1, end = 0 } = init
   const charter = smallCharter([SIDE], { training: { stepsPerRound: steps, ...inFlight === 1 ? {} : { inFlight } } })
   const plan: CodecPlan = { codec: 'f32', bytesUp: bytes, bytesDown: bytes, seconds: compute + line, computeSeconds: compute, transferSeconds: line, latencySeconds: 0, codecSeconds: 0, stepsPerSecond: 1 / (compute + line), accuracy: undefined }
-  return { charter, plan, traffic: { up: steps * bytes + end, down: steps * bytes }, gradientSteps: 20 }
+  return { charter, plan, traffic: { up: steps * bytes + end, down: steps * bytes }, gradientSteps: 20, possible: true }
 }
 
 const PLACES: Array<{ id: string, host: Parameters<typeof placed>[0], client: Parameters<typeof placed>[0], want: { trunk: 'host' | 'client', seconds: [number, number], says: RegExp } }> = [
@@ -101,3 +101,11 @@ for (const { id, host, client, want } of PLACES) {
     }
   })
 }
+
+test('a place whose messages cannot be sent is not advised, however fast it would be', t => {
+  const [host, client] = [placed({ compute: 1, line: 1, steps: 20, bytes: 1000 }), placed({ compute: 0.1, line: 0, steps: 1, bytes: 1000 })]
+  t.is(advisePlacement(LINK, host, client).trunk, 'client')
+  const { trunk, reason } = advisePlacement(LINK, host, { ...client, possible: false })
+  t.is(trunk, 'host')
+  t.regex(reason, /too large/)
+})
