@@ -4,6 +4,7 @@
  */
 import { bare } from '../node/cli/facts.ts'
 import { verdict } from './verdict.ts'
+import type { Charter } from '../src/federation/charter.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 import type { Scores } from '../src/tasks/task.ts'
@@ -111,6 +112,8 @@ export interface RunFacts {
   /** Date.now() at the start. */
   readonly startedAt: number
   readonly consortium?: string
+  /** What the run was fixed by: whoever reads the summary can plan the next one. */
+  readonly charter?: Charter
   /** Names of all nodes that were to take part: one that never spoke is missed too. */
   readonly nodes?: readonly string[]
 }

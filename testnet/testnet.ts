@@ -45,6 +45,7 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     runner: options.runner,
     startedAt,
     consortium: plan.charter.name,
+    charter: plan.charter,
     nodes: [...plan.hosts, ...plan.clients].map(node => node.name)
   })
 }

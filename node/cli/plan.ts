@@ -1,28 +1,35 @@
-/** `fmtl-node plan`: what taking part will cost one site, before it joins, and which codec to take at the cut. */
+/** `fmtl-node plan`: what taking part will cost one site before it joins, in bytes and seconds, or what a run that is over says. */
 import { InvalidParametersError } from '../../src/errors.ts'
 import { CODECS } from '../../src/compression/index.ts'
 import { HOST_SAMPLES_PER_SECOND } from '../roles/choose.ts'
-import { TrafficPlan, accuracyCost, adviseCodec, blankSite, measureDevice, modelFloats, wholeModelTraffic } from '../../src/planning/index.ts'
+import { MAX_FRAME_BYTES } from '../../protocols/limits.ts'
+import { TrafficPlan, accuracyCost, adviseCodec, advisePlacement, adviseWholeCodec, asFedAvg, asSplit, blankSite, compareTraffic, measureDevice, modelFloats } from '../../src/planning/index.ts'
 import { charterFromData } from './charter.ts'
 import { createBackend } from '../../src/backend/index.ts'
+import { elements } from '../../src/tensor/tensor.ts'
 import { examples, formatOption } from './help.ts'
 import { findLink } from './link.ts'
 import { frameBytes } from '../../protocols/split-step/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { loadConfig } from '../config/config.ts'
+import { localStepsOf } from '../../src/training/spec.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { printPlan } from './plan-report.ts'
+import { chosenPlan, printPlan } from './plan-report.ts'
+import { planFromRun } from './plan-from.ts'
 import { readCharterFile, siteData } from './site.ts'
+import { sharedUnits } from '../../src/training/client-description.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
 import type { CodecName } from '../../src/compression/index.ts'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import type { Format } from './help.ts'
-import type { DeviceSpeed } from '../../src/planning/index.ts'
+import type { Advice, DeviceSpeed, PlacedRound, Traffic } from '../../src/planning/index.ts'
+import type { FoundLink } from './link.ts'
 import type { PlanReport } from './plan-report.ts'
 
 interface Flags {
+  from?: string
   charter?: string
   data?: string
   client?: string
@@ -42,7 +49,8 @@ interface Flags {
 
 export function registerPlan (program: Command): void {
   const command = program.command('plan')
-    .description('measure this machine and its link, and say what a step would take under each codec')
+    .description('bytes and seconds of a training before it begins, and which codec and which place of the trunk fit')
+    .option('--from <run>', 'advise from what a run measured: its output as JSON lines in a file, or the home of a node')
     .option('--charter <file>', 'the agreed charter, as `fmtl-node charter` wrote it (default: made from this site\'s data)')
     .option('--data <path>', 'this site\'s data set; without it rows of the charter\'s shape stand in')
     .option('--client <id>', 'which client of the data set this site is (default: the only one)')
@@ -61,35 +69,39 @@ export function registerPlan (program: Command): void {
     .action(async (flags: Flags) => { await plan(flags) })
   examples(command,
     'fmtl-node plan --charter charter.json --link 20Mbit --latency 30',
-    'fmtl-node plan --charter charter.json --data ./our-data --client north --peer /ip4/192.0.2.7/tcp/4001')
+    'fmtl-node plan --charter charter.json --data ./our-data --client north --peer /ip4/192.0.2.7/tcp/4001',
+    'fmtl-node plan --from run.ndjson --link 20Mbit --latency 30')
 }
 
 async function plan (flags: Flags): Promise<void> {
+  if (flags.from !== undefined) return await planFromRun(flags.from, flags)
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
     flags: { 'node.backend': flags.backend, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
     sets: flags.set
   })
-  if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter and no data: there is nothing to plan for', { next: 'give --charter FILE or --data PATH' })
+  if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter, no data and no run: there is nothing to plan for', { next: 'give --charter FILE, --data PATH or --from RUN' })
   const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
   const clients = count('--clients', flags.clients) ?? charter.clock.quorum
   const otherHosts = (count('--hosts', flags.hosts) ?? 1 + charter.clock.peers) - 1
   const hostSpeed = count('--host-speed', flags.hostSpeed)
   const link = await findLink(flags)
   const device = await measure(config, charter)
-  const trafficAs = (codec: CodecName): TrafficPlan => new TrafficPlan(charter, device.site, { codec, sizeOf: frameBytes })
   const slower = hostSpeed === undefined ? 1 : device.trunkRowsPerSecond / hostSpeed
-  const { trunkForward, trunkBackward, apply } = device.ms
-  const advice = adviseCodec({
-    link,
-    ms: { ...device.ms, trunkForward: slower * trunkForward, trunkBackward: slower * trunkBackward, apply: slower * apply },
-    codecMs: device.codecMs,
-    clients,
-    roundTrips: device.site.sharedUnits.length > 0 ? 3 : 2,
-    traffic: byCodec(codec => trafficAs(codec).step()),
-    accuracy: byCodec(accuracyCost)
-  })
+  const ways = waysOf(charter, { device, link, clients, slower })
+  const own = charter.model.trunk === 'client' ? ways.client : ways.host
+  const placed = ({ charter, site, advice }: Way): PlacedRound => {
+    const plan = new TrafficPlan(charter, site, { codec: advice.codec, sizeOf: frameBytes })
+    const { training } = charter
+    return {
+      charter,
+      plan: chosenPlan(advice),
+      traffic: plan.round(otherHosts),
+      gradientSteps: training.stepsPerRound * localStepsOf(training),
+      possible: plan.largestFrameBytes <= MAX_FRAME_BYTES
+    }
+  }
   const floats = modelFloats(charter, device.site.tasks)
   const report: PlanReport = {
     charter,
@@ -97,16 +109,56 @@ async function plan (flags: Flags): Promise<void> {
     link,
     clients,
     otherHosts,
-    advice,
+    advice: own.advice,
     hostRowsPerSecond: hostSpeed ?? device.trunkRowsPerSecond,
     hostSpeedFrom: hostSpeed === undefined ? 'assumed: as fast as this machine' : 'given',
     wouldHost: device.trunkRowsPerSecond >= HOST_SAMPLES_PER_SECOND,
-    round: trafficAs(advice.codec).round(otherHosts),
-    run: trafficAs(advice.codec).run(otherHosts),
-    wholeModel: wholeModelTraffic(floats),
-    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0)
+    comparison: compareTraffic(charter, device.site, { sizeOf: frameBytes, clients, otherHosts }),
+    frameLimitBytes: MAX_FRAME_BYTES,
+    placement: advisePlacement(link, placed(ways.host), placed(ways.client)),
+    run: new TrafficPlan(charter, device.site, { codec: own.advice.codec, sizeOf: frameBytes }).run(otherHosts),
+    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
+    trunkParameters: floats.trunk
   }
   printPlan(report, flags.format)
+}
+
+/** The charter's model with its trunk at the host, or at the client, and the codec that fits. */
+interface Way {
+  readonly charter: Charter
+  readonly site: DeviceSpeed['site']
+  readonly advice: Advice
+}
+
+/** @param init.slower - how many times slower than this machine the host is */
+function waysOf (charter: Charter, { device, link, clients, slower }: { device: DeviceSpeed, link: FoundLink, clients: number, slower: number }): { host: Way, client: Way } {
+  const { ms, codecMs, whole } = device
+  const split = asSplit(charter)
+  const client = charter.model.trunk === 'client' ? charter : asFedAvg(charter)
+  const siteOf = (of: Charter): DeviceSpeed['site'] => ({ ...device.site, sharedUnits: sharedUnits(of.shared, device.site.tasks) })
+  const traffic = (of: Charter): Record<CodecName, Traffic> => byCodec(codec => new TrafficPlan(of, siteOf(of), { codec, sizeOf: frameBytes }).step())
+  const { batch, cut, tasks } = device.site
+  const { trunk, parts } = modelFloats(client, tasks)
+  const sharedFloats = siteOf(client).sharedUnits.reduce((sum, unit) => sum + (unit === 'trunk' ? trunk : parts[unit] as number), 0)
+  const atHost = adviseCodec({
+    link,
+    ms: { ...ms, trunkForward: slower * ms.trunkForward, trunkBackward: slower * ms.trunkBackward, apply: slower * ms.apply },
+    codecMs,
+    clients,
+    roundTrips: siteOf(split).sharedUnits.length > 0 ? 3 : 2,
+    traffic: traffic(split),
+    accuracy: byCodec(accuracyCost)
+  })
+  const atClient = adviseWholeCodec({
+    link,
+    whole: { ...whole, average: slower * whole.average },
+    localMs: ms.local,
+    localSteps: localStepsOf(client.training),
+    codecMs: byCodec(codec => codecMs[codec] * sharedFloats / (batch * elements(cut))),
+    clients,
+    traffic: traffic(client)
+  })
+  return { host: { charter: split, site: siteOf(split), advice: atHost }, client: { charter: client, site: siteOf(client), advice: atClient } }
 }
 
 async function measure (config: Config, charter: Charter): Promise<DeviceSpeed> {

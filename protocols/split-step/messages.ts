@@ -68,22 +68,35 @@ export function encodeFrame (frame: Frame, channelCodec: CodecName, tensors: Ten
     const payloads = frame.tensors.map(({ tensor }) => codec === 'f32' ? bytesOf(tensor.data) : tensors.encode(codec, tensor.data))
     const headers = frame.tensors.map(({ name, tensor }, i) => tensorHeader({ name, shape: [...tensor.shape], codec, bytes: payloads[i]?.byteLength ?? 0 }, tensors))
     atMost(headers.length, 'tensors', MAX_TENSORS)
-    const header: pb.Header = {
-      kind: frame.kind,
-      step: whole(frame.step, 'step', 0, U32),
-      tensors: headers,
-      losses: (frame.losses ?? []).map(lossOut),
-      scores: (frame.scores ?? []).map(scoreOut)
-    }
-    if (frame.round != null) header.round = whole(frame.round, 'round', 0, U32)
-    if (frame.candidate != null) header.candidate = text(frame.candidate, 'candidate')
-    if (frame.report != null) header.report = reportOut(frame.report)
-    if (frame.code != null) header.code = text(frame.code, 'code')
-    if (frame.reason != null) header.reason = clip(frame.reason)
-    atMost(header.losses.length, 'losses', MAX_TASKS)
-    atMost(header.scores.length, 'scores', MAX_TASKS)
-    return layout(pb.Header.encode(header), payloads)
+    return layout(headerOf(frame, headers), payloads)
   })
+}
+
+/** Bytes that `encodeFrame` would make of it, from shapes alone; of one that is too large to be sent as well. */
+export function messageBytes (frame: Frame, channelCodec: CodecName, tensors: Pick<TensorCodec, 'encodedBytes'>): number {
+  return checked(`a '${frame.kind}' frame`, () => {
+    const codec = frame.codec ?? channelCodec
+    const headers = frame.tensors.map(({ name, tensor: { shape } }): pb.TensorHeader => ({ name, shape: [...shape], codec, bytes: tensors.encodedBytes(codec, elements(shape)) }))
+    return headers.reduce((sum, { bytes }) => sum + align(bytes), align(4 + headerOf(frame, headers).byteLength))
+  })
+}
+
+function headerOf (frame: Frame, tensors: pb.TensorHeader[]): Uint8Array {
+  const header: pb.Header = {
+    kind: frame.kind,
+    step: whole(frame.step, 'step', 0, U32),
+    tensors,
+    losses: (frame.losses ?? []).map(lossOut),
+    scores: (frame.scores ?? []).map(scoreOut)
+  }
+  if (frame.round != null) header.round = whole(frame.round, 'round', 0, U32)
+  if (frame.candidate != null) header.candidate = text(frame.candidate, 'candidate')
+  if (frame.report != null) header.report = reportOut(frame.report)
+  if (frame.code != null) header.code = text(frame.code, 'code')
+  if (frame.reason != null) header.reason = clip(frame.reason)
+  atMost(header.losses.length, 'losses', MAX_TASKS)
+  atMost(header.scores.length, 'scores', MAX_TASKS)
+  return pb.Header.encode(header)
 }
 
 export function encodeControl (message: Control): Uint8Array {

@@ -40,7 +40,8 @@ export interface CodecPlan {
   readonly latencySeconds: number
   readonly codecSeconds: number
   readonly stepsPerSecond: number
-  readonly accuracy: AccuracyCost
+  /** Undefined where nothing was measured. */
+  readonly accuracy: AccuracyCost | undefined
 }
 
 export interface Advice {
@@ -52,13 +53,17 @@ export interface Advice {
 /** Half a point: below what two seeds of one run differ by. */
 export const TOLERATED_LOSS = 0.005
 /** A slower step than the fastest by this much is no reason to send rounded numbers: device and link vary by more. */
-const NEARLY = 1.05
+export const NEARLY = 1.05
 /** Each of the four tensors of a step is encoded at one end and decoded at the other. */
 const TENSORS_PER_STEP = 4
 
 export function adviseCodec (conditions: StepConditions): Advice {
-  const plans = CODECS.map(codec => planOf(codec, conditions))
-  const allowed = plans.filter(({ accuracy }) => accuracy.loss <= TOLERATED_LOSS) // f32 always: it loses nothing
+  return choose(CODECS.map(codec => planOf(codec, conditions)))
+}
+
+/** @param plans - in the order of CODECS */
+export function choose (plans: readonly CodecPlan[]): Advice {
+  const allowed = plans.filter(({ accuracy }) => accuracy !== undefined && accuracy.loss <= TOLERATED_LOSS) // f32 always: it loses nothing
   const fastest = allowed.reduce((best, plan) => plan.seconds < best.seconds ? plan : best)
   const chosen = allowed.find(plan => plan.seconds <= NEARLY * fastest.seconds) as CodecPlan // CODECS go from exact to coarse
   return { plans, codec: chosen.codec, reason: inWords(chosen, plans) }
@@ -81,8 +86,11 @@ function inWords (chosen: CodecPlan, plans: readonly CodecPlan[]): string {
   const [exact] = plans as [CodecPlan, ...CodecPlan[]]
   const steps = (plan: CodecPlan): string => `${plan.stepsPerSecond.toPrecision(3)} steps/s`
   const share = Math.round(100 * exact.transferSeconds / exact.seconds)
-  if (chosen === exact) return `${steps(exact)} as f32, of which the bytes take ${share} %: no codec makes a step ${Math.round(100 * (NEARLY - 1))} % faster`
-  const { worst, loss } = chosen.accuracy
+  if (chosen === exact) {
+    const unknown = plans.some(({ accuracy }) => accuracy === undefined) ? ' whose cost was measured' : ''
+    return `${steps(exact)} as f32, of which the bytes take ${share} %: no codec${unknown} makes a step ${Math.round(100 * (NEARLY - 1))} % faster`
+  }
+  const { worst = undefined, loss = 0 } = chosen.accuracy ?? {}
   const accuracy = worst === undefined ? 'not measured' : `${signed(-loss)} at worst (${worst.metric} on ${worst.data}, ${worst.seeds} seeds)`
   return `${steps(chosen)} against ${steps(exact)} as f32, where the bytes take ${share} % of a step; ` +
     `${((exact.bytesUp + exact.bytesDown) / (chosen.bytesUp + chosen.bytesDown)).toFixed(2)} times fewer bytes; ` +

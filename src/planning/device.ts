@@ -1,11 +1,15 @@
 /**
- * How long one training step takes on this machine, part by part, with the trainers that will run it: client and host in
- * one process, rows of the site or blank ones of the same shape. No network and no file is touched.
+ * How long one training step takes on this machine, with the trainers that will run it and both ways of training: part by
+ * part where the trunk sits at a host, as a whole where it sits at the client. Client and host in one process, rows of the
+ * site or blank ones of the same shape. No network and no file is touched.
  */
 import { CODECS, decode, encode } from '../compression/index.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { asFedAvg, asSplit } from './counterparts.ts'
+import { describeClient } from '../training/client-description.ts'
 import { elements } from '../tensor/tensor.ts'
+import { localStepsOf } from '../training/spec.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
@@ -28,10 +32,19 @@ export interface StepMs {
   readonly apply: number
 }
 
+/** Milliseconds of whole models, medians as well. */
+export interface WholeMs {
+  /** At the client, per gradient step of the whole model, and of a personal one where the charter asks for it. */
+  readonly gradient: number
+  /** At the host, per client and exchange: checking a contribution and averaging it. */
+  readonly average: number
+}
+
 export interface DeviceSpeed {
   readonly backend: string
   readonly site: ClientDescription
   readonly ms: StepMs
+  readonly whole: WholeMs
   /** Rows per second through embedder and heads, and through the trunk, forward and backward. */
   readonly clientRowsPerSecond: number
   readonly trunkRowsPerSecond: number
@@ -44,34 +57,37 @@ const WARM_STEPS = 2
 /** A step takes from 5 ms to seconds: as many as fit, and enough for a median. */
 const [MIN_STEPS, MAX_STEPS, BUDGET_MS] = [3, 25, 1_500]
 const CODEC_RUNS = 25
+/** Gradient steps of a measured contribution: copying and comparing weights takes a twentieth of one. */
+const MEASURED_LOCAL_STEPS = 2
 
 export async function measureDevice (backend: Backend, charter: Charter, data: ClientData): Promise<DeviceSpeed> {
+  const split = await measureSplit(backend, asSplit(charter), data)
+  const whole = await measureWhole(backend, charter.model.trunk === 'client' ? charter : asFedAvg(charter), data)
+  return { ...split, whole, site: describeClient(charter, data) }
+}
+
+async function measureSplit (backend: Backend, charter: Charter, data: ClientData): Promise<Omit<DeviceSpeed, 'whole'>> {
   const client = new ClientTrainer(backend, charter, data, { control: false })
   const host = new HostTrainer(backend, charter)
-  const times: Record<keyof StepMs, number[]> = { embed: [], heads: [], finish: [], local: [], trunkForward: [], trunkBackward: [], apply: [] }
-  const timed = async <T> (part: keyof StepMs, step: number, body: () => T | Promise<T>): Promise<T> => {
-    const startedAt = performance.now()
-    const value = await body()
-    if (step >= WARM_STEPS) times[part].push(performance.now() - startedAt)
-    return value
-  }
+  const times = new Times<keyof StepMs>()
+  const timed = times.measure.bind(times)
   try {
     const site = client.describe()
     let activations: Float32Array = new Float32Array(0)
-    const startedAt = performance.now()
-    for (let step = 0; step < WARM_STEPS + MIN_STEPS || (step < MAX_STEPS && performance.now() - startedAt < BUDGET_MS); step++) {
-      const sent = await timed('embed', step, async () => await client.forward(step))
+    for (const goOn = underBudget(); goOn();) {
+      const step = times.step++
+      const sent = await timed('embed', async () => await client.forward(step))
       activations = sent.data
-      await timed('local', step, async () => { await client.localStep(step) })
-      const features = await timed('trunkForward', step, async () => (await host.forward([{ client: SITE, step, activations: sent }]))[0] as TensorData)
-      const { featureGrads } = await timed('heads', step, async () => await client.backward(step, features))
-      const [back] = await timed('trunkBackward', step, async () => await host.backward([{ client: SITE, step, featureGrads }]))
+      await timed('local', async () => { await client.localStep(step) })
+      const features = await timed('trunkForward', async () => (await host.forward([{ client: SITE, step, activations: sent }]))[0] as TensorData)
+      const { featureGrads } = await timed('heads', async () => await client.backward(step, features))
+      const [back] = await timed('trunkBackward', async () => await host.backward([{ client: SITE, step, featureGrads }]))
       if (back === undefined || !('tensor' in back)) throw new Error(back?.message)
-      const shared: readonly NamedTensor[] = await timed('finish', step, async () => await client.finish(step, back.tensor))
+      const shared: readonly NamedTensor[] = await timed('finish', async () => await client.finish(step, back.tensor))
       if (shared.length > 0) host.share(SITE, step, shared)
-      await timed('apply', step, () => host.applyStep(step, [SITE]))
+      await timed('apply', () => host.applyStep(step, [SITE]))
     }
-    const ms = Object.fromEntries(Object.entries(times).map(([part, all]) => [part, median(all)])) as unknown as StepMs
+    const ms = times.medians()
     return {
       backend: backend.name,
       site,
@@ -84,6 +100,52 @@ export async function measureDevice (backend: Backend, charter: Charter, data: C
     client.dispose()
     host.dispose()
   }
+}
+
+async function measureWhole (backend: Backend, charter: Charter, data: ClientData): Promise<WholeMs> {
+  const localSteps = Math.min(localStepsOf(charter.training), MEASURED_LOCAL_STEPS)
+  const measured = { ...charter, training: { ...charter.training, localSteps } }
+  const client = new ClientTrainer(backend, measured, data, { control: false, baseline: false })
+  const host = new HostTrainer(backend, measured)
+  const times = new Times<keyof WholeMs>()
+  try {
+    for (const goOn = underBudget(); goOn();) {
+      const step = times.step++
+      const { changes } = await times.measure('gradient', async () => await client.contribute(step))
+      const { change } = await times.measure('average', () => {
+        host.contribute(SITE, step, data.train.count, changes)
+        return host.applyMean(step, [SITE])
+      })
+      client.advance(change)
+    }
+    const { gradient, average } = times.medians()
+    return { gradient: gradient / localSteps, average }
+  } finally {
+    client.dispose()
+    host.dispose()
+  }
+}
+
+class Times<Part extends string> {
+  step = 0
+  readonly #all = new Map<Part, number[]>()
+
+  async measure<T> (part: Part, body: () => T | Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    const value = await body()
+    const took = performance.now() - startedAt
+    if (this.step > WARM_STEPS) this.#all.set(part, [...this.#all.get(part) ?? [], took])
+    return value
+  }
+
+  medians (): Record<Part, number> { return Object.fromEntries([...this.#all].map(([part, all]) => [part, median(all)])) as Record<Part, number> }
+}
+
+/** Whether there is time for another step. */
+function underBudget (): () => boolean {
+  const startedAt = performance.now()
+  let steps = 0
+  return () => steps++ < WARM_STEPS + MIN_STEPS || (steps <= MAX_STEPS && performance.now() - startedAt < BUDGET_MS)
 }
 
 /** A site of this charter without data: rows of zeros, for what depends on shapes only. Neither hold-out nor test rows. */

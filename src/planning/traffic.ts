@@ -1,22 +1,24 @@
 /**
- * What a site sends and receives, worked out from the frames of src/backbone/frames.ts before anything runs. A frame's size
- * is asked of whoever knows the wire: `payloadBytes` counts as the simulator does, `frameBytes` of protocols/split-step as
- * a stream does. Signs of life and late steps are left out.
+ * What a site sends and receives, worked out from the frames of src/backbone/frames.ts before anything runs: for a split
+ * model activations and gradients at the cut, for a whole one what local training changed. A frame's size is asked of
+ * whoever knows the wire: `payloadBytes` counts as the simulator does, `frameBytes` of protocols/split-step as a stream
+ * does. Signs of life and late steps are left out.
  */
 import { EVALUATION_ROWS } from '../training/evaluation.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
 import { buildTrunk } from '../models/trunk.ts'
-import { encodedBytes } from '../compression/index.ts'
+import { encodedBytes, packedBytes } from '../compression/index.ts'
 import { elements } from '../tensor/tensor.ts'
+import { sharedUnits } from '../training/client-description.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { CodecName } from '../compression/index.ts'
-import type { Frame, FrameKind, RoundReport } from '../backbone/frames.ts'
+import type { Frame, FrameKind, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 
-/** Of one frame as it crosses. */
+/** Of one frame as it crosses, from its shapes: the data of a planned frame is not there. */
 export type FrameBytes = (frame: Frame, codec: CodecName) => number
 
 export interface Traffic {
@@ -32,8 +34,8 @@ export interface ModelFloats {
 }
 
 /** Tensors alone, without what is around them. */
-export const payloadBytes: FrameBytes = ({ tensors }, codec) =>
-  tensors.reduce((sum, { tensor }) => sum + encodedBytes(codec, tensor.data.length), 0)
+export const payloadBytes: FrameBytes = ({ tensors, codec }, channelCodec) =>
+  tensors.reduce((sum, { tensor }) => sum + encodedBytes(codec ?? channelCodec, elements(tensor.shape)), 0)
 
 /** @param tasks - those of the site */
 export function modelFloats (charter: Charter, tasks: readonly string[]): ModelFloats {
@@ -49,10 +51,17 @@ export function modelFloats (charter: Charter, tasks: readonly string[]): ModelF
   }
 }
 
-/** What the whole model, averaged once a round as in FedAvg, would take: every parameter each way as float32. */
-export function wholeModelTraffic ({ trunk, parts }: ModelFloats): Traffic {
-  const bytes = encodedBytes('f32', trunk + Object.values(parts).reduce((sum, floats) => sum + floats, 0))
-  return { up: bytes, down: bytes }
+/** Floats that a host keeps and exchanges with others: the trunk, and whatever else is shared. */
+export function hostUnits (charter: Charter): Readonly<Record<string, number>> {
+  const { trunk, parts } = modelFloats(charter, charter.tasks.map(({ id }) => id))
+  return { trunk, ...Object.fromEntries(charter.shared.flatMap(unit => unit === 'trunk' ? [] : [[unit, parts[unit] as number]])) }
+}
+
+/** A host's delta of one round as it is published, and 4 |W|, which it would be before compression; nothing where hosts never meet. */
+export function gossipBytes (charter: Charter, otherHosts: number): { readonly packed: number, readonly exact: number } {
+  if (otherHosts === 0 || charter.merge.mode === 'none') return { packed: 0, exact: 0 }
+  const units = hostUnits(charter)
+  return { packed: packedBytes(units, charter.merge.codec), exact: encodedBytes('f32', Object.values(units).reduce((sum, floats) => sum + floats, 0)) }
 }
 
 /** A step number of two bytes, as nearly all are. */
@@ -67,41 +76,36 @@ export class TrafficPlan {
   readonly #sizeOf: FrameBytes
   readonly #shared: readonly NamedTensor[]
 
+  /** @param site - of this charter or of one for the same model: which units are shared is the charter's to say */
   constructor (charter: Charter, site: ClientDescription, init: { codec: CodecName, sizeOf: FrameBytes }) {
     this.#charter = charter
     this.#site = site
     this.#codec = init.codec
     this.#sizeOf = init.sizeOf
-    const { parts } = modelFloats(charter, site.tasks)
-    this.#shared = site.sharedUnits.map(name => blank(name, [parts[name] as number]))
+    const { trunk, parts } = modelFloats(charter, site.tasks)
+    this.#shared = sharedUnits(charter.shared, site.tasks).map(name => blank(name, [name === 'trunk' ? trunk : parts[name] as number]))
   }
 
-  /** One mini-batch: activations, features and the gradients of both, and the shared units where there are any. */
+  /** One step of the host's clock: a mini-batch through the cut, or what local training changed. */
   step (): Traffic {
-    const { batch, cut, tasks } = this.#site
-    const shape = [batch, ...cut]
-    const gradients = this.#charter.projection.unit === 'task' ? tasks.map(task => `task/${task}`) : ['client']
+    const { batch, tasks } = this.#site
     const losses = tasks.map(task => ({ task, loss: 1, samples: batch }))
-    const shares = this.#shared.length > 0
-    return {
-      up: this.#size('forward', [blank('activations', shape)]) +
-        this.#size('grads', gradients.map(name => blank(name, shape)), { losses }) +
-        (shares ? this.#size('share', this.#shared) : 0),
-      down: this.#size('features', [blank('features', shape)]) +
-        this.#size('emb-grad', [blank('activations', shape)]) +
-        (shares ? this.#size('step', this.#shared) : 0)
-    }
+    return this.#whole
+      ? { up: this.#size('share', this.#shared, { losses }), down: this.#size('step', this.#shared, { code: 'change' }) }
+      : this.#splitStep(losses)
   }
 
-  /** The end of a round with this many other hosts: candidates judged on the hold-out, and the report. */
+  /** The end of a round with this many other hosts: candidates judged on the hold-out, what hosts agreed on, and the report. */
   roundEnd (otherHosts: number): Traffic {
     const votes = this.#charter.merge.mode === 'select' ? candidates(otherHosts) : 0
-    const holdout = this.#evaluation(this.#site.samples.holdout, TYPICAL_PEER)
+    const holdout = this.#whole ? NOTHING : this.#evaluation(this.#site.samples.holdout, TYPICAL_PEER)
     const score = { candidate: TYPICAL_PEER, loss: 1, samples: this.#site.samples.holdout, difference: 1, standardError: 1 }
     const about = { round: 1, candidate: TYPICAL_PEER }
+    const exact = this.#whole ? { codec: 'f32' as const } : {}
     return {
       up: votes * (holdout.up + this.#size('eval-result', [], { ...about, scores: [score] })),
-      down: votes * (holdout.down + this.#size('eval', this.#shared, about)) + this.#size('round', [], { round: 1, report: typicalReport(otherHosts) })
+      down: votes * (holdout.down + this.#size('eval', this.#shared, { ...about, ...exact })) +
+        this.#size('round', [], { round: 1, report: typicalReport(otherHosts) }) + this.#merged(otherHosts)
     }
   }
 
@@ -116,10 +120,43 @@ export class TrafficPlan {
     return sum([
       times(this.step(), totalSteps(this.#charter.training)),
       times(this.roundEnd(otherHosts), this.#charter.training.rounds),
-      this.#evaluation(holdout, 'final'),
-      this.#evaluation(test, 'final'),
-      { up: this.#size('leave', [], { code: 'done', reason: 'training is complete' }), down: this.#shared.length > 0 ? this.#size('step', this.#shared) : 0 }
+      ...this.#whole ? [] : [this.#evaluation(holdout, 'final'), this.#evaluation(test, 'final')],
+      // start values of a whole model follow from the seed
+      { up: this.#size('leave', [], { code: 'done', reason: 'training is complete' }), down: this.#whole || this.#shared.length === 0 ? 0 : this.#size('step', this.#shared) }
     ])
+  }
+
+  /** The largest frame of a training step: the wire has a limit. */
+  get largestFrameBytes (): number {
+    const { batch, cut } = this.#site
+    const cutFrame = this.#whole ? 0 : this.#size('features', [blank('features', [batch, ...cut])])
+    return Math.max(cutFrame, this.#shared.length === 0 ? 0 : this.#size('step', this.#shared, this.#whole ? { codec: 'f32' } : {}))
+  }
+
+  get #whole (): boolean { return this.#charter.model.trunk === 'client' }
+
+  #splitStep (losses: readonly TaskLoss[]): Traffic {
+    const { batch, cut, tasks } = this.#site
+    const shape = [batch, ...cut]
+    const gradients = this.#charter.projection.unit === 'task' ? tasks.map(task => `task/${task}`) : ['client']
+    const shares = this.#shared.length > 0
+    return {
+      up: this.#size('forward', [blank('activations', shape)]) +
+        this.#size('grads', gradients.map(name => blank(name, shape)), { losses }) +
+        (shares ? this.#size('share', this.#shared) : 0),
+      down: this.#size('features', [blank('features', shape)]) +
+        this.#size('emb-grad', [blank('activations', shape)]) +
+        (shares ? this.#size('step', this.#shared) : 0)
+    }
+  }
+
+  /**
+   * After a merge whole models get exact values where a change would have come (src/federation/whole-step.ts). A merge that
+   * clients turn down is followed by the change: with a codec, fewer bytes than this.
+   */
+  #merged (otherHosts: number): number {
+    if (!this.#whole || otherHosts === 0 || this.#charter.merge.mode === 'none') return 0
+    return this.#size('step', this.#shared, { codec: 'f32' }) - this.step().down
   }
 
   /** Rows through a candidate trunk, in the pieces in which a client sends them. */
@@ -139,14 +176,17 @@ export class TrafficPlan {
   }
 }
 
+const NOTHING: Traffic = { up: 0, down: 0 }
+
 /** The own trunk, each peer's delta merged into it, and with several peers all of them (src/federation/merge-decision.ts). */
 function candidates (otherHosts: number): number {
   return otherHosts === 0 ? 0 : 1 + otherHosts + (otherHosts > 1 ? 1 : 0)
 }
 
-function blank (name: string, shape: readonly number[]): NamedTensor {
-  return { name, tensor: { shape, data: new Float32Array(elements(shape)) } }
-}
+/** A planned tensor has a shape and no data: a trunk of gigabytes can be planned for. */
+function blank (name: string, shape: readonly number[]): NamedTensor { return { name, tensor: { shape, data: NO_DATA } } }
+
+const NO_DATA = new Float32Array(0)
 
 function typicalReport (otherHosts: number): RoundReport {
   const hosts = Array.from({ length: otherHosts + 1 }, () => TYPICAL_PEER)
@@ -172,8 +212,8 @@ function typicalReport (otherHosts: number): RoundReport {
   }
 }
 
-function times ({ up, down }: Traffic, factor: number): Traffic { return { up: up * factor, down: down * factor } }
+export function times ({ up, down }: Traffic, factor: number): Traffic { return { up: up * factor, down: down * factor } }
 
-function sum (parts: readonly Traffic[]): Traffic {
+export function sum (parts: readonly Traffic[]): Traffic {
   return parts.reduce((total, { up, down }) => ({ up: total.up + up, down: total.down + down }), { up: 0, down: 0 })
 }

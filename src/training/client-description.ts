@@ -10,7 +10,7 @@ export interface ClientDescription {
   readonly cut: readonly number[]
   readonly batch: number
   readonly samples: { readonly train: number, readonly holdout: number, readonly test: number }
-  /** Units of this client that the charter averages every step. */
+  /** Units of this client that the charter averages every step; 'trunk' among them where it is placed here. */
   readonly sharedUnits: readonly string[]
 }
 
@@ -23,6 +23,11 @@ export function describeClient ({ model, training, shared }: Charter, { id, inpu
     cut: [createEmbedder(model.embedder, input, width).tokens, width],
     batch: Math.min(training.batch, train.count),
     samples: { train: train.count, holdout: holdout.count, test: test.count },
-    sharedUnits: shared.filter(unit => unit === `embed/${input.modality}` || tasks.some(task => unit === `head/${task.id}`))
+    sharedUnits: sharedUnits(shared, tasks.map(task => task.id))
   }
+}
+
+/** Of the charter's shared units those of a client that has these tasks. A consortium has one modality: everybody shares its embedder. */
+export function sharedUnits (shared: Charter['shared'], tasks: readonly string[]): readonly string[] {
+  return shared.filter(unit => !unit.startsWith('head/') || tasks.includes(unit.slice('head/'.length)))
 }

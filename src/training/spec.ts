@@ -43,7 +43,7 @@ export interface TrainingSpec {
 }
 
 /** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
-const MAX_IN_FLIGHT = 4
+export const MAX_IN_FLIGHT = 4
 
 type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'pull' | 'innerSteps' | 'serverRate' | 'inFlight'
 

@@ -1,13 +1,17 @@
 import test from 'ava'
 import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
-import { TrafficPlan, modelFloats, payloadBytes, wholeModelTraffic } from '../../src/planning/index.ts'
+import { TrafficPlan, gossipBytes, modelFloats, payloadBytes } from '../../src/planning/index.ts'
+import { MAX_FRAME_BYTES } from '../../protocols/limits.ts'
 import { createProtocols } from '../../protocols/index.ts'
-import { frameBytes } from '../../protocols/split-step/index.ts'
+import { encodeFrame, frameBytes } from '../../protocols/split-step/index.ts'
+import { prefixBytes } from '../../protocols/stream.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { attach, makeClient, makeHost, smallCharter } from '../helpers/federation.ts'
 import { backendOn } from '../helpers/rungs.ts'
+import * as compression from '../../src/compression/index.ts'
 import { pair } from '../protocols/nodes.ts'
+import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { THREE, clientData, syntheticDataset } from '../helpers/synthetic.ts'
 import type { CharterOptions } from '../../src/federation/charter.ts'
 import type { ClientDescription } from '../../src/training/client-description.ts'
@@ -33,12 +37,27 @@ function within (t: ExecutionContext, what: string, predicted: number, carried: 
   t.true(Math.abs(predicted / carried - 1) <= MARGIN, `${what}: ${predicted} predicted, ${carried} carried`)
 }
 
+/** Whole models: three exchanges of two gradient steps each in a round. */
+function whole (strategy: string, changes: Partial<CharterOptions> = {}): Partial<CharterOptions> {
+  const settings = settingsOf(findStrategy(strategy), {}, changes)
+  return { ...changes, ...settings, training: { ...settings.training, lrLocal: 1e-3, rounds: 2, stepsPerRound: 3, localSteps: 2 } }
+}
+
 const RUNS: Array<{ id: string, hosts: number, changes: Partial<CharterOptions> }> = [
   { id: 'f32', hosts: 1, changes: {} },
   { id: 'int8', hosts: 1, changes: { cutCodec: 'int8' } },
   { id: 'bf16, two hosts that ask their clients', hosts: 2, changes: { cutCodec: 'bf16' } },
   { id: 'int8, gradients per task', hosts: 1, changes: { cutCodec: 'int8', projection: { unit: 'task' } } },
-  { id: 'int8, shared embedder and head, two hosts', hosts: 2, changes: { cutCodec: 'int8', model: { sharedEmbedder: true, sharedHeads: ['level'] } } }
+  { id: 'int8, shared embedder and head, two hosts', hosts: 2, changes: { cutCodec: 'int8', model: { sharedEmbedder: true, sharedHeads: ['level'] } } },
+  { id: 'FedAvg', hosts: 1, changes: whole('fedavg') },
+  { id: 'FedAvg, int8', hosts: 1, changes: whole('fedavg', { cutCodec: 'int8' }) },
+  { id: 'FedAvg, int8, two hosts whose merge is told exactly', hosts: 2, changes: whole('fedavg', { cutCodec: 'int8' }) },
+  { id: 'FedAvg, two hosts that never meet', hosts: 2, changes: whole('fedavg', { merge: { mode: 'none' } }) },
+  { id: 'FedAvg, two hosts that ask their clients', hosts: 2, changes: whole('fedavg', { merge: { mode: 'select' } }) },
+  { id: 'private heads', hosts: 1, changes: whole('fedper') },
+  { id: 'private normalisations travel as zeros', hosts: 1, changes: whole('fedln') },
+  { id: 'a personal model stays at home', hosts: 1, changes: whole('ditto') },
+  { id: 'and so does one that leads', hosts: 1, changes: whole('pfedme') }
 ]
 for (const { id, hosts, changes } of RUNS) {
   test.serial(`a simulated run carries the bytes that were predicted: ${id}`, async t => {
@@ -51,11 +70,17 @@ for (const { id, hosts, changes } of RUNS) {
   })
 }
 
-for (const cutCodec of ['f32', 'int8'] as const) {
-  test.serial(`daemons' channels over TCP carry the bytes that were predicted: ${cutCodec}`, async t => {
-    const charter = smallCharter(dataset.tasks, { cutCodec })
+const WIRES: Array<{ id: string, changes: Partial<CharterOptions> }> = [
+  { id: 'f32', changes: {} },
+  { id: 'int8', changes: { cutCodec: 'int8' } },
+  { id: 'FedAvg', changes: whole('fedavg') },
+  { id: 'FedAvg, int8', changes: whole('fedavg', { cutCodec: 'int8' }) }
+]
+for (const { id, changes } of WIRES) {
+  test.serial(`daemons' channels over TCP carry the bytes that were predicted: ${id}`, async t => {
+    const charter = smallCharter(dataset.tasks, changes)
     const sent = await overTcp(t, charter)
-    const predicted = new TrafficPlan(charter, await describe(charter, 'ada'), { codec: cutCodec, sizeOf: frameBytes }).run(0)
+    const predicted = new TrafficPlan(charter, await describe(charter, 'ada'), { codec: charter.cutCodec, sizeOf: frameBytes }).run(0)
     within(t, 'up', predicted.up, sent.up)
     within(t, 'down', predicted.down, sent.down)
   })
@@ -98,7 +123,19 @@ test.serial('a step as it is predicted is the frames of a step, to the byte of t
   }
 })
 
-test('whole-model traffic counts every parameter that a site trains, each way', t => {
+test('a size is that of the encoded message, and a message that is too large has one too', t => {
+  const tensor = (name: string, size: number): Frame['tensors'][number] => ({ name, tensor: { shape: [size], data: new Float32Array(size) } })
+  for (const codec of ['f32', 'f16', 'int8'] as const) {
+    const frame: Frame = { kind: 'step', step: 70_000, tensors: [tensor('trunk', 1001), tensor('head/side', 3)], code: 'change', codec }
+    const bytes = encodeFrame(frame, 'f32', compression).reduce((sum, part) => sum + part.byteLength, 0)
+    t.is(frameBytes(frame, 'f32'), prefixBytes(bytes) + bytes)
+  }
+  const shape = [MAX_FRAME_BYTES]
+  const bytes = frameBytes({ kind: 'step', step: 1, tensors: [{ name: 'trunk', tensor: { shape, data: new Float32Array(0) } }] }, 'f32')
+  t.true(bytes > 4 * MAX_FRAME_BYTES && bytes < 4 * MAX_FRAME_BYTES + 64)
+})
+
+test('floats are counted by part', t => {
   const charter = smallCharter(dataset.tasks)
   const host = new HostTrainer(backend, charter)
   const floats = modelFloats(charter, ['side', 'level'])
@@ -106,6 +143,17 @@ test('whole-model traffic counts every parameter that a site trains, each way', 
   host.dispose()
   t.deepEqual(Object.keys(floats.parts), ['embed/image', 'head/level', 'head/side'])
   t.is(floats.parts['embed/image'], 16 * 8 + 8 + 4 * 8) // weight, bias, positions of four tokens
-  const total = floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0)
-  t.deepEqual(wholeModelTraffic(floats), { up: 4 * total, down: 4 * total })
 })
+
+for (const { id, changes } of [{ id: 'a trunk', changes: {} }, { id: 'int8', changes: { merge: { codec: 'int8' } } }, { id: 'whole models', changes: whole('fedavg') }] as const) {
+  test(`what a host publishes of a round is as large as it was predicted: ${id}`, t => {
+    const charter = smallCharter(dataset.tasks, changes)
+    const host = new HostTrainer(backend, charter)
+    const { packed, exact } = gossipBytes(charter, 1)
+    t.is(packed, compression.packUnits(host.delta().units, charter.merge.codec).length)
+    t.is(exact, 4 * Object.values(host.unitSizes()).reduce((sum, size) => sum + size, 0))
+    host.dispose()
+    t.deepEqual(gossipBytes(charter, 0), { packed: 0, exact: 0 })
+    t.deepEqual(gossipBytes({ ...charter, merge: { ...charter.merge, mode: 'none' } }, 1), { packed: 0, exact: 0 })
+  })
+}
