@@ -53,6 +53,10 @@ export interface Conflicts extends CosineFigures {
   readonly conflictPairs: number
   /** Whether no step's gradient, after projection, worked against any task. */
   readonly conflictFree: boolean | null
+  /** Steps, and merges between hosts, whose rule found no answer of its own, where there were any. */
+  readonly fallbacks?: { readonly steps: number, readonly merges: number }
+  /** Between the hosts' deltas, where two or more met. */
+  readonly between?: Omit<CosineFigures, 'minUpdateCosine'> & { readonly merges: number, readonly pairs: number, readonly conflictPairs: number }
 }
 
 export interface NodeFigures {
@@ -217,7 +221,7 @@ export class SummaryBuilder {
       ...kept,
       complete: missing.length === 0,
       missing,
-      verdict: verdict(tasks, missing),
+      verdict: verdict(tasks, missing, fallbacksOf(rounds)),
       tasks,
       means: meansOf(tasks),
       conflicts: conflictsOf(rounds),
@@ -396,7 +400,31 @@ function conflictsOf (rounds: readonly SummaryRound[]): Conflicts {
     removedShare: mean(rounds.map(round => ({ value: round.removedShare, weight: round.steps }))),
     minDirectionCosine,
     minUpdateCosine: least(round => round.minUpdateCosine),
-    conflictFree: minDirectionCosine === null ? null : minDirectionCosine >= -CONFLICT_TOLERANCE
+    conflictFree: minDirectionCosine === null ? null : minDirectionCosine >= -CONFLICT_TOLERANCE,
+    ...fallbacksOf(rounds) === undefined ? {} : { fallbacks: fallbacksOf(rounds) as NonNullable<Conflicts['fallbacks']> },
+    ...betweenOf(rounds)
+  }
+}
+
+function fallbacksOf (rounds: readonly SummaryRound[]): Conflicts['fallbacks'] {
+  const steps = sum(rounds.map(round => round.fallbacks ?? 0))
+  const merges = rounds.filter(round => round.between?.fallback === true).length
+  return steps + merges === 0 ? undefined : { steps, merges }
+}
+
+function betweenOf (rounds: readonly SummaryRound[]): Pick<Conflicts, 'between'> {
+  const met = rounds.flatMap(({ between }) => between === undefined || between.pairs === 0 ? [] : [between])
+  if (met.length === 0) return {}
+  return {
+    between: {
+      merges: met.length,
+      pairs: sum(met.map(({ pairs }) => pairs)),
+      conflictPairs: sum(met.map(({ conflictPairs }) => conflictPairs)),
+      meanCosine: mean(met.map(({ meanCosine, pairs }) => ({ value: finite(meanCosine), weight: pairs }))),
+      minCosine: finite(Math.min(...met.map(({ minCosine }) => minCosine))),
+      removedShare: meanOf(met.map(({ removedShare }) => removedShare)),
+      minDirectionCosine: finite(Math.min(...met.map(({ minDirectionCosine }) => minDirectionCosine)))
+    }
   }
 }
 
