@@ -125,8 +125,8 @@ function readOptions (flags: Flags): TestnetOptions {
     charter: {
       model,
       training,
-      projection: { ...projection, ...readRule('--rule', rule), ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
-      merge: { ...merging, ...readRule('--merge-rule', mergeRule), ...merge === undefined ? {} : { mode: merge } } as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
+      projection: { ...withRule(projection, '--rule', rule), ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
+      merge: { ...withRule(merging, '--merge-rule', mergeRule), ...merge === undefined ? {} : { mode: merge } } as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
       ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }
     }
   }
@@ -149,20 +149,18 @@ function readSettings (pairs: readonly string[]): Settings {
   return settings
 }
 
-/** 'cagrad:c=0.4,rescale=2' */
-function readRule (flag: string, text: string | undefined): { rule?: string, options?: Readonly<Record<string, unknown>> } {
-  if (text === undefined) return {}
-  const [, rule, options] = /^([^:]+)(?::(.+))?$/.exec(text) ?? []
+/** 'cagrad:c=0.4,rescale=2', over what --set says of the section. */
+function withRule (section: Readonly<Record<string, unknown>>, flag: string, text: string | undefined): Readonly<Record<string, unknown>> {
+  if (text === undefined) return section
+  const [, rule, pairs] = /^([^:]+)(?::(.+))?$/.exec(text) ?? []
   if (rule === undefined) throw new InvalidParametersError(`${flag} '${text}' is not NAME or NAME:KEY=VALUE,..`, { next: `names: ${ruleNames.join(', ')}` })
-  if (options === undefined) return { rule }
-  return {
-    rule,
-    options: Object.fromEntries(options.split(',').map(pair => {
-      const [, key, value] = /^([a-zA-Z0-9]+)=(.+)$/.exec(pair) ?? []
-      if (key === undefined || value === undefined) throw new InvalidParametersError(`${flag}: '${pair}' is not KEY=VALUE`, { next: `write it as ${rule}:key=value,key=value` })
-      return [key, parseValue(value)]
-    }))
-  }
+  if (pairs === undefined) return { ...section, rule }
+  const options = Object.fromEntries(pairs.split(',').map(pair => {
+    const [, key, value] = /^([a-zA-Z0-9]+)=(.+)$/.exec(pair) ?? []
+    if (key === undefined || value === undefined) throw new InvalidParametersError(`${flag}: '${pair}' is not KEY=VALUE`, { next: `write it as ${rule}:key=value,key=value` })
+    return [key, parseValue(value)]
+  }))
+  return { ...section, rule, options: { ...section.options as object | undefined, ...options } }
 }
 
 function parseValue (value: string): unknown {

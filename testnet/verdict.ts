@@ -1,6 +1,7 @@
 /** One honest sentence or two: what collaboration brought on average, who gained, who lost, who is missing. */
 import { list, metric, percent, plural, signed } from '../node/cli/format.ts'
-import type { Conflicts, SummaryTask } from './summary.ts'
+import type { Conflicts } from './conflicts.ts'
+import type { SummaryTask } from './summary.ts'
 
 /** What tables show as 0.000 is no gain and no loss. */
 export const LEVEL = 0.0005
