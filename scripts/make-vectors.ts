@@ -64,6 +64,13 @@ const frames: Record<string, Frame> = {
   eval: { kind: 'eval', step: 20, round: 3, candidate: 'host-2@3', tensors: [named('trunk', [5], 1, 2, 3, 4, 5)] },
   'eval-features': { kind: 'eval-features', step: 0, candidate: 'merged', tensors: [named('features', [2, 1], 0.5, -0.5)] },
   round: { kind: 'round', step: 20, round: 3, tensors: [], report },
+  'round-hosts': {
+    kind: 'round',
+    step: 20,
+    round: 3,
+    tensors: [],
+    report: { ...report, fallbacks: 2, between: { hosts: 3, pairs: 3, conflictPairs: 1, meanCosine: 0.125, minCosine: -0.25, removedShare: 0.5, minDirectionCosine: 0.03125, fallback: true } }
+  },
   pause: { kind: 'pause', step: 20, tensors: [], code: 'DISK_FULL', reason: 'no space left' },
   refused: { kind: 'refused', step: 20, tensors: [], code: 'ERR_BATCH', reason: 'batch of 64, at most 32' }
 }

@@ -6,7 +6,7 @@ import { examples, formatOption } from '../node/cli/help.ts'
 import { createNdjsonView } from './view/ndjson.ts'
 import { createTerminalView } from './view/terminal.ts'
 import { ruleNames } from '../src/projection/index.ts'
-import { readSettings } from './settings.ts'
+import { readSettings, withRule } from './settings.ts'
 import { runTestnet } from './testnet.ts'
 import type { Command } from 'commander'
 import type { Format } from '../node/cli/help.ts'
@@ -28,6 +28,7 @@ interface Flags {
   backend?: string
   merge?: string
   rule?: string
+  mergeRule?: string
   strict?: string
   unit?: string
   codec?: string
@@ -57,7 +58,8 @@ export function registerTestnet (program: Command): void {
     .option('--runner <kind>', 'process (daemons over TCP) or in-process (simulated)', 'process')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: FMTL_BACKEND, else the top)`)
     .option('--merge <mode>', 'what hosts do with each other\'s deltas: select, all or none')
-    .option('--rule <name>', `gradient rule: ${ruleNames.join(', ')}`)
+    .option('--rule <name[:key=value,..]>', `gradient rule, with options of its own as in cagrad:c=0.4: ${ruleNames.join(', ')}`)
+    .option('--merge-rule <name[:key=value,..]>', 'the same for what hosts merge (default: the mean): any rule for rounds of one step, mean or cagrad for longer ones')
     .option('--strict <mode>', 'what must conflict with no task: gradient, update or off')
     .option('--unit <unit>', 'whose gradients are kept apart: client or task')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8')
@@ -66,12 +68,13 @@ export function registerTestnet (program: Command): void {
     .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
-    .option('--set <key=value>', 'a model or training setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--set <key=value>', 'a setting of model, training, projection or merge, such as training.batch=16 or projection.options.c=0.4; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
   examples(command,
     'fmtl-node testnet up --hosts 2 --clients 4 --rounds 3',
-    'fmtl-node testnet up --data ./our-data --hosts 1 --kill north@2+3 --format json')
+    'fmtl-node testnet up --data ./our-data --hosts 1 --kill north@2+3 --format json',
+    'fmtl-node testnet up --rule cagrad:c=0.4 --merge all --merge-rule gp --set training.stepsPerRound=1')
 }
 
 async function up (flags: Flags): Promise<void> {
@@ -96,11 +99,11 @@ async function up (flags: Flags): Promise<void> {
 
 /** @throws {InvalidParametersError} a flag that is no number, or names nothing known */
 function readOptions (flags: Flags): TestnetOptions {
-  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, strict, unit, codec, control, baseline, kill, port, memory } = flags
+  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, mergeRule, strict, unit, codec, control, baseline, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const backend = flags.backend ?? process.env.FMTL_BACKEND
   if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
-  const { model, training } = readSettings(flags.set)
+  const { model, training, projection, merge: merging } = readSettings(flags.set)
   return {
     hosts: whole('--hosts', hosts),
     ...clients === undefined ? {} : { clients: whole('--clients', clients) },
@@ -123,8 +126,8 @@ function readOptions (flags: Flags): TestnetOptions {
     charter: {
       model,
       training,
-      projection: { ...rule === undefined ? {} : { rule }, ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
-      merge: (merge === undefined ? {} : { mode: merge }) as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
+      projection: { ...withRule(projection, '--rule', rule), ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
+      merge: { ...withRule(merging, '--merge-rule', mergeRule), ...merge === undefined ? {} : { mode: merge } } as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
       ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }
     }
   }

@@ -3,8 +3,11 @@
  * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
  */
 import { bare } from '../node/cli/facts.ts'
+import { conflictsOf, fallbacksOf } from './conflicts.ts'
+import { finite, meanOf, sum } from './figures.ts'
 import { verdict } from './verdict.ts'
 import type { Charter } from '../src/federation/charter.ts'
+import type { Conflicts, CosineFigures } from './conflicts.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 import type { Scores } from '../src/tasks/task.ts'
@@ -12,8 +15,6 @@ import type { ClientReport, TaskReport } from '../src/training/committee.ts'
 
 /** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
 export const FEWEST_POSITIVES = 10
-/** Projection promises a cosine of at least -1e-6 (src/projection/strict.ts). */
-const CONFLICT_TOLERANCE = 1e-6
 
 export interface SummaryTask {
   readonly id: string
@@ -40,21 +41,6 @@ export interface SummaryTask {
 }
 
 export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {}
-
-export interface CosineFigures {
-  readonly meanCosine: number | null
-  readonly minCosine: number | null
-  readonly removedShare: number | null
-  readonly minDirectionCosine: number | null
-  readonly minUpdateCosine: number | null
-}
-
-export interface Conflicts extends CosineFigures {
-  readonly pairs: number
-  readonly conflictPairs: number
-  /** Whether no step's gradient, after projection, worked against any task. */
-  readonly conflictFree: boolean | null
-}
 
 export interface NodeFigures {
   readonly node: string
@@ -220,7 +206,7 @@ export class SummaryBuilder {
       ...kept,
       complete: missing.length === 0,
       missing,
-      verdict: verdict(tasks, missing),
+      verdict: verdict(tasks, missing, fallbacksOf(rounds)),
       tasks,
       means: meansOf(tasks),
       conflicts: conflictsOf(rounds),
@@ -385,24 +371,6 @@ function roundOf (node: string, report: RoundReport, name: (text: string) => str
   }
 }
 
-function conflictsOf (rounds: readonly SummaryRound[]): Conflicts {
-  const least = (of: (round: SummaryRound) => number | null): number | null => {
-    const values = rounds.map(of).filter(value => value !== null)
-    return values.length === 0 ? null : Math.min(...values)
-  }
-  const minDirectionCosine = least(round => round.minDirectionCosine)
-  return {
-    pairs: sum(rounds.map(round => round.pairs)),
-    conflictPairs: sum(rounds.map(round => round.conflictPairs)),
-    meanCosine: mean(rounds.map(round => ({ value: round.meanCosine, weight: round.pairs }))),
-    minCosine: least(round => round.minCosine),
-    removedShare: mean(rounds.map(round => ({ value: round.removedShare, weight: round.steps }))),
-    minDirectionCosine,
-    minUpdateCosine: least(round => round.minUpdateCosine),
-    conflictFree: minDirectionCosine === null ? null : minDirectionCosine >= -CONFLICT_TOLERANCE
-  }
-}
-
 function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
   const means: Record<string, Means> = {}
   for (const kind of new Set(tasks.map(task => task.metric))) {
@@ -423,19 +391,4 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
     }
   }
   return means
-}
-
-function sum (values: readonly number[]): number { return values.reduce((total, value) => total + value, 0) }
-
-function meanOf (values: readonly number[]): number { return sum(values) / values.length }
-
-function mean (values: ReadonlyArray<{ value: number | null, weight: number }>): number | null {
-  const known = values.filter(({ value, weight }) => value !== null && weight > 0)
-  const total = sum(known.map(({ weight }) => weight))
-  return total === 0 ? null : sum(known.map(({ value, weight }) => (value as number) * weight)) / total
-}
-
-/** NaN becomes null on its way through JSON; here it does too. */
-function finite (value: number | null | undefined): number | null {
-  return value != null && Number.isFinite(value) ? value : null
 }

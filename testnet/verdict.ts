@@ -1,12 +1,26 @@
 /** One honest sentence or two: what collaboration brought on average, who gained, who lost, who is missing. */
 import { list, metric, percent, plural, signed } from '../node/cli/format.ts'
+import type { Conflicts } from './conflicts.ts'
 import type { SummaryTask } from './summary.ts'
 
 /** What tables show as 0.000 is no gain and no loss. */
 export const LEVEL = 0.0005
 
-/** @param missing - 'node: why', as in the summary */
-export function verdict (tasks: readonly SummaryTask[], missing: readonly string[]): string {
+/**
+ * @param missing - 'node: why', as in the summary
+ * @param fallbacks - steps and merges without an answer of the rule's own, where there were any
+ */
+export function verdict (tasks: readonly SummaryTask[], missing: readonly string[], fallbacks?: Conflicts['fallbacks']): string {
+  return `${outcome(tasks, missing)}${fallbacks === undefined ? '' : ` ${inWords(fallbacks)}.`}`
+}
+
+/** 'The gradient rule found no answer of its own in 3 steps and 1 merge, and gave the one that it falls back to' */
+export function inWords ({ steps, merges }: NonNullable<Conflicts['fallbacks']>): string {
+  const where = [...steps === 0 ? [] : [plural(steps, 'step')], ...merges === 0 ? [] : [plural(merges, 'merge')]]
+  return `The gradient rule found no answer of its own in ${list(where)}, and gave the one that it falls back to`
+}
+
+function outcome (tasks: readonly SummaryTask[], missing: readonly string[]): string {
   const ranked = tasks.filter(task => task.gain !== null)
   const caveat = missing.length === 0 ? '' : `Incomplete run (${missing.map(text => text.split(':')[0]).join(', ')}). `
   if (ranked.length === 0) return `${caveat}Nothing can be said about gains: no task has both scores and enough test rows.`

@@ -8,6 +8,7 @@ import { MAX_LEDGER_LINE_BYTES, scanLedger } from '../store/ledger-store.ts'
 import { NONE } from '../../src/ledger/index.ts'
 import { auditConsortium } from './consortium.ts'
 import { auditDeltas, auditRounds } from './rounds.ts'
+import { canonicalJson } from '../../src/models/spec.ts'
 import { mergeTerms } from '../../src/training/merge.ts'
 import type { AuditReport, Problem, Say } from './report.ts'
 import type { Consortium } from './consortium.ts'
@@ -86,7 +87,7 @@ function strangers (entry: LedgerEntry, { state, charters, names }: Consortium):
   if (!charters.has(entry.charter)) found.push(`its charter ${entry.charter.slice(0, 12)} is none that the members signed`)
   const peers = new Set([entry.by, ...entry.kind === 'take' ? [entry.host] : [], ...entry.kind === 'round' ? [...entry.contributors.map(({ client }) => client), ...entry.merged.map(({ host }) => host)] : []])
   for (const peer of peers) if (!names.has(peer)) found.push(`it names ${peer}, who was never a member`)
-  if (entry.kind === 'round' && entry.charter === state.charterHash && JSON.stringify(entry.merge) !== JSON.stringify(mergeTerms(state.charter.training))) found.push('it was merged on other terms than the charter\'s')
+  if (entry.kind === 'round' && entry.charter === state.charterHash && canonicalJson(entry.merge) !== canonicalJson(mergeTerms(state.charter.training))) found.push('it was merged on other terms than the charter\'s')
   return found
 }
 

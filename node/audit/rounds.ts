@@ -7,7 +7,7 @@ import { join, relative } from 'node:path'
 import { DELTA_FOLDER, LEDGER_FILE } from '../ledger.ts'
 import { FmtlError } from '../../src/errors.ts'
 import { listCheckpoints, readCheckpoint } from '../store/checkpoints.ts'
-import { mergeDeltas, stateHash } from '../../src/training/merge.ts'
+import { agreedHash, mergeDeltas, stateHash } from '../../src/training/merge.ts'
 import { packedBytes, unpackUnits } from '../../src/compression/index.ts'
 import { sha256InPieces } from '../../src/hashing.ts'
 import type { Checkpoint, StoredFile } from '../store/checkpoints.ts'
@@ -56,6 +56,12 @@ export async function auditRounds (home: string, rounds: readonly RoundEntry[], 
         continue
       }
       if (!why.has(next) || reasonNotTo(next) !== undefined) continue
+      const held = start.agreed === undefined ? undefined : agreedHash(start.agreed)
+      if (next.history !== undefined && next.history !== held) {
+        why.set(next, `its rule looked at another history than ${path} holds`)
+        say({ file: LEDGER_FILE, entry: next.seq, message: `the rule of round ${next.round} looked at ${next.history.slice(0, 12)}, says the entry; ${path} holds ${held?.slice(0, 12) ?? 'no history'}` })
+        continue
+      }
       const outcome = await recompute(home, next, start)
       if ('why' in outcome) {
         why.set(next, outcome.why)
@@ -111,7 +117,8 @@ function startOf ({ tensors }: Checkpoint): RoundStart {
   const ending = (end: string): Array<[string, Float32Array]> =>
     tensors.flatMap(({ name, tensor }): Array<[string, Float32Array]> => name.endsWith(end) ? [[name.slice(0, -end.length), tensor.data]] : [])
   const velocity = ending('.velocity')
-  return { anchor: Object.fromEntries(ending('.anchor')), velocity: velocity.length === 0 ? undefined : Object.fromEntries(velocity) }
+  const agreed = tensors.find(({ name }) => name === 'agreed')?.tensor.data
+  return { anchor: Object.fromEntries(ending('.anchor')), velocity: velocity.length === 0 ? undefined : Object.fromEntries(velocity), agreed }
 }
 
 type Outcome =
@@ -130,7 +137,7 @@ async function recompute (home: string, entry: RoundEntry, start: RoundStart): P
   }
   try {
     const deltas = entry.merged.map(({ host, weight, codec }, i): DeltaEntry => ({ id: host, weight, units: unpackUnits(payloads[i] as Uint8Array, sizes, codec) }))
-    return { state: stateHash(mergeDeltas(entry.merge, start, deltas).state) }
+    return { state: stateHash(mergeDeltas(entry.merge, start, deltas, { round: entry.round, history: entry.history !== undefined }).state) }
   } catch (error) {
     if (!(error instanceof FmtlError)) throw error
     return { impossible: error.message }

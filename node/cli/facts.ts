@@ -25,7 +25,7 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     case 'peer:refused': return `${node} refused ${event.peer} from ${clean(event.address)}: ${name(event.reason)}`
     case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(bare(event.reason))}`
     case 'step:skipped': return `${node} skipped ${event.from === event.to ? `step ${event.from}` : `steps ${event.from} to ${event.to}`}: ${name(event.reason)}`
-    case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
+    case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), ...between(event.report), ...fallbacks(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
     case 'report': {
       const { client, served, tasks } = event.report
       const who = client === event.node ? node : `${node} (${clean(client)})`
@@ -51,6 +51,17 @@ function conflicts (report: RoundReport): string {
   const direction = `min d.g cos ${metric(report.minDirectionCosine)}`
   if (report.pairs === 0) return `no pairs of gradients, ${direction}`
   return `${percent(report.conflictPairs / report.pairs)} of ${count(report.pairs)} pairs in conflict, cos mean ${metric(report.meanCosine)} min ${metric(report.minCosine)}, ${removed(report.removedShare)}, ${direction}`
+}
+
+/** How the hosts' deltas stood to each other. */
+function between ({ between }: RoundReport): string[] {
+  if (between === undefined || between.pairs === 0) return []
+  const { hosts, pairs, conflictPairs, minCosine, minDirectionCosine, fallback } = between
+  return [`deltas of ${hosts} hosts: ${conflictPairs} of ${plural(pairs, 'pair')} in conflict, cos min ${metric(minCosine)}, min d.delta cos ${metric(minDirectionCosine)}${fallback === true ? ', no answer of the rule\'s own' : ''}`]
+}
+
+function fallbacks ({ fallbacks = 0, steps }: RoundReport): string[] {
+  return fallbacks === 0 ? [] : [`no answer of the rule's own in ${fallbacks} of ${plural(steps, 'step')}`]
 }
 
 /** What projection did to the length of the plain mean; attention may make it longer. */

@@ -78,7 +78,8 @@ export class GossipExchange implements DeltaExchange {
       samples: delta.samples,
       clients: delta.clients,
       losses: delta.losses,
-      norm: delta.norm
+      norm: delta.norm,
+      ...delta.history === undefined ? {} : { history: delta.history }
     }, payload)
     return { cid, codec, payload }
   }
@@ -125,10 +126,10 @@ export class GossipExchange implements DeltaExchange {
   async #take (manifest: DeltaManifest, fetchPayload: FetchPayload): Promise<void> {
     if (manifest.host === this.#init.self) return
     const payload = await fetchPayload({ signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })
-    const { host, round, clients, samples, losses, norm, codec, hash } = manifest
+    const { host, round, clients, samples, losses, norm, codec, hash, history } = manifest
     const rounds = this.#deltas.get(host) ?? new Map<number, RoundDelta>()
     const packed = { cid: hash, codec, payload }
-    rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, codec), packed })
+    rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, codec), packed, ...history === undefined ? {} : { history } })
     for (const old of rounds.keys()) if (old <= round - KEPT_ROUNDS) rounds.delete(old)
     this.#deltas.set(host, rounds)
     this.#wake()

@@ -208,7 +208,7 @@ export class HostRole {
   }
 
   /** The entry first: a round that is in a checkpoint and in no ledger would be nobody's. */
-  async #close ({ step, contributions, taken, accepted, report, signal, onWaiting }: ClosedRound): Promise<void> {
+  async #close ({ step, contributions, taken, accepted, history, report, signal, onWaiting }: ClosedRound): Promise<void> {
     const { charter, ledger } = this.#init
     const after = ledger === undefined ? '' : await this.compute.trainer.anchorHash()
     await ledger?.append({
@@ -221,6 +221,7 @@ export class HostRole {
       accepted,
       before: this.#state,
       after,
+      ...history === undefined ? {} : { history },
       report: reportHash(report),
       conflicts: Object.fromEntries(CONFLICT_FIGURES.map(name => [name, report[name]])) as ConflictFigures
     }, { deltas: taken.flatMap(({ packed }) => packed ?? []), signal, onWaiting })

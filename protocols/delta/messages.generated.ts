@@ -144,6 +144,7 @@ export interface DeltaManifest {
   clients: number
   losses: TaskLoss[]
   norm: number
+  history?: string
 }
 
 const codecDeltaManifest: Codec<DeltaManifest, Partial<DeltaManifest>> = message<DeltaManifest, Partial<DeltaManifest>>((obj, w, opts = {}) => {
@@ -208,6 +209,11 @@ const codecDeltaManifest: Codec<DeltaManifest, Partial<DeltaManifest>> = message
   if ((obj.norm != null && obj.norm !== 0)) {
     w.uint32(89)
     w.double(obj.norm)
+  }
+
+  if (obj.history != null) {
+    w.uint32(98)
+    w.string(obj.history)
   }
 
   if (opts.lengthDelimited !== false) {
@@ -288,6 +294,10 @@ const codecDeltaManifest: Codec<DeltaManifest, Partial<DeltaManifest>> = message
       }
       case 11: {
         obj.norm = reader.double()
+        break
+      }
+      case 12: {
+        obj.history = reader.string()
         break
       }
       default: {

@@ -53,6 +53,7 @@ function checkManifest (manifest: pb.DeltaManifest): DeltaManifest {
     samples: whole(manifest.samples, 'samples', 0, U32),
     clients: whole(manifest.clients, 'clients', 0, U32),
     losses: manifest.losses.map(({ task, loss, samples }) => ({ task: text(task, 'task', MAX_TENSOR_NAME_BYTES), loss: number(loss, 'loss'), samples: whole(samples, 'samples', 0, U32) })),
-    norm: amount(manifest.norm, 'norm')
+    norm: amount(manifest.norm, 'norm'),
+    ...manifest.history === undefined ? {} : { history: hash(manifest.history, 'history hash') }
   }
 }

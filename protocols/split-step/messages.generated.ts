@@ -271,6 +271,8 @@ export interface RoundReport {
   bytesUp: number
   bytesDown: number
   final: boolean
+  fallbacks?: number
+  between?: HostConflicts
 }
 
 const codecRoundReport: Codec<RoundReport, Partial<RoundReport>> = message<RoundReport, Partial<RoundReport>>((obj, w, opts = {}) => {
@@ -372,6 +374,16 @@ const codecRoundReport: Codec<RoundReport, Partial<RoundReport>> = message<Round
   if ((obj.final != null && obj.final !== false)) {
     w.uint32(144)
     w.bool(obj.final)
+  }
+
+  if (obj.fallbacks != null) {
+    w.uint32(152)
+    w.uint32(obj.fallbacks)
+  }
+
+  if (obj.between != null) {
+    w.uint32(162)
+    HostConflicts.codec().encode(obj.between, w)
   }
 
   if (opts.lengthDelimited !== false) {
@@ -489,6 +501,16 @@ const codecRoundReport: Codec<RoundReport, Partial<RoundReport>> = message<Round
         obj.final = reader.bool()
         break
       }
+      case 19: {
+        obj.fallbacks = reader.uint32()
+        break
+      }
+      case 20: {
+        obj.between = HostConflicts.codec().decode(reader, reader.uint32(), {
+          limits: opts.limits?.between
+        })
+        break
+      }
       default: {
         reader.skipType(tag & 7)
         break
@@ -503,6 +525,130 @@ export const RoundReport = {
   codec: (): Codec<RoundReport, Partial<RoundReport>> => codecRoundReport,
   encode: (obj: Partial<RoundReport>): Uint8Array<ArrayBuffer> => encodeMessage(obj, codecRoundReport),
   decode: (buf: Uint8Array, opts?: DecodeOptions<RoundReport>): RoundReport => decodeMessage(buf, codecRoundReport, opts)
+}
+
+export interface HostConflicts {
+  hosts: number
+  pairs: number
+  conflictPairs: number
+  meanCosine: number
+  minCosine: number
+  removedShare: number
+  minDirectionCosine: number
+  fallback?: boolean
+}
+
+const codecHostConflicts: Codec<HostConflicts, Partial<HostConflicts>> = message<HostConflicts, Partial<HostConflicts>>((obj, w, opts = {}) => {
+  if (opts.lengthDelimited !== false) {
+    w.fork()
+  }
+
+  if ((obj.hosts != null && obj.hosts !== 0)) {
+    w.uint32(8)
+    w.uint32(obj.hosts)
+  }
+
+  if ((obj.pairs != null && obj.pairs !== 0)) {
+    w.uint32(16)
+    w.uint32(obj.pairs)
+  }
+
+  if ((obj.conflictPairs != null && obj.conflictPairs !== 0)) {
+    w.uint32(24)
+    w.uint32(obj.conflictPairs)
+  }
+
+  if ((obj.meanCosine != null && obj.meanCosine !== 0)) {
+    w.uint32(33)
+    w.double(obj.meanCosine)
+  }
+
+  if ((obj.minCosine != null && obj.minCosine !== 0)) {
+    w.uint32(41)
+    w.double(obj.minCosine)
+  }
+
+  if ((obj.removedShare != null && obj.removedShare !== 0)) {
+    w.uint32(49)
+    w.double(obj.removedShare)
+  }
+
+  if ((obj.minDirectionCosine != null && obj.minDirectionCosine !== 0)) {
+    w.uint32(57)
+    w.double(obj.minDirectionCosine)
+  }
+
+  if (obj.fallback != null) {
+    w.uint32(64)
+    w.bool(obj.fallback)
+  }
+
+  if (opts.lengthDelimited !== false) {
+    w.ldelim()
+  }
+}, (reader, length, opts = {}) => {
+  const obj: any = {
+    hosts: 0,
+    pairs: 0,
+    conflictPairs: 0,
+    meanCosine: 0,
+    minCosine: 0,
+    removedShare: 0,
+    minDirectionCosine: 0
+  }
+
+  const end = length == null ? reader.len : reader.pos + length
+
+  while (reader.pos < end) {
+    const tag = reader.uint32()
+
+    switch (tag >>> 3) {
+      case 1: {
+        obj.hosts = reader.uint32()
+        break
+      }
+      case 2: {
+        obj.pairs = reader.uint32()
+        break
+      }
+      case 3: {
+        obj.conflictPairs = reader.uint32()
+        break
+      }
+      case 4: {
+        obj.meanCosine = reader.double()
+        break
+      }
+      case 5: {
+        obj.minCosine = reader.double()
+        break
+      }
+      case 6: {
+        obj.removedShare = reader.double()
+        break
+      }
+      case 7: {
+        obj.minDirectionCosine = reader.double()
+        break
+      }
+      case 8: {
+        obj.fallback = reader.bool()
+        break
+      }
+      default: {
+        reader.skipType(tag & 7)
+        break
+      }
+    }
+  }
+
+  return obj
+}, function * () {})
+
+export const HostConflicts = {
+  codec: (): Codec<HostConflicts, Partial<HostConflicts>> => codecHostConflicts,
+  encode: (obj: Partial<HostConflicts>): Uint8Array<ArrayBuffer> => encodeMessage(obj, codecHostConflicts),
+  decode: (buf: Uint8Array, opts?: DecodeOptions<HostConflicts>): HostConflicts => decodeMessage(buf, codecHostConflicts, opts)
 }
 
 export interface Header {

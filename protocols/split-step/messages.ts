@@ -14,7 +14,7 @@ import {
 } from '../limits.ts'
 import { amount, atMost, checked, clip, number, parse, tensorName, text, texts, whole } from '../wire.ts'
 import * as pb from './messages.generated.ts'
-import type { CandidateScore, Frame, FrameKind, RoundReport, TaskLoss } from '../../src/backbone/frames.ts'
+import type { CandidateScore, Frame, FrameKind, HostConflicts, RoundReport, TaskLoss } from '../../src/backbone/frames.ts'
 import type { CodecName } from '../../src/compression/index.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
@@ -261,6 +261,19 @@ function scoreIn (score: pb.CandidateScore): CandidateScore & pb.CandidateScore 
   }
 }
 
+function betweenIn (between: pb.HostConflicts): HostConflicts {
+  return {
+    hosts: whole(between.hosts, 'hosts', 0, MAX_PEERS),
+    pairs: whole(between.pairs, 'pairs of hosts', 0, U32),
+    conflictPairs: whole(between.conflictPairs, 'conflict pairs of hosts', 0, U32),
+    meanCosine: number(between.meanCosine, 'mean cosine of hosts'),
+    minCosine: number(between.minCosine, 'min cosine of hosts'),
+    removedShare: number(between.removedShare, 'removed share of hosts'),
+    minDirectionCosine: number(between.minDirectionCosine, 'min direction cosine of hosts'),
+    ...between.fallback === true ? { fallback: true } : {}
+  }
+}
+
 function reportOut (report: RoundReport): pb.RoundReport {
   return reportIn({
     ...report,
@@ -286,8 +299,10 @@ function reportIn (report: pb.RoundReport): RoundReport & pb.RoundReport {
     removedShare: number(report.removedShare, 'removed share'),
     minDirectionCosine: number(report.minDirectionCosine, 'min direction cosine'),
     minUpdateCosine: number(report.minUpdateCosine, 'min update cosine'),
+    ...report.fallbacks === undefined ? {} : { fallbacks: whole(report.fallbacks, 'fallbacks', 0, U32) },
     merged: texts(report.merged, 'merged', MAX_PEERS),
     mergeReason: text(report.mergeReason, 'merge reason', undefined, 0),
+    ...report.between === undefined ? {} : { between: betweenIn(report.between) },
     bytesUp: whole(report.bytesUp, 'bytes up', 0, Number.MAX_SAFE_INTEGER),
     bytesDown: whole(report.bytesDown, 'bytes down', 0, Number.MAX_SAFE_INTEGER),
     final: report.final

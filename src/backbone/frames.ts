@@ -43,6 +43,22 @@ export interface CandidateScore {
   readonly standardError: number
 }
 
+/** What hosts' deltas of one round made of each other, as gradients of a step do. */
+export interface HostConflicts {
+  /** Whose delta was of use. */
+  readonly hosts: number
+  readonly pairs: number
+  readonly conflictPairs: number
+  readonly meanCosine: number
+  readonly minCosine: number
+  /** 1 - |d| / |plain mean|. */
+  readonly removedShare: number
+  /** min over hosts of d.delta / (|d||delta|), before the outer momentum. */
+  readonly minDirectionCosine: number
+  /** The rule found no answer of its own. */
+  readonly fallback?: true
+}
+
 /** What projection did in one round, worst case over its steps. Travels to clients and into the summary. */
 export interface RoundReport {
   readonly host: string
@@ -62,9 +78,13 @@ export interface RoundReport {
   readonly minDirectionCosine: number
   /** The same for the step that the optimiser applied (weight decay apart). */
   readonly minUpdateCosine: number
+  /** Steps whose rule found no answer of its own in the gradients and gave the one that its file names; absent: none. */
+  readonly fallbacks?: number
   /** Hosts whose delta went into the merge, and what was decided. */
   readonly merged: readonly string[]
   readonly mergeReason: string
+  /** Where two or more hosts' deltas of the trunk went into the merge. */
+  readonly between?: HostConflicts
   readonly bytesUp: number
   readonly bytesDown: number
   readonly final: boolean
@@ -160,6 +180,8 @@ export interface DeltaManifest {
   readonly clients: number
   readonly losses: readonly TaskLoss[]
   readonly norm: number
+  /** sha-256 of what the hosts' rule made of the deltas of the round before, hex; absent: this host lacks it, or the rule asks for none. */
+  readonly history?: string
 }
 
 /** What changed in one round, unit by unit ('trunk', 'embed/image', 'head/disease'). */

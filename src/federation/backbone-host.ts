@@ -379,7 +379,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const round = this.#step / this.#training.stepsPerRound - 1
     this.#waiting = `waiting: closing round ${round}`
     const final = this.#step >= totalSteps(this.#training)
-    const { taken, accepted, ...decision } = await meet({
+    const { taken, accepted, history, ...decision } = await meet({
       ...this.#init,
       trainer: this.#trainer,
       exchange: this.#exchange,
@@ -392,7 +392,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     if (decision.merged.some(host => host !== this.#init.id)) this.#whole?.replaced()
     const { contributions } = this.#log
     const report = this.#log.close({ round, ...decision, final, bytes: this.#traffic.total })
-    await this.#commit({ step: this.#step, contributions, taken, accepted, report, signal: this.#abort.signal, onWaiting: reason => { this.#waiting = reason } })
+    await this.#commit({ step: this.#step, contributions, taken, accepted, ...history === undefined ? {} : { history }, report, signal: this.#abort.signal, onWaiting: reason => { this.#waiting = reason } })
     for (const session of this.#sessions.values()) this.#tell(session, { kind: 'round', step: this.#step, round, tensors: [], report })
     this.safeDispatchEvent('round:closed', { detail: report })
   }

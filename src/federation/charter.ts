@@ -4,11 +4,13 @@ import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
+import { checkMergeRule, checkProjectionOptions } from '../training/rules.ts'
 import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import { weightingNames } from '../weighting/index.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
+import type { Options } from '../options.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 import type { TrainingSpec } from '../training/spec.ts'
 import type { WeightingName } from '../weighting/index.ts'
@@ -31,6 +33,8 @@ export interface ProjectionSpec {
   readonly balance: 'norm' | 'none'
   /** How a client weighs the losses of its own tasks before it sums their gradients. Left out: alike, and charters from before keep their hash. */
   readonly weighting?: WeightingName
+  /** Of the rule, such as c of cagrad, and of the weighting. Left out: their defaults, and charters from before keep their hash. */
+  readonly options?: Options
 }
 
 export interface MergeSpec {
@@ -44,6 +48,13 @@ export interface MergeSpec {
   readonly shareCap: number
   /** Deltas longer than this times the median length are scaled down, where three or more meet. */
   readonly clip: number
+  /**
+   * A gradient rule on the hosts' deltas of the trunk, conflict-free between hosts too unless projection.strict is off. Under
+   * `select` it is one more candidate. Left out: their mean, and charters from before keep their hash.
+   */
+  readonly rule?: string
+  /** Of that rule. Left out: its defaults for deltas. */
+  readonly options?: Options
 }
 
 export interface ClockSpec {
@@ -107,12 +118,15 @@ export function createCharter (options: CharterOptions): Charter {
   oneOf('projection.balance', projection.balance, ['norm', 'none'])
   oneOf('projection.unit', projection.unit, ['client', 'task'])
   oneOf('projection.attention', projection.attention, ATTENTIONS)
-  refuseUnknown('projection', projection, [...Object.keys(PROJECTION), 'weighting'])
+  refuseUnknown('projection', projection, [...Object.keys(PROJECTION), 'weighting', 'options'])
   if (projection.weighting !== undefined) checkWeighting(projection, model)
+  checkProjectionOptions(projection)
   const merge = { ...MERGE, ...options.merge }
   oneOf('merge.mode', merge.mode, ['select', 'all', 'none'])
   oneOf('merge.codec', merge.codec, ['f32', 'f16', 'bf16', 'int8'])
-  refuseUnknown('merge', merge, Object.keys(MERGE))
+  refuseUnknown('merge', merge, [...Object.keys(MERGE), 'rule', 'options'])
+  if (merge.rule !== undefined) oneOf('merge.rule', merge.rule, ruleNames)
+  checkMergeRule(merge, training)
   inRange('merge.rate', merge.rate, rate => rate > 0, 'a number above 0')
   inRange('merge.momentum', merge.momentum, momentum => momentum >= 0 && momentum < 1, 'a number from 0 and below 1')
   inRange('merge.shareCap', merge.shareCap, share => share > 0 && share <= 1, 'a number above 0 and up to 1')
@@ -175,8 +189,8 @@ export function readCharter (value: unknown): Charter {
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
   const { seed, input, tasks, model, training, projection, merge, shared } = charter
-  const { mode, rate, momentum, shareCap, clip } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: { mode, rate, momentum, shareCap, clip }, shared })
+  const { codec, ...agreed } = merge
+  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

@@ -20,6 +20,8 @@ export interface RoundDelta {
   readonly losses: readonly TaskLoss[]
   readonly norm: number
   readonly units: Units
+  /** What its host holds as agreed on in the round before, by hash (src/training/merge.ts). */
+  readonly history?: string
   /** Where it came over a network. */
   readonly packed?: PackedDelta
 }

@@ -4,7 +4,7 @@ import { meanByTask } from './round-log.ts'
 import { Random, deriveSeed } from '../random.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { Charter } from './charter.ts'
-import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { Accepted, DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
 import type { DeltaExchange, PackedDelta } from './exchange.ts'
 import type { Remote } from '../compute/remote.ts'
 import type { Session } from './session.ts'
@@ -31,7 +31,7 @@ export interface TakenDelta {
   readonly packed?: PackedDelta
 }
 
-export interface Meeting {
+export interface Meeting extends Accepted {
   /** Hosts whose delta is in the state now, this one among them. */
   readonly merged: readonly string[]
   /** Their deltas; empty where hosts never meet. */
@@ -44,21 +44,22 @@ export interface Meeting {
 
 export async function meet ({ id, charter, trainer, exchange, round, sessions, contributors, evaluate, signal }: MeetingInit): Promise<Meeting> {
   if (charter.merge.mode === 'none') return await keepOwn('hosts never meet by charter', [])
-  const { units, norm } = await trainer.delta()
+  const { units, norm, history } = await trainer.delta()
   const clients = Math.max(1, contributors.length)
   // One mean per task: what a single site's batch lost is nobody else's business.
   const losses = Object.entries(meanByTask(sessions.flatMap(session => session.losses))).map(([task, loss]) => ({ task, loss, samples: clients }))
   const samples = sessions.reduce((sum, session) => sum + session.request.samples, 0)
-  const published = await exchange.publish({ host: id, round, clients, samples, losses, norm, units }, { signal })
+  const published = await exchange.publish({ host: id, round, clients, samples, losses, norm, units, ...history === undefined ? {} : { history } }, { signal })
   const { deltas, missing } = await exchange.collect(round, { deadlineMs: charter.clock.roundDeadlineMs, signal })
   // Whole models are averaged by rows, within a host and between hosts; gradients by clients.
   const weight = (of: { clients: number, samples: number }): number => charter.model.trunk === 'client' ? Math.max(1, of.samples) : of.clients
-  const own: DeltaEntry = { id, weight: weight({ clients, samples }), units }
+  const own: DeltaEntry = { id, weight: weight({ clients, samples }), units, ...history === undefined ? {} : { history } }
   const sent = { host: id, round, ...published === undefined ? {} : { packed: published } }
   if (deltas.length === 0) return { ...await keepOwn('no other host', [{ ...sent, weight: own.weight }]), missing }
-  const others = deltas.map(delta => ({ id: delta.host, weight: weight(delta), units: delta.units, staleness: Math.max(0, round - delta.round) }))
+  const others = deltas.map(delta => ({ id: delta.host, weight: weight(delta), units: delta.units, staleness: Math.max(0, round - delta.round), ...delta.history === undefined ? {} : { history: delta.history } }))
+  const { rule } = charter.merge
   const mode = charter.merge.mode === 'all' ? 'all' : 'select'
-  const { accepted, reason, taken } = await chooseMerge({ mode, own, others, trainer, random: new Random(deriveSeed(charter.seed, 'merge', id, round)), evaluate })
+  const { taken, ...decision } = await chooseMerge({ mode, round, ...rule === undefined ? {} : { rule }, own, others, trainer, random: new Random(deriveSeed(charter.seed, 'merge', id, round)), evaluate })
   const all = [sent, ...deltas].sort((a, b) => a.host < b.host ? -1 : 1)
   const merging = all.flatMap(({ host, round, packed }) => {
     const share = taken.find(({ id }) => id === host)
@@ -67,9 +68,8 @@ export async function meet ({ id, charter, trainer, exchange, round, sessions, c
   return {
     merged: merging.map(({ host }) => host),
     taken: merging,
-    accepted,
-    reason,
-    missing
+    missing,
+    ...decision
   }
 
   async function keepOwn (reason: string, taken: readonly TakenDelta[]): Promise<Meeting> {

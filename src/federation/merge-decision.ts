@@ -4,11 +4,12 @@
  * them are left out, among many the strong and diverse ones are taken (FedPAE's two objectives, applied to deltas), and the
  * merge is kept unless the clients' paired verdicts speak against it. Merging is the default and is left on evidence only:
  * a handful of hold-out rows must not veto by noise, and a host's own delta always looks better than a peer's to clients
- * whose heads have trained with it.
+ * whose heads have trained with it. Where the charter has a rule for deltas, what it makes of the same deltas is one candidate
+ * more and the first choice, left for their mean on evidence too.
  */
 import { MAX_MEMBERS, STALENESS_DISCOUNT, selectDeltas } from '../merging/selection.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
-import type { DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
+import type { Accepted, DeltaEntry, HostTrainer } from '../training/host-trainer.ts'
 import type { Random } from '../random.ts'
 import type { Remote } from '../compute/remote.ts'
 
@@ -20,6 +21,9 @@ const EVIDENCE = 2
 
 export interface MergeSituation {
   readonly mode: 'all' | 'select'
+  readonly round: number
+  /** The charter's rule for hosts' deltas. */
+  readonly rule?: string
   readonly own: DeltaEntry
   readonly others: ReadonlyArray<DeltaEntry & { readonly staleness: number }>
   readonly trainer: Remote<HostTrainer>
@@ -29,7 +33,7 @@ export interface MergeSituation {
   readonly evaluate: (candidates: readonly string[]) => Promise<readonly CandidateScore[]>
 }
 
-export interface MergeDecision {
+export interface MergeDecision extends Accepted {
   /** The candidate that became the state. */
   readonly accepted: string
   /** Whose deltas are in it, and how much each counted. */
@@ -37,13 +41,12 @@ export interface MergeDecision {
   readonly reason: string
 }
 
-export async function chooseMerge ({ mode, own, others, trainer, random, evaluate }: MergeSituation): Promise<MergeDecision> {
+export async function chooseMerge ({ mode, round, rule, own, others, trainer, random, evaluate }: MergeSituation): Promise<MergeDecision> {
   await trainer.propose('own')
   if (mode === 'all') {
-    const rejected = await trainer.proposeMerge('merged', [own, ...others])
-    await trainer.accept('merged')
+    const { rejected, without } = await trainer.proposeMerge('merged', [own, ...others], rule === undefined ? undefined : round)
     const taken = [own, ...others].filter(({ id }) => rejected.every(host => host.id !== id))
-    return { accepted: 'merged', taken, reason: ['all hosts by charter', ...rejected.map(({ id, reason }) => `${id}: ${reason}`)].join('; ') }
+    return await settle('merged', taken, [`all hosts by charter${rule === undefined ? '' : ` and ${rule}`}`, ...without === undefined ? [] : [without], ...rejected.map(({ id, reason }) => `${id}: ${reason}`)].join('; '))
   }
   for (const other of others) await trainer.proposeMerge(other.id, [own, discounted(other)])
   const scores = await evaluate(['own', ...others.map(other => other.id)])
@@ -53,19 +56,32 @@ export async function chooseMerge ({ mode, own, others, trainer, random, evaluat
   const why = `hold-out loss with each peer's delta against without: ${verdicts.map(verdict => `${verdict.other.id} ${inWords(verdict)}`).join(', ')}`
   const first = peers[0]
   if (first === undefined) return await settle('own', [own], why)
-  if (peers.length === 1) return await settle(first.id, [own, discounted(first)], why)
+  if (peers.length === 1 && rule === undefined) return await settle(first.id, [own, discounted(first)], why)
   // The own delta stays in: this host's clients have trained with it.
-  await trainer.proposeMerge('merged', [own, ...peers.map(discounted)])
-  const verdict = pool(await evaluate(['merged']), 'merged')
-  const kept = !speaksAgainst(verdict)
-  return await settle(kept ? 'merged' : 'own', kept ? [own, ...peers.map(discounted)] : [own],
-    `${why}; all of them ${inWords(verdict)}: ${kept ? 'kept' : 'turned down'}`)
+  const members = [own, ...peers.map(discounted)]
+  const mean = peers.length === 1 ? first.id : 'merged'
+  if (mean === 'merged') await trainer.proposeMerge('merged', members)
+  const { without } = rule === undefined ? {} : await trainer.proposeMerge(PROJECTED, members, round)
+  const judged = [...scores, ...await evaluate([...mean === 'merged' ? [mean] : [], ...rule === undefined ? [] : [PROJECTED]])]
+  const plain = pool(judged, mean)
+  const said = [why]
+  if (rule !== undefined) {
+    const projected = pool(judged, PROJECTED)
+    const kept = !speaksAgainst(projected) && !speaksAgainst(against(projected, plain))
+    said.push(`by ${rule} ${inWords(projected)}, their mean ${inWords(plain)}: ${kept ? 'kept' : 'turned down'}`, ...without === undefined ? [] : [without])
+    if (kept) return await settle(PROJECTED, members, said.join('; '))
+  }
+  const kept = !speaksAgainst(plain)
+  if (mean === 'merged') said.push(`all of them ${inWords(plain)}: ${kept ? 'kept' : 'turned down'}`)
+  return await settle(kept ? mean : 'own', kept ? members : [own], said.join('; '))
 
   async function settle (accepted: string, taken: MergeDecision['taken'], reason: string): Promise<MergeDecision> {
-    await trainer.accept(accepted)
-    return { accepted, taken, reason }
+    return { accepted, taken, reason, ...await trainer.accept(accepted) }
   }
 }
+
+/** The candidate that the charter's rule for deltas makes. */
+const PROJECTED = 'projected'
 
 interface Verdict {
   readonly loss: number
@@ -76,6 +92,11 @@ interface Verdict {
 type Peer = MergeSituation['others'][number]
 
 function speaksAgainst ({ difference, standardError }: Verdict): boolean { return difference > EVIDENCE * standardError }
+
+/** How much worse one candidate is than another. Both were paired with 'own' alone: their errors are added as if they had nothing in common. */
+function against (one: Verdict, other: Verdict): Verdict {
+  return { loss: one.loss, difference: one.difference - other.difference, standardError: Math.hypot(one.standardError, other.standardError) }
+}
 
 function inWords ({ difference, standardError }: Verdict): string {
   return `${difference >= 0 ? '+' : ''}${difference.toFixed(4)} +- ${standardError.toFixed(4)}`

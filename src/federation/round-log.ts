@@ -1,5 +1,5 @@
 /** Gathers what happened in the steps of one round and sums it up: the conflict report. */
-import type { AttachRequest, RoundReport, TaskLoss } from '../backbone/frames.ts'
+import type { AttachRequest, HostConflicts, RoundReport, TaskLoss } from '../backbone/frames.ts'
 import type { StepReport } from '../training/host-trainer.ts'
 import type { TakenDelta } from './meeting.ts'
 
@@ -16,6 +16,8 @@ export interface ClosedRound {
   readonly contributions: readonly Contribution[]
   readonly taken: readonly TakenDelta[]
   readonly accepted: string
+  /** Hash of what the hosts' rule looked at, where it did. */
+  readonly history?: string
   readonly report: RoundReport
   readonly signal: AbortSignal
   /** What the host waits for while it makes the round durable. */
@@ -26,6 +28,7 @@ export interface RoundEnd {
   readonly round: number
   readonly merged: readonly string[]
   readonly reason: string
+  readonly between?: HostConflicts
   readonly missing: readonly string[]
   readonly final: boolean
   /** Running totals of the host. */
@@ -61,6 +64,7 @@ export class RoundLog {
 
   close (end: RoundEnd): RoundReport {
     const stats = this.#steps.map(step => step.stats)
+    const fallbacks = this.#steps.filter(step => step.fallback === true).length
     const withPairs = stats.filter(step => step.pairs > 0)
     const report: RoundReport = {
       host: this.#host,
@@ -76,8 +80,10 @@ export class RoundLog {
       removedShare: mean(stats.map(step => step.removedShare)),
       minDirectionCosine: least(stats.map(step => step.minDirectionCosine)),
       minUpdateCosine: least(this.#steps.map(step => step.minUpdateCosine)),
+      ...fallbacks === 0 ? {} : { fallbacks },
       merged: end.merged,
       mergeReason: end.reason,
+      ...end.between === undefined ? {} : { between: end.between },
       bytesUp: end.bytes.up - this.#bytes.up,
       bytesDown: end.bytes.down - this.#bytes.down,
       final: end.final

@@ -13,7 +13,9 @@ import { CODECS } from '../compression/index.ts'
 import { DecodeError } from '../errors.ts'
 import { decode } from '@ipld/dag-cbor'
 import type { CodecName } from '../compression/index.ts'
+import type { MergeRule } from '../training/rules.ts'
 import type { MergeTerms } from '../training/merge.ts'
+import type { Options } from '../options.ts'
 import type { Signer } from '../membership/signing.ts'
 
 /** A client's part in a round: the steps that it took part in, and the rows that it said it trains on. */
@@ -39,8 +41,11 @@ export type ConflictFigures = Readonly<Record<typeof CONFLICT_FIGURES[number], n
 export type LedgerAct =
   | { readonly kind: 'start', readonly roles: ReadonlyArray<'host' | 'client'>, readonly software: string }
   | { readonly kind: 'stop', readonly reason: string }
-  /** A host has closed a round. `before` and `after` are hashes of the shared state, `report` is what the clients were told. */
-  | { readonly kind: 'round', readonly round: number, readonly step: number, readonly contributors: readonly Contribution[], readonly merged: readonly MergedDelta[], readonly merge: MergeTerms, readonly accepted: string, readonly before: string, readonly after: string, readonly report: string, readonly conflicts: ConflictFigures }
+  /**
+   * A host has closed a round. `before` and `after` are hashes of the shared state, `history` is that of what the rule for
+   * deltas looked at, where it did, `report` is what the clients were told.
+   */
+  | { readonly kind: 'round', readonly round: number, readonly step: number, readonly contributors: readonly Contribution[], readonly merged: readonly MergedDelta[], readonly merge: MergeTerms, readonly accepted: string, readonly before: string, readonly after: string, readonly history?: string, readonly report: string, readonly conflicts: ConflictFigures }
   /** A client has heard that its host closed a round; `report` is the hash of what it was told. */
   | { readonly kind: 'take', readonly host: string, readonly round: number, readonly step: number, readonly report: string }
 
@@ -72,6 +77,9 @@ const PURPOSE = 'fmtl/ledger/1'
 export const MAX_LEDGER_ENTRY_BYTES = 1024 * 1024
 const MAX_CONTRIBUTORS = 8192
 const MAX_MERGED = 1024
+/** No rule has more than four, and no name or word of theirs more than 16 letters. */
+const MAX_OPTIONS = 16
+const MAX_OPTION_BYTES = 64
 const MAX_TIME = 8_640_000_000_000_000
 const MAX_COUNT = 0xffffffff
 /** CBOR: an array of two before the body, and 64 bytes with their header behind it. */
@@ -158,6 +166,7 @@ function readAct (kind: LedgerKind, fields: Fields): LedgerAct {
       accepted: fields.text('accepted'),
       before: fields.hash('before'),
       after: fields.hash('after'),
+      ...fields.has('history') ? { history: fields.hash('history') } : {},
       report: fields.hash('report'),
       conflicts: readFigures(fields.value('conflicts'))
     }
@@ -198,10 +207,30 @@ function readTerms (value: unknown): MergeTerms {
     rate: fields.number('rate', 0, Number.MAX_VALUE),
     momentum: fields.number('momentum', 0, 1),
     shareCap: fields.number('shareCap', 0, 1),
-    clip: fields.number('clip', 0, Number.MAX_VALUE)
+    clip: fields.number('clip', 0, Number.MAX_VALUE),
+    ...fields.has('projection') ? { projection: readRule(fields.value('projection')) } : {}
   }
   fields.done()
   return read
+}
+
+function readRule (value: unknown): MergeRule {
+  const fields = new Fields(value, 'its rule')
+  const read = {
+    rule: fields.text('rule', MAX_OPTION_BYTES),
+    options: readOptions(fields.value('options')),
+    strict: fields.flag('strict'),
+    seed: fields.integer('seed', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  }
+  fields.done()
+  return read
+}
+
+/** Whether the rule knows them shows where the merge is computed again. */
+function readOptions (value: unknown): Options {
+  const fields = new Fields(value, 'its options')
+  const names = fields.names(MAX_OPTIONS)
+  return Object.fromEntries(names.map(name => [name, typeof fields.value(name) === 'string' ? fields.text(name, MAX_OPTION_BYTES) : fields.number(name, -Number.MAX_VALUE, Number.MAX_VALUE)]))
 }
 
 function readFigures (value: unknown): ConflictFigures {
@@ -217,6 +246,7 @@ function bodyOf (act: LedgerAct): Record<string, unknown> {
       ...act,
       merged: act.merged.map(delta => ({ ...delta, cid: hashBytes(delta.cid) })),
       merge: { ...act.merge },
+      ...act.history === undefined ? {} : { history: hashBytes(act.history) },
       before: hashBytes(act.before),
       after: hashBytes(act.after),
       report: hashBytes(act.report)

@@ -76,6 +76,12 @@ export class Fields {
     return value
   }
 
+  flag (key: string): boolean {
+    const value = this.#take(key)
+    if (typeof value !== 'boolean') throw this.#wrong(key, 'true or false')
+    return value
+  }
+
   bytes (key: string, length: number): Uint8Array {
     const value = this.#take(key)
     if (!(value instanceof Uint8Array) || value.byteLength !== length) throw this.#wrong(key, `${length} bytes`)
@@ -89,6 +95,13 @@ export class Fields {
     const value = this.#take(key)
     if (!Array.isArray(value) || value.length > max) throw this.#wrong(key, `a list of at most ${max}`)
     return value.map(read)
+  }
+
+  /** Of a map whose keys are not known before. */
+  names (max: number): readonly string[] {
+    const names = Object.keys(this.#map)
+    if (names.length > max) throw new DecodeError(`${this.#what}: more than ${max} fields`)
+    return names
   }
 
   has (key: string): boolean { return Object.hasOwn(this.#map, key) }

@@ -9,12 +9,15 @@
  * Two hosts meeting so every 20 steps did as well as one central server; the plain average (m = 0) lost a third to
  * most of the gain (digits, faces). m = .9 did harm. Units are merged one by one over the hosts that have them (another
  * head, another embedder), so shares, clip and cap are per unit. Hosts are sorted by id and sums run in float64: the
- * same set of deltas gives the same bits everywhere. The pairwise projection of ../projection is NOT used here: on
- * deltas of many steps it ranks last (FMTL-Bench, arXiv 2402.12876).
+ * same set of deltas gives the same bits everywhere. The mean over hosts is what d is unless a rule of ../projection is
+ * handed in for one unit (src/training/rules.ts says which, and when); shares are its weights then.
  * Source of the form: DiLoCo, arXiv 2311.08105; figures: the project's own prototypes.
  */
 import { InvalidParametersError } from '../errors.ts'
 import { combined, dot, norm, over } from '../kernels/index.ts'
+import { mean } from '../projection/index.ts'
+import { Random } from '../random.ts'
+import type { ConflictStats, GradientRule, SolverReport } from '../projection/index.ts'
 
 export type Units = Readonly<Record<string, Float32Array>>
 
@@ -49,6 +52,26 @@ export interface OuterInit {
   shareCap?: number
   /** Deltas longer than this times the median length are scaled down, where three or more have the unit. Default 3; Infinity is off. */
   clip?: number
+  /** The unit whose deltas are held against each other. Default: none. */
+  between?: Between
+}
+
+export interface Between {
+  readonly unit: string
+  /** Makes one delta of the hosts' deltas. Default: their mean. */
+  readonly rule?: GradientRule
+  /** Of the rule: seeded alike at every host. */
+  readonly random?: Random
+  /** Of the rule: what hosts agreed on the last time. */
+  readonly history?: Float32Array
+}
+
+/** What two or more hosts' deltas of a unit made of each other. */
+export interface Met {
+  readonly stats: ConflictStats
+  /** What the rule made of them; without a rule, their mean. */
+  readonly delta: Float32Array
+  readonly solver?: SolverReport
 }
 
 export interface OuterResult {
@@ -63,6 +86,8 @@ export interface OuterResult {
   readonly shares: Readonly<Record<string, Readonly<Record<string, number>>>>
   /** '<host> <unit>' of every delta that was scaled down. */
   readonly clipped: readonly string[]
+  /** Where two or more hosts have the unit `between`. */
+  readonly met?: Met
 }
 
 /**
@@ -97,6 +122,7 @@ export function mergeOuter (init: OuterInit): OuterResult {
   const direction: Record<string, Float32Array> = {}
   const shares: Record<string, Record<string, number>> = {}
   const clipped: string[] = []
+  let met: Met | undefined
   for (const unit of Object.keys(anchor).sort()) {
     const from = anchor[unit] as Float32Array
     const old = unitOf(velocity, unit)
@@ -111,12 +137,16 @@ export function mergeOuter (init: OuterInit): OuterResult {
     const rows = hosts.map((h) => h.delta[unit] as Float32Array)
     const norms = rows.map(norm)
     const limit = hosts.length < CROWD ? Infinity : clip * median(norms)
-    const factors = Float64Array.from(norms, (size, h) => {
+    const scales = norms.map((size, h) => {
       if (size > limit) clipped.push(`${hosts[h]?.id} ${unit}`)
-      return -(share[h] as number) * (size > limit ? limit / size : 1)
+      return size > limit ? limit / size : 1
     })
+    if (unit === init.between?.unit && hosts.length > 1) met = meet(init.between, hosts.map(({ id }) => id), rows, share, scales)
+    const [parts, factors] = met !== undefined && unit === init.between?.unit && init.between.rule !== undefined
+      ? [[met.delta], Float64Array.of(-1)]
+      : [rows, Float64Array.from(share, (part, h) => -part * (scales[h] as number))]
     const [to, v, step] = [new Float32Array(from.length), new Float32Array(from.length), new Float32Array(from.length)]
-    over(rows, combined(factors, from.length, (d, start) => {
+    over(parts, combined(factors, from.length, (d, start) => {
       for (let k = 0; k < d.length; k++) {
         const i = start + k
         const speed = momentum * (old?.[i] ?? 0) + (d[k] as number)
@@ -131,7 +161,14 @@ export function mergeOuter (init: OuterInit): OuterResult {
     direction[unit] = step
     shares[unit] = Object.fromEntries(hosts.map((h, i) => [h.id, share[i] as number]))
   }
-  return { state, velocity: nextVelocity, direction, accepted: accepted.map((d) => d.id), rejected, shares, clipped }
+  return { state, velocity: nextVelocity, direction, accepted: accepted.map((d) => d.id), rejected, shares, clipped, ...met === undefined ? {} : { met } }
+}
+
+/** Deltas are descents where gradients ascend: what conflicts is the same, and so is what a rule makes of them, but for the sign. */
+function meet ({ rule = mean(), random = new Random(0), history }: Between, ids: readonly string[], rows: readonly Float32Array[], weights: readonly number[], scales: readonly number[]): Met {
+  const scaled = rows.map((row, h) => scales[h] === 1 ? row : row.map((value) => value * (scales[h] as number)))
+  const { update, stats, solver } = rule.aggregate(scaled, { ids, weights, random, ...history === undefined ? {} : { history } })
+  return { stats, delta: update, ...solver === undefined ? {} : { solver } }
 }
 
 /**

@@ -97,7 +97,7 @@ export class TrafficPlan {
 
   /** The end of a round with this many other hosts: candidates judged on the hold-out, what hosts agreed on, and the report. */
   roundEnd (otherHosts: number): Traffic {
-    const votes = this.#charter.merge.mode === 'select' ? candidates(otherHosts) : 0
+    const votes = this.#charter.merge.mode === 'select' ? candidates(otherHosts, this.#charter.merge.rule !== undefined) : 0
     const holdout = this.#whole ? NOTHING : this.#evaluation(this.#site.samples.holdout, TYPICAL_PEER)
     const score = { candidate: TYPICAL_PEER, loss: 1, samples: this.#site.samples.holdout, difference: 1, standardError: 1 }
     const about = { round: 1, candidate: TYPICAL_PEER }
@@ -178,9 +178,12 @@ export class TrafficPlan {
 
 const NOTHING: Traffic = { up: 0, down: 0 }
 
-/** The own trunk, each peer's delta merged into it, and with several peers all of them (src/federation/merge-decision.ts). */
-function candidates (otherHosts: number): number {
-  return otherHosts === 0 ? 0 : 1 + otherHosts + (otherHosts > 1 ? 1 : 0)
+/**
+ * The own trunk, each peer's delta merged into it, with several peers all of them, and what a rule makes of them
+ * (src/federation/merge-decision.ts).
+ */
+function candidates (otherHosts: number, rule: boolean): number {
+  return otherHosts === 0 ? 0 : 1 + otherHosts + (otherHosts > 1 ? 1 : 0) + (rule ? 1 : 0)
 }
 
 /** A planned tensor has a shape and no data: a trunk of gigabytes can be planned for. */
@@ -206,6 +209,7 @@ function typicalReport (otherHosts: number): RoundReport {
     minUpdateCosine: 0.1,
     merged: hosts,
     mergeReason: 'x'.repeat(Math.min(256, 40 + 80 * otherHosts)),
+    ...otherHosts === 0 ? {} : { between: { hosts: otherHosts + 1, pairs: 1, conflictPairs: 1, meanCosine: 0.1, minCosine: -0.1, removedShare: 0.1, minDirectionCosine: 0.1 } },
     bytesUp: 2 ** 20,
     bytesDown: 2 ** 20,
     final: false

@@ -1,5 +1,6 @@
 /** The gradient rules by name: what a charter's `rule` may say. A new rule is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
 import { cagrad } from './cagrad.ts'
 import { graddrop } from './graddrop.ts'
 import { ATTENTIONS, gp } from './gp.ts'
@@ -16,6 +17,7 @@ import type { GpInit } from './gp.ts'
 import type { MeanInit } from './mean.ts'
 import type { MgdaInit } from './mgda.ts'
 import type { NashMtlInit } from './nash-mtl.ts'
+import type { NumberRange, OptionRanges } from '../options.ts'
 import type { PcgradInit } from './pcgrad.ts'
 import type { GradientRule, SolvedRule } from './rule.ts'
 import type { UpgradInit } from './upgrad.ts'
@@ -46,41 +48,41 @@ export interface RuleOptions {
 interface Entry {
   readonly strict: boolean
   readonly source: string
-  /** What each option may be; a function where it is a number. */
-  readonly options: Readonly<Record<string, readonly string[] | ((value: unknown) => boolean)>>
+  readonly options: OptionRanges
+  /** Whether it looks at the update before. */
+  readonly history?: (options: RuleOptions) => boolean
   readonly make: (options: RuleOptions) => SolvedRule
 }
 
 const WEIGHTING = ['given', 'uniform'] as const
 const REDUCE = ['sum', 'mean'] as const
 
-function number (fits: (value: number) => boolean): (value: unknown) => boolean {
-  return (value) => typeof value === 'number' && fits(value)
-}
+const number = (what: string, fits: (value: number) => boolean): NumberRange => ({ what, fits })
 
 const RULES: Readonly<Record<string, Entry>> = {
   cagrad: {
     strict: true,
     source: 'Liu et al., NeurIPS 2021',
-    options: { c: number((v) => v >= 0 && v < Infinity), rescale: number((v) => [0, 1, 2].includes(v)), weighting: WEIGHTING },
+    options: { c: number('a number from 0', (v) => v >= 0 && v < Infinity), rescale: number('0, 1 or 2', (v) => [0, 1, 2].includes(v)), weighting: WEIGHTING },
     make: (options) => cagrad(options satisfies CagradInit)
   },
   gp: {
     strict: true,
     source: 'Chen et al., arXiv 2306.17465 (FedBone)',
-    options: { attention: ATTENTIONS, tau: number((v) => v > 0 && v < Infinity), order: ['ids', 'round'], weighting: WEIGHTING },
+    options: { attention: ATTENTIONS, tau: number('a number above 0', (v) => v > 0 && v < Infinity), order: ['ids', 'round'], weighting: WEIGHTING },
+    history: ({ attention }) => attention !== 'none',
     make: (options) => gp(options satisfies GpInit)
   },
   graddrop: {
     strict: true,
     source: 'Chen et al., NeurIPS 2020 (Just Pick a Sign)',
-    options: { leak: number((v) => v >= 0 && v <= 1), reduce: REDUCE },
+    options: { leak: number('a number from 0 to 1', (v) => v >= 0 && v <= 1), reduce: REDUCE },
     make: (options) => graddrop(options satisfies GraddropInit)
   },
   'imtl-g': { strict: true, source: 'Liu et al., ICLR 2021 (Impartial MTL)', options: {}, make: () => imtlG() },
   mean: { strict: false, source: 'the weighted mean, the control', options: { weighting: WEIGHTING }, make: (options) => mean(options satisfies MeanInit) },
   mgda: { strict: false, source: 'Sener and Koltun, NeurIPS 2018', options: { normalisation: NORMALISATIONS }, make: (options) => mgda(options satisfies MgdaInit) },
-  'nash-mtl': { strict: false, source: 'Navon et al., ICML 2022', options: { maxNorm: number((v) => v > 0) }, make: (options) => nashMtl(options satisfies NashMtlInit) },
+  'nash-mtl': { strict: false, source: 'Navon et al., ICML 2022', options: { maxNorm: number('a number above 0', (v) => v > 0) }, make: (options) => nashMtl(options satisfies NashMtlInit) },
   pcgrad: {
     strict: true,
     source: 'Yu et al., NeurIPS 2020',
@@ -95,17 +97,24 @@ export const ruleNames: readonly string[] = Object.keys(RULES)
 /** Where a rule was published. */
 export function ruleSource (name: string): string { return RULES[name]?.source ?? '' }
 
+/** What each option of a rule may be. @throws {InvalidParametersError} no rule of this name */
+export function ruleOptions (name: string): OptionRanges { return entryOf(name).options }
+
+/** Whether a rule looks at the update before. @throws {InvalidParametersError} no rule of this name */
+export function readsHistory (name: string, options: RuleOptions = {}): boolean { return entryOf(name).history?.(options) ?? false }
+
 /** @throws {InvalidParametersError} unknown name, option or value */
 export function createRule (name: string, options: RuleOptions = {}): GradientRule {
+  const entry = entryOf(name)
+  const { strict = entry.strict, ...own } = options
+  if (typeof strict !== 'boolean') throw new InvalidParametersError(`options.strict must be true or false, got ${JSON.stringify(strict)}`)
+  checkOptions('options', `rule ${name}`, own, entry.options)
+  const rule = entry.make(own)
+  return strict ? withStrict(rule) : rule
+}
+
+function entryOf (name: string): Entry {
   const entry = Object.hasOwn(RULES, name) ? RULES[name] : undefined
   if (entry === undefined) throw new InvalidParametersError(`no gradient rule '${name}'`, { next: `use one of ${ruleNames.join(', ')}` })
-  for (const [key, value] of Object.entries(options)) {
-    if (value === undefined) continue
-    const allowed = key === 'strict' ? (v: unknown) => typeof v === 'boolean' : Object.hasOwn(entry.options, key) ? entry.options[key] : undefined
-    if (allowed === undefined) throw new InvalidParametersError(`gradient rule '${name}' has no option '${key}'`)
-    const fits = typeof allowed === 'function' ? allowed(value) : allowed.includes(value as string)
-    if (!fits) throw new InvalidParametersError(`gradient rule '${name}': ${key} cannot be ${JSON.stringify(value)}`)
-  }
-  const rule = entry.make(options)
-  return options.strict ?? entry.strict ? withStrict(rule) : rule
+  return entry
 }

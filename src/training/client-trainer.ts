@@ -30,6 +30,7 @@ import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
 import { createWeighting } from '../weighting/index.ts'
+import { weightingSettings } from './rules.ts'
 import { pulled } from './local-rules.ts'
 import { meanByTask } from '../federation/round-log.ts'
 import { norm } from '../kernels/index.ts'
@@ -89,8 +90,9 @@ export class ClientTrainer {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
-    const { model, training, seed, projection: { weighting } } = charter
-    this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound })
+    const { model, training, seed, projection } = charter
+    const { weighting } = projection
+    this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound, ...weightingSettings(projection) })
     this.#model = model.trunk === 'client'
       ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
       : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })

@@ -20,8 +20,9 @@ import { createHead } from '../models/head.ts'
 import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { Contributions, weightedMean } from './contributions.ts'
-import { coneProject, createRule, minDirectionCosine } from '../projection/index.ts'
-import { mergeDeltas, mergeTerms, stateHash } from './merge.ts'
+import { coneProject, minDirectionCosine } from '../projection/index.ts'
+import { agreedHash, agreedOf, conflictsOf, mergeDeltas, mergeTerms, stateHash } from './merge.ts'
+import { projectionRule } from './rules.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
@@ -31,6 +32,7 @@ import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.
 import type { Charter } from '../federation/charter.ts'
 import type { ConflictStats, GradientRule } from '../projection/index.ts'
 import type { Graph } from '../graph/graph.ts'
+import type { HostConflicts } from '../backbone/frames.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { OuterResult } from '../merging/outer.ts'
 
@@ -40,6 +42,8 @@ export interface StepReport {
   readonly stats: ConflictStats
   /** min over tasks of u . g / (|u||g|) for the step that the optimiser applied, weight decay apart. */
   readonly minUpdateCosine: number
+  /** The rule found no answer of its own. */
+  readonly fallback?: true
 }
 
 /** One host's round delta as the merge sees it. */
@@ -47,6 +51,22 @@ export interface DeltaEntry {
   readonly id: string
   readonly weight: number
   readonly units: Units
+  /** What its host holds as agreed on in the round before, by hash; absent where it holds nothing. */
+  readonly history?: string
+}
+
+export interface Proposal {
+  /** Hosts turned away, with the reason. */
+  readonly rejected: OuterResult['rejected']
+  /** Why the rule did without the history that it asks for. */
+  readonly without?: string
+}
+
+/** What a candidate that became the state was made of. */
+export interface Accepted {
+  readonly between?: HostConflicts
+  /** Hash of the history that its rule looked at. */
+  readonly history?: string
 }
 
 export interface MeanReport {
@@ -55,9 +75,10 @@ export interface MeanReport {
   readonly change: readonly NamedTensor[]
 }
 
-interface Candidate {
+interface Candidate extends Accepted {
   readonly units: Units
   readonly velocity: Units | undefined
+  readonly agreed?: Float32Array | undefined
 }
 
 const TRUNK = 'trunk'
@@ -73,6 +94,8 @@ export class HostTrainer {
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
+  /** What the hosts' rule made of the deltas of the last round, where it looks at that, and its hash. */
+  #agreed: { readonly delta: Float32Array, readonly hash: string } | undefined
   #history: Float32Array | undefined
 
   /** @param memoryBytes - what this host may use; default: what the backend has */
@@ -84,10 +107,7 @@ export class HostTrainer {
     this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
     this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
-    this.#rule = createRule(projection.rule, {
-      strict: projection.strict !== 'off',
-      ...projection.rule === 'gp' ? { attention: projection.attention } : {}
-    })
+    this.#rule = projectionRule(projection)
     this.#contributions = new Contributions(this.unitSizes())
     this.#anchor = this.#state()
   }
@@ -164,7 +184,7 @@ export class HostTrainer {
     const random = new Random(deriveSeed(this.#charter.seed, 'projection', step))
     const gradients = rows.map(([, row]) => row)
     const { balance, strict } = this.#charter.projection
-    const { update, stats, gram } = this.#rule.aggregate(gradients, {
+    const { update, stats, gram, solver } = this.#rule.aggregate(gradients, {
       ids: rows.map(([id]) => id),
       random,
       balance: balance === 'norm',
@@ -181,7 +201,7 @@ export class HostTrainer {
       if (shared.length > 0) unit.learn(weightedMean(shared, shared.map(() => 1 / shared.length), new Float32Array(unit.parameters.length)), step)
     }
     this.#passes.closeThrough(step)
-    return { stats, minUpdateCosine: minCosine }
+    return { stats, minUpdateCosine: minCosine, ...solver?.fallback === true ? { fallback: true } : {} }
   }
 
   /** Values of the units that clients share, the current ones or a candidate's. A trunk that stays here, and may be large, is not touched. */
@@ -192,9 +212,9 @@ export class HostTrainer {
 
   /**
    * What this host changed since the round began, per unit, and its length over all units. Rounded as the wire will round
-   * it, so that this host and its peers merge the same numbers.
+   * it, so that this host and its peers merge the same numbers. `history` names what it holds as agreed on.
    */
-  delta (): { units: Units, norm: number } {
+  delta (): { units: Units, norm: number, history?: string } {
     const { codec } = this.#charter.merge
     let square = 0
     const units = Object.fromEntries(Object.entries(this.#state()).map(([name, data]) => {
@@ -204,7 +224,7 @@ export class HostTrainer {
       for (const value of change) square += value * value
       return [name, change]
     }))
-    return { units, norm: Math.sqrt(square) }
+    return { units, norm: Math.sqrt(square), ...this.#agreed === undefined ? {} : { history: this.#agreed.hash } }
   }
 
   /** Sizes that a delta from elsewhere must have. */
@@ -215,11 +235,24 @@ export class HostTrainer {
   /** Holds the live state as a candidate. */
   propose (name: string): void { this.#candidates.set(name, { units: this.#state(), velocity: undefined }) }
 
-  /** Holds the outer-momentum merge of several deltas as a candidate. @returns hosts turned away, with the reason */
-  proposeMerge (name: string, deltas: readonly DeltaEntry[]): OuterResult['rejected'] {
-    const { state, velocity, rejected } = mergeDeltas(mergeTerms(this.#charter), { anchor: this.#anchor, velocity: this.#velocity }, deltas)
-    this.#candidates.set(name, { units: state, velocity })
-    return rejected
+  /**
+   * Holds the outer-momentum merge of several deltas as a candidate.
+   * @param round - of a merge by the charter's rule for deltas; absent: by their mean
+   */
+  proposeMerge (name: string, deltas: readonly DeltaEntry[], round?: number): Proposal {
+    const terms = mergeTerms(this.#charter)
+    const { history, without } = round === undefined ? {} : historyOf(deltas)
+    const agreed = history !== undefined && history === this.#agreed?.hash ? this.#agreed.delta : undefined
+    const result = mergeDeltas(terms, { anchor: this.#anchor, velocity: this.#velocity, agreed }, deltas, round === undefined ? undefined : { round, history: agreed !== undefined })
+    const between = conflictsOf(result)
+    this.#candidates.set(name, {
+      units: result.state,
+      velocity: result.velocity,
+      agreed: round === undefined ? undefined : agreedOf(terms, result),
+      ...between === undefined ? {} : { between },
+      ...history === undefined || agreed === undefined ? {} : { history }
+    })
+    return { rejected: result.rejected, ...without === undefined ? {} : { without } }
   }
 
   /** Features under a held candidate, 'current' for the live trunk. Nothing is kept. */
@@ -230,12 +263,14 @@ export class HostTrainer {
   }
 
   /** Makes a candidate the live state and the start of the next round; forgets the others. */
-  accept (candidate: string): void {
-    const { units, velocity } = this.#candidate(candidate)
+  accept (candidate: string): Accepted {
+    const { units, velocity, agreed, between, history } = this.#candidate(candidate)
     for (const [name, unit] of this.#units) unit.set(units[name] as Float32Array)
     this.#velocity = velocity
+    this.#agreed = withHash(agreed)
     this.#anchor = this.#state()
     this.#candidates.clear()
+    return { ...between === undefined ? {} : { between }, ...history === undefined ? {} : { history } }
   }
 
   save (): NamedTensor[] {
@@ -248,6 +283,7 @@ export class HostTrainer {
       ]
     })
     if (this.#history !== undefined) tensors.push(vector('history', this.#history))
+    if (this.#agreed !== undefined) tensors.push(vector('agreed', this.#agreed.delta))
     return tensors
   }
 
@@ -265,6 +301,7 @@ export class HostTrainer {
     this.#anchor = anchor
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
     this.#history = saved.find('history')
+    this.#agreed = withHash(saved.find('agreed'))
   }
 
   /** Hash over the live state; equal on hosts that merged the same set. */
@@ -316,6 +353,19 @@ export class HostTrainer {
       grouped: name === TRUNK
     })
   }
+}
+
+function withHash (delta: Float32Array | undefined): { delta: Float32Array, hash: string } | undefined {
+  return delta === undefined ? undefined : { delta, hash: agreedHash(delta) }
+}
+
+/** What all hosts of a merge hold as agreed on. One that lacks it, or holds another, and none looks at any: states must not drift apart. */
+function historyOf (deltas: readonly DeltaEntry[]): { history?: string, without?: string } {
+  const [first] = deltas
+  if (first?.history !== undefined && deltas.every(({ history }) => history === first.history)) return { history: first.history }
+  const lacking = deltas.filter(({ history }) => history === undefined).map(({ id }) => id)
+  if (lacking.length === deltas.length) return {}
+  return { without: `without history: ${lacking.length === 0 ? 'hosts hold different deltas' : `${lacking.sort().join(', ')} lacked the delta`} of the round before` }
 }
 
 /** The trunk and the client units that the charter averages, each with the graph that fixes its size and start values. */

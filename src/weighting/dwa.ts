@@ -15,14 +15,14 @@ export function dwaWeights (last: ArrayLike<number>, before: ArrayLike<number>, 
   return softmaxWeights(Array.from(last, (loss, i) => rateOf(loss, before[i] as number) / temperature))
 }
 
-export function dwa ({ tasks: n, epochSteps }: WeightingInit): LossWeighting {
+export function dwa ({ tasks: n, epochSteps, temperature }: WeightingInit): LossWeighting {
   // steps, sums, counts of the epoch under way | epochs over | means of the last one | of the one before
   const state = new Float32Array(EpochMeans.size(n) + 1 + 2 * n)
   const [last, before] = [0, 1].map((i) => state.subarray(EpochMeans.size(n) + 1 + i * n).subarray(0, n)) as [Float32Array, Float32Array]
   const epochs = state.subarray(EpochMeans.size(n), EpochMeans.size(n) + 1)
   const running = new EpochMeans(n, state)
   return {
-    weights: () => (epochs[0] as number) < 2 ? new Float64Array(n).fill(1) : dwaWeights(last, before),
+    weights: () => (epochs[0] as number) < 2 ? new Float64Array(n).fill(1) : dwaWeights(last, before, temperature),
     learn (step) {
       const means = running.add(step, epochSteps)
       if (means === undefined) return

@@ -44,7 +44,7 @@ export function gradnormTerms (scale: ArrayLike<number>, norms: ArrayLike<number
   return { weights, lengths, rates, targets, loss: gaps.reduce((sum, gap) => sum + Math.abs(gap), 0), slope }
 }
 
-export function gradnorm ({ tasks: n, epochSteps }: WeightingInit): LossWeighting {
+export function gradnorm ({ tasks: n, epochSteps, alpha }: WeightingInit): LossWeighting {
   // steps, sums, counts of the first epoch | whether it is over | its means | s
   const size = EpochMeans.size(n)
   const state = new Float32Array(size + 1 + 2 * n).fill(1, size + 1 + n)
@@ -63,7 +63,7 @@ export function gradnorm ({ tasks: n, epochSteps }: WeightingInit): LossWeightin
         return
       }
       if (!step.losses.every((_, i) => shows(step, i))) return
-      const { slope, lengths } = gradnormTerms(scale, step.norms, step.losses, first)
+      const { slope, lengths } = gradnormTerms(scale, step.norms, step.losses, first, alpha)
       const mean = lengths.reduce((sum, length) => sum + length, 0) / n
       if (!(mean > 0 && slope.every(Number.isFinite))) return
       const moved = slope.map((value, i) => (scale[i] as number) - RATE * value / mean)

@@ -27,6 +27,10 @@ export interface WeightingInit {
   readonly tasks: number
   /** Steps of an epoch, over which losses are averaged; a round's. */
   readonly epochSteps: number
+  /** How much more a slow task weighs under gradnorm. Default 1.5, as published. */
+  readonly alpha?: number
+  /** What dwa divides rates by: the higher, the more alike tasks weigh. Default 2, as published. */
+  readonly temperature?: number
 }
 
 /** n softmax(x): positive, and 1 on average. */

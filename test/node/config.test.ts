@@ -168,7 +168,7 @@ test('the schema offers what the code knows', t => {
   const defaults = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [2] }, tasks: [] })
   const { projection, merge, clock } = schema.properties.charter.properties
   for (const [section, known] of [['projection', projection], ['merge', merge], ['clock', clock]] as const) {
-    t.deepEqual(Object.keys(known.properties), [...Object.keys(defaults[section]), ...section === 'projection' ? ['weighting'] : []])
+    t.deepEqual(Object.keys(known.properties), [...Object.keys(defaults[section]), ...{ projection: ['weighting', 'options'], merge: ['rule', 'options'], clock: [] }[section]])
   }
   t.deepEqual(projection.properties.weighting.enum, [...weightingNames])
   t.notThrows(() => load(JSON.stringify({ charter: { ...defaults, model: undefined, input: undefined, tasks: undefined, shared: undefined } })))

@@ -77,6 +77,12 @@ testProp('cagrad: the step is c |g_0| from the mean, and serves the worst-off ta
   t.true(dot(large, shortest) >= (1 - 1e-4) * norm(large) * norm(shortest), 'a huge radius points where mgda does')
 }, { numRuns: 100 })
 
+testProp('cagrad without a radius is the mean', [drawn], (t, { seed, n, common }) => {
+  const rows = doubles(seed, n, D, common)
+  const { update } = cagrad({ c: 0 }).aggregate(rows, context(n))
+  meanOf(rows).forEach((x, k) => t.true(Math.abs(x - (update[k] as number)) <= 1e-12 * Math.max(...rows.map(norm))))
+}, { numRuns: 60 })
+
 testProp('cagrad: rows whose hull holds zero still give a step within the radius', [fc.integer(), fc.integer({ min: 5, max: 12 })], (t, seed, n) => {
   const rows = doubles(seed, n, 3, 0)
   const mean = meanOf(rows)
@@ -109,6 +115,18 @@ testProp('nash-mtl: every task gains, and a_i (K a)_i = 1', [drawn], (t, { seed,
   for (const row of rows) t.true(dot(update, row) > 0)
   t.true(norm(update) <= 1 + 1e-12)
 }, { numRuns: 150 })
+
+testProp('nash-mtl as the paper states it, without the factor of the published code, does not know the scale of the rows', [drawn, fc.constantFrom(0.25, 3, 1000)], (t, { seed, n, common }, scale) => {
+  const bargained = (rows: readonly Float64Array[]): number[] => {
+    const norms = rows.map(norm)
+    const { b = new Float64Array(n) } = bargain(cosines(gram(rows), norms), n)
+    return Array.from({ length: D }, (_, k) => rows.reduce((sum, row, i) => sum + (b[i] as number) / (norms[i] as number) * (row[k] as number), 0))
+  }
+  const rows = doubles(seed, n, D, common)
+  const one = bargained(rows)
+  const largest = Math.max(...one.map(Math.abs))
+  bargained(rows.map((row) => row.map((x) => scale * x))).forEach((x, k) => t.true(Math.abs(x - (one[k] as number)) <= 1e-8 * largest))
+}, { numRuns: 60 })
 
 test('mgda and nash-mtl stand still where no direction helps every task', (t) => {
   const rows = [[1, 0, 0], [-3, 0, 0], [0, 1, 0]].map((row) => Float64Array.from(row))
@@ -178,4 +196,18 @@ for (const name of ruleNames) {
       }
     })
   }
+}
+
+for (const name of ruleNames.filter((rule) => rule !== 'mean')) {
+  test(`${name}: rows as a whole are one thing, blocks of them another, and pieces in which rows come are no blocks`, async (t) => {
+    const rows = plain(new Random(8), 4, 200_000)
+    const rule = createRule(name)
+    const whole = rule.aggregate(rows, context(4)).update
+    const length = whole.length
+    const streamed = await rule.aggregateStream({ rows: 4, length, block: (from, to) => rows.map((row) => row.subarray(from, to)) }, context(4))
+    t.deepEqual(streamed.update, whole)
+    const halves = [[0, length / 2], [length / 2, length]].map(([from, to]) => rule.aggregate(rows.map((row) => row.slice(from, to)), context(4)).update)
+    const apart = Float32Array.from([...halves[0] as Float32Array, ...halves[1] as Float32Array])
+    t.notDeepEqual(apart, whole)
+  })
 }

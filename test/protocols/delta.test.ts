@@ -1,6 +1,6 @@
 import test from 'ava'
 import { BlobService, sha256 } from '../../protocols/blob/index.ts'
-import { DeltaService, deltaTopic, encodeDelta } from '../../protocols/delta/index.ts'
+import { DeltaService, decodeDelta, deltaTopic, encodeDelta } from '../../protocols/delta/index.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { startNodes, until } from './nodes.ts'
 import type { FetchPayload } from '../../protocols/delta/index.ts'
@@ -66,6 +66,14 @@ for (const { id, size } of [{ id: 'a small payload rides along', size: 4000 }, {
     }
   })
 }
+
+test('a manifest says what its host holds as agreed on, or leaves that out; what is no hash is refused', t => {
+  const right = manifest('host-1', 1, Uint8Array.of(1))
+  const history = 'ab'.repeat(32)
+  t.deepEqual(decodeDelta(encodeDelta({ manifest: { ...right, history } })).manifest, { ...right, history })
+  t.false('history' in decodeDelta(encodeDelta({ manifest: right })).manifest)
+  t.throws(() => encodeDelta({ manifest: { ...right, history: 'none' } }), { instanceOf: InvalidParametersError })
+})
 
 test('a manifest that does not fit its payload, its host or its model is not published', async t => {
   const [host] = await members(t, 1)

@@ -35,14 +35,20 @@ const personal: Omit<TestnetOptions, 'runner'> = {
   charter: { ...whole.charter, model: { ...split.charter?.model, privateNorms: true }, training: { ...whole.charter?.training, optimiser: 'sgd', lrLocal: 0.05 }, cutCodec: 'f32' }
 }
 
+/** Rounds of one step, whose deltas hosts project as they project gradients, and look at what they agreed on before. */
+const twoLevels: Omit<TestnetOptions, 'runner'> = {
+  ...split,
+  charter: { ...split.charter, training: { rounds: 6, stepsPerRound: 1, batch: 8, warmup: 2 }, projection: { rule: 'cagrad', options: { c: 0.4 } }, merge: { mode: 'all', rule: 'gp' } }
+}
+
 async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
   const events: NodeEvent[] = []
   const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(100_000))
   return { summary, events }
 }
 
-for (const options of [split, whole, personal]) {
-  test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${options.strategy}`, async t => {
+for (const [title, options] of [['fedbone', split], ['fedavg', whole], ['ditto', personal], ['fedbone, and gp between hosts', twoLevels]] as const) {
+  test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${title}`, async t => {
     const simulated = await run(options, 'in-process')
     const networked = await run(options, 'process')
     t.true(simulated.summary.complete, simulated.summary.missing.join('; '))
@@ -56,10 +62,11 @@ for (const options of [split, whole, personal]) {
       values.forEach((value, j) => { t.true(Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
     }
     const conflicts = ({ rounds }: Summary): unknown[] => rounds
-      .map(({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }) =>
-        ({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, contributors }))
+      .map(({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, between, contributors }) =>
+        ({ host, round, pairs, conflictPairs, meanCosine, minCosine, minDirectionCosine, minUpdateCosine, removedShare, merged, between, contributors }))
       .sort((a, b) => a.round - b.round || (a.host < b.host ? -1 : 1))
     t.deepEqual(conflicts(networked.summary), conflicts(simulated.summary))
+    t.true(networked.summary.rounds.every(({ between }) => between?.hosts === 2))
     t.is(networked.summary.rounds.length, options.hosts * Number(options.charter?.training?.rounds))
   })
 }

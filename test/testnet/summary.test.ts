@@ -112,6 +112,20 @@ test('means take the ranked tasks of metrics where higher is better', t => {
   t.is(small?.gain, null)
 })
 
+test('steps and merges without an answer of the rule\'s own are counted and said in one line, figures between hosts are summed', t => {
+  const between = { hosts: 2, pairs: 1, conflictPairs: 0, meanCosine: 0.5, minCosine: 0.5, removedShare: 0.1, minDirectionCosine: 0.2 }
+  const run = changed(event => event.type !== 'round' || event.report.round === 3
+    ? event
+    : { ...event, report: { ...event.report, ...event.report.round === 1 ? { fallbacks: 3, between } : { between: { ...between, conflictPairs: 1, meanCosine: -0.5, minCosine: -0.5, minDirectionCosine: 0, fallback: true as const } } } })
+  const { conflicts, verdict, rounds } = summaryOf(run)
+  t.deepEqual(conflicts.fallbacks, { steps: 6, merges: 2 })
+  t.deepEqual(conflicts.between, { merges: 4, pairs: 4, conflictPairs: 2, meanCosine: 0, minCosine: -0.5, removedShare: 0.1, minDirectionCosine: 0 })
+  t.deepEqual(rounds.map(({ fallbacks }) => fallbacks ?? 0), [3, 0, 0, 3, 0, 0])
+  t.regex(verdict, / 1 stayed level\. The gradient rule found no answer of its own in 6 steps and 2 merges, and gave the one that it falls back to\.$/)
+  const plain = summaryOf(recordedRun()).conflicts
+  t.false('fallbacks' in plain || 'between' in plain)
+})
+
 test('the verdict says who gained and who lost', t => {
   t.regex(summaryOf(recordedRun()).verdict, /^Collaboration gained \+0\.016 \+- 0\.007 over training alone, averaged over 8 tasks; \+0\.010 over two local models without peers; errors unchanged on average \(1 task\)\. mnist and semeion gained, optdigits \(-0\.012\) lost, 1 stayed level\.$/)
 })

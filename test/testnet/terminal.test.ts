@@ -54,6 +54,15 @@ test('the closing table has the simple and the best local model where clients ha
   t.false(show({ isTTY: false, columns: 120 }).text.includes('best local'))
 })
 
+test('the closing lines and the log say how hosts stood to each other, and where a rule had no answer of its own', t => {
+  const between = { hosts: 2, pairs: 1, conflictPairs: 1, meanCosine: -0.25, minCosine: -0.25, removedShare: 0.1, minDirectionCosine: 0.125 }
+  const run = recordedRun().map(({ at, event }) => ({ at, event: event.type === 'round' ? { ...event, report: { ...event.report, fallbacks: 2, between } } : event }))
+  const text = show({ isTTY: false, columns: 120 }, run).text.replace(/\s+/g, ' ')
+  t.true(text.includes('deltas of 2 hosts: 1 of 1 pair in conflict, cos min -0.250, min d.delta cos 0.125; no answer of the rule\'s own in 2 of 20 steps;'), text)
+  t.true(text.includes('between hosts, 6 merges: 100.0 % of 6 pairs of deltas in conflict; cos mean -0.250, min -0.250; 10.0 % removed; min d.delta cos 0.125'), text)
+  t.is(text.split('The gradient rule found no answer of its own in 12 steps').length, 3, 'under conflicts, and in the verdict')
+})
+
 for (const columns of [40, 60, 80, 120, 200]) {
   test(`at ${columns} columns no line is longer than the terminal`, t => {
     const { writes } = show({ isTTY: true, columns, rows: 40 })

@@ -132,3 +132,18 @@ test('gradnorm: after an epoch of equal weights, lengths become alike, and a slo
   for (let step = 0; step < 400; step++) weighting.learn({ losses: [0.5, 0.8], norms: [9, 1] })
   t.true(Math.abs(lengths()[1] / lengths()[0] / 1.6 ** 1.5 - 1) < 0.1, `${lengths()}`)
 })
+
+test('gradnorm: alpha says how much longer the slow task\'s gradient gets, dwa: the temperature how much more it weighs', (t) => {
+  const ratio = (alpha: number): number => {
+    const weighting = createWeighting('gradnorm', { tasks: 2, epochSteps: 1, alpha })
+    weighting.learn({ losses: [1, 1], norms: [1, 1] })
+    for (let step = 0; step < 400; step++) weighting.learn({ losses: [0.5, 0.8], norms: [1, 1] })
+    const [fast, slow] = weighting.weights()
+    return (slow as number) / (fast as number)
+  }
+  for (const alpha of [0, 0.5, 2]) t.true(Math.abs(ratio(alpha) / 1.6 ** alpha - 1) < 0.1, `${alpha}: ${ratio(alpha)}`)
+  const weighting = createWeighting('dwa', { tasks: 2, epochSteps: 1, temperature: 0.5 })
+  weighting.learn({ losses: [1, 1], norms: [1, 1] })
+  weighting.learn({ losses: [0.5, 0.75], norms: [1, 1] })
+  near(t, weighting.weights(), [...dwaWeights([0.5, 0.75], [1, 1], 0.5)])
+})

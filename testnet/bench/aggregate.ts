@@ -6,19 +6,19 @@
  *     fmtl     rows in memory, kernels in WebAssembly SIMD
  *     plain    the same with the kernels in plain JavaScript
  *     stream   the same with the rows in files, read block by block
- *     numpy    python3 and numpy, which may use several cores
+ *     numpy    python3 and numpy, which may use several cores; it says so where it has no counterpart of a rule
  */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
+import { ruleNames } from '../../src/projection/index.ts'
 import { BenchOutput, spreadOf, withOutput, whole } from './report.ts'
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
 import type { BenchFlags } from './report.ts'
 
-const RULES: readonly string[] = ['gp', 'mean', 'upgrad']
 const IMPLS: readonly string[] = ['fmtl', 'plain', 'stream', 'numpy']
 /** Share of the largest number by which updates of float32 may differ; float32 products of a BLAS are off by some 1e-6. */
 const SAME = 1e-3
@@ -35,7 +35,7 @@ interface Answer { readonly seconds: number, readonly peakBytes: number, readonl
 
 export function registerAggregate (bench: Command): void {
   withOutput(bench.command('aggregate').description('gradient rules over rows of float32: time and memory, beside numpy')
-    .option('--rules <a,b>', 'gp (strict), mean, upgrad', 'gp,mean,upgrad')
+    .option('--rules <a,b>', `${ruleNames.join(', ')}, each strict where it is so by default`, 'gp,mean,upgrad')
     .option('--rows <n>', 'gradients', '10')
     .option('--floats <n>', 'numbers per gradient', '10000000')
     .option('--impl <a,b>', 'fmtl, plain, stream or numpy (FMTL_PYTHON names a python that has numpy)', 'fmtl,plain,numpy')
@@ -45,7 +45,7 @@ export function registerAggregate (bench: Command): void {
 }
 
 async function benchAggregate (flags: Flags): Promise<void> {
-  const [rules, impls] = [oneOf('--rules', flags.rules, RULES), oneOf('--impl', flags.impl, IMPLS)]
+  const [rules, impls] = [oneOf('--rules', flags.rules, ruleNames), oneOf('--impl', flags.impl, IMPLS)]
   const [rows, floats, runs] = [whole('--rows', flags.rows), whole('--floats', flags.floats), whole('--runs', flags.runs)]
   const out = new BenchOutput(flags, { title: 'Gradient aggregation', names: ['rule', 'impl'], figures: ['seconds', 'peakBytes', 'peakShare'] })
   for (const rule of rules) {

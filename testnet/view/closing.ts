@@ -1,7 +1,7 @@
 /** The end of a run as a person reads it: the table per client and task, the conflict report, what it cost, one sentence. */
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
-import { LEVEL } from '../verdict.ts'
+import { LEVEL, inWords } from '../verdict.ts'
 import { removed } from '../../node/cli/facts.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
@@ -22,6 +22,8 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
       ? 'no two gradients met in one step'
       : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection: ${removed(summary.conflicts.removedShare)}`),
     ...conflictFree(summary, section, paint),
+    ...between(summary, section),
+    ...summary.conflicts.fallbacks === undefined ? [] : section('', inWords(summary.conflicts.fallbacks)).map(line => paint('yellow', line)),
     '',
     ...nodes(summary, width, paint),
     '',
@@ -44,6 +46,13 @@ function conflictFree ({ conflicts }: Summary, section: Section, paint: Paint): 
   const answer = conflicts.conflictFree ? 'yes' : 'no'
   return section('', `conflict-free: ${answer}; min d.g cos ${metric(conflicts.minDirectionCosine)} (projected), min u.g cos ${metric(conflicts.minUpdateCosine)} (applied by the optimiser)`)
     .map(line => line.replace(`conflict-free: ${answer}`, paint(conflicts.conflictFree === true ? 'green' : 'red', `conflict-free: ${answer}`)))
+}
+
+/** The same between the hosts' deltas of a round. */
+function between ({ conflicts: { between } }: Summary, section: Section): string[] {
+  if (between === undefined) return []
+  const { merges, pairs, conflictPairs, meanCosine, minCosine, removedShare, minDirectionCosine } = between
+  return section('', `between hosts, ${plural(merges, 'merge')}: ${percent(conflictPairs / pairs)} of ${plural(pairs, 'pair')} of deltas in conflict; cos mean ${metric(meanCosine)}, min ${metric(minCosine)}; ${removed(removedShare)}; min d.delta cos ${metric(minDirectionCosine)}`)
 }
 
 function results (summary: Summary, width: number, paint: Paint): string[] {

@@ -17,7 +17,7 @@ export function describeCharter (charter: ConsortiumCharter): string {
     `${clean(charter.name)}, charter version ${charter.version}`,
     `  trains      ${tasks.map(task => `${clean(task.id)} (${task.kind})`).join(', ')}`,
     `  backbone    ${layers} layers of width ${width}, ${whole ? 'at every client' : 'at the hosts'}; ${plural(training.rounds, 'round')} of ${plural(training.stepsPerRound, 'step')}, batch ${training.batch}, from ${plural(clock.quorum, 'site')} on`,
-    `  update      rule ${projection.rule}, strict ${projection.strict}${projection.weighting === undefined ? '' : `, a site's tasks weighed by ${projection.weighting}`}; hosts merge by ${merge.mode}, no host above ${Math.round(merge.shareCap * 100)} % of three or more, clip ${merge.clip} x median`,
+    `  update      rule ${projection.rule}, strict ${projection.strict}${projection.weighting === undefined ? '' : `, a site's tasks weighed by ${projection.weighting}`}; hosts merge by ${merge.mode}${merge.rule === undefined ? '' : ` and ${merge.rule}`}, no host above ${Math.round(merge.shareCap * 100)} % of three or more, clip ${merge.clip} x median`,
     `  leaves you  ${whole ? 'changes of the model' : 'activations and gradients at the cut'} as ${cutCodec}${shared.length > 0 ? `, gradients of ${shared.map(clean).join(', ')}` : ''}; never rows, labels or other units`,
     `  admission   ${ADMISSION[governance.admission]}; invitations live ${governance.invitationDays} days at most`,
     `  decisions   ${governance.quorum === 'majority' ? 'more than half of the members' : plural(quorumOf(charter, Infinity), 'member')} to expel a member or change this charter`,

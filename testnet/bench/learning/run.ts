@@ -13,7 +13,7 @@ import { openDataset } from '../../../src/data/open.ts'
 import { runExperiment } from '../../../src/federation/experiment.ts'
 import { tuneHeap } from '../../../src/compute/heap.ts'
 import type { Backend } from '../../../src/backend/backend.ts'
-import type { Charter } from '../../../src/federation/charter.ts'
+import type { Charter, CharterOptions } from '../../../src/federation/charter.ts'
 import type { ClientReport } from '../../../src/training/committee.ts'
 import type { Dataset } from '../../../src/data/dataset.ts'
 import type { RungName } from '../../../src/backend/ladder.ts'
@@ -35,7 +35,7 @@ export interface RunOrder {
   readonly partition?: 'by-site' | 'iid' | 'dirichlet'
   readonly backend?: RungName
   /** Over the strategy's and the recipe's settings. */
-  readonly settings?: { readonly model: Readonly<Record<string, unknown>>, readonly training: Readonly<Record<string, unknown>> }
+  readonly settings?: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'>
 }
 
 export interface RunTask {
