@@ -11,6 +11,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { CodecName } from '../compression/index.ts'
+import type { LoadedRule } from '../projection/outside.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 /** Milliseconds per step, each the median of the measured steps. */
@@ -45,9 +46,10 @@ const WARM_STEPS = 2
 const [MIN_STEPS, MAX_STEPS, BUDGET_MS] = [3, 25, 1_500]
 const CODEC_RUNS = 25
 
-export async function measureDevice (backend: Backend, charter: Charter, data: ClientData): Promise<DeviceSpeed> {
+/** @param rule - the gradient rule, where the charter names one from a strategy file */
+export async function measureDevice (backend: Backend, charter: Charter, data: ClientData, rule?: LoadedRule): Promise<DeviceSpeed> {
   const client = new ClientTrainer(backend, charter, data, { control: false })
-  const host = new HostTrainer(backend, charter)
+  const host = new HostTrainer(backend, charter, backend.memoryBytes, rule)
   const times: Record<keyof StepMs, number[]> = { embed: [], heads: [], finish: [], local: [], trunkForward: [], trunkBackward: [], apply: [] }
   const timed = async <T> (part: keyof StepMs, step: number, body: () => T | Promise<T>): Promise<T> => {
     const startedAt = performance.now()
