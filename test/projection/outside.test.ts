@@ -1,10 +1,11 @@
 /** Rules from a strategy file: what they see, what surrounds them, and how one that misbehaves ends. */
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { InvalidParametersError, RuleError } from '../../src/errors.ts'
 import { Random } from '../../src/random.ts'
 import { createRule, minDirectionCosine } from '../../src/projection/index.ts'
 import { isOutside, outsideRule } from '../../src/projection/outside.ts'
-import { rule as median } from '../../examples/strategies/median-rule.ts'
+import { openStrategy } from '../../src/strategies/outside.ts'
 import type { LoadedRule, OutsideContext, OutsideInit, OutsideRule } from '../../src/projection/outside.ts'
 import type { RuleContext } from '../../src/projection/index.ts'
 
@@ -20,8 +21,9 @@ function made (aggregate: unknown, init: Partial<OutsideInit> = {}): ReturnType<
   return outsideRule(loaded(aggregate), { strict: false, deadlineMs: 5_000, ...init })
 }
 
-test('the median of the example, by hand', t => {
-  const aggregate = median.aggregate.bind(median)
+test('the median of the example, by hand', async t => {
+  const { rule } = await openStrategy(fileURLToPath(new URL('../../examples/strategies/median-rule.ts', import.meta.url)))
+  const aggregate: OutsideRule['aggregate'] = (gradients, ctx) => (rule as LoadedRule).rule.aggregate(gradients, ctx)
   t.deepEqual([...made(aggregate).aggregate(rows([1, -9, 4], [2, 5, 8], [30, 6, 0]), context(['a', 'b', 'c'])).update], [2, 5, 4])
   t.deepEqual([...made(aggregate).aggregate(rows([1, 4], [3, -4]), context(['a', 'b'])).update], [2, 0])
 })

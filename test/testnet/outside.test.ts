@@ -12,9 +12,9 @@ const OPTIONS: Omit<TestnetOptions, 'runner' | 'strategy'> = {
   hosts: 1,
   clients: 3,
   data: 'scenes',
-  rows: 24,
+  rows: 16,
   seed: 11,
-  backend: 'cpu',
+  backend: 'wasm',
   control: false,
   baseline: false,
   charter: {
@@ -24,7 +24,7 @@ const OPTIONS: Omit<TestnetOptions, 'runner' | 'strategy'> = {
 }
 
 async function run (strategy: string, runner: TestnetOptions['runner']): Promise<Summary> {
-  return await runTestnet({ ...OPTIONS, strategy, runner }, () => undefined, AbortSignal.timeout(60_000))
+  return await runTestnet({ ...OPTIONS, strategy, runner }, () => undefined, AbortSignal.timeout(100_000))
 }
 
 test.serial('daemons over TCP and the simulator give the same numbers under the rule of a strategy file', async t => {
