@@ -62,3 +62,16 @@ test('a charter of a strategy file says so; a node without that file, or with an
     t.true(stderr.includes(says), stderr)
   }
 })
+
+test('found writes the file down for `up`, and does not found with another one than its charter names', async t => {
+  const folder = await folderOf(t, { 'other.ts': `${await readFile(join(REPOSITORY, MEDIAN), 'utf8')}// another version\n` })
+  const [home, charter] = [join(folder, 'home'), join(folder, 'charter.json')]
+  t.is(command('charter', '--data', 'scenes', '--strategy', MEDIAN, '--out', charter).status, 0)
+  const other = command('found', 'Lab', '--charter', charter, '--strategy', join(folder, 'other.ts'), '--home', home)
+  t.is(other.status, 2)
+  t.regex(other.stderr, /^fmtl-node: the charter's gradient rule 'median' [^\n]*\n$/)
+  const founded = command('found', 'Lab', '--charter', charter, '--strategy', MEDIAN, '--home', home)
+  t.is(founded.status, 0, founded.stderr)
+  t.regex(founded.stdout, /update +rule median#[0-9a-f]{16}, strict update/)
+  t.true((await readFile(join(home, 'config.yaml'), 'utf8')).includes(`\n  strategy: ${join(REPOSITORY, MEDIAN)}\n`))
+})
