@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers'
 import { CheckpointStore } from './store/checkpoints.ts'
 import { NodeLedger, lonelyContext } from './ledger.ts'
 import { charterHash, readCharter } from '../src/federation/charter.ts'
+import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
 import { runNode } from './run.ts'
 import { seededIdentity, signerOf } from './store/identity.ts'
 import type { Charter } from '../src/federation/charter.ts'
@@ -18,6 +19,8 @@ import type { NodeEvent } from './events.ts'
 export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots' | 'data' | 'control' | 'baseline' | 'prefer' | 'backend' | 'memoryBytes' | 'listen' | 'bootstrap' | 'profile'> {
   /** Path of the charter, JSON. */
   readonly charter: string
+  /** Path of the strategy file that the charter's gradient rule is from. */
+  readonly strategy?: string
   /** The key is derived from these two: testnet nodes have nothing to protect. */
   readonly seed: number
   readonly label: string
@@ -38,6 +41,7 @@ await runNode({
   build: async () => {
     const agreed = readCharter(JSON.parse(await readFile(spec.charter, 'utf8')))
     const charter: Charter = { ...agreed, clock: { ...agreed.clock, quorum: spec.quorum, peers: spec.peers } }
+    const strategyFile = ruleFile(charter, spec.strategy === undefined ? {} : await openStrategy(spec.strategy))
     const store = (role: string): CheckpointStore => new CheckpointStore(join(spec.home, 'checkpoints', role), {
       expect: { model: charterHash(charter) },
       onDamaged: line => { emit({ type: 'error', node: spec.name, code: 'ERR_CHECKPOINT', message: line }) }
@@ -56,6 +60,7 @@ await runNode({
       prefer,
       ...spec.backend === undefined ? {} : { backend: spec.backend },
       ...spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes },
+      ...strategyFile === undefined ? {} : { strategyFile },
       listen,
       bootstrap,
       profile,

@@ -32,6 +32,7 @@ import type { NodeView } from './telemetry/facts.ts'
 import type { Protocols } from '../protocols/index.ts'
 import type { RoleWish, Roles } from './roles/choose.ts'
 import type { RungName } from '../src/backend/ladder.ts'
+import type { StrategyFile } from '../src/strategies/outside.ts'
 
 export interface FmtlNodeInit {
   readonly name: string
@@ -51,6 +52,8 @@ export interface FmtlNodeInit {
   readonly backend?: RungName
   /** Memory that each role's trainer may use; default: what the rung has. */
   readonly memoryBytes?: number
+  /** What the charter's gradient rule is read from, where it is one from a file. */
+  readonly strategyFile?: StrategyFile
   readonly listen: readonly string[]
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
@@ -209,13 +212,13 @@ export class FmtlNode {
 
   /** Decides on the roles and starts their workers. */
   async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
-    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, ledger } = this.#init
+    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, strategyFile, ledger } = this.#init
     const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit, ...ledger === undefined ? {} : { ledger } }
     const limits = { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
     const roles = await chooseRoles(role, {
       hasData: data !== undefined,
       measure: async () => {
-        this.#host = await HostRole.create({ ...node, ...limits, ...this.#init.membership === undefined ? {} : { minRows: this.#init.membership.state.charter.safeguards.minRows }, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
+        this.#host = await HostRole.create({ ...node, ...limits, ...strategyFile === undefined ? {} : { strategyFile }, ...this.#init.membership === undefined ? {} : { minRows: this.#init.membership.state.charter.safeguards.minRows }, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
         return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.facts.backend }
       }
     })

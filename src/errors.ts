@@ -34,6 +34,11 @@ export class BackendError extends FmtlError {
   constructor (message: string, init?: FmtlErrorInit) { super('ERR_BACKEND', message, init) }
 }
 
+/** A gradient rule from a strategy file that throws, gives no numbers, or takes too long; the message names the file. */
+export class RuleError extends FmtlError {
+  constructor (message: string, init?: FmtlErrorInit) { super('ERR_RULE', message, init) }
+}
+
 /** Not enough memory, disk, ports or slots. */
 export class ResourceError extends FmtlError {
   constructor (message: string, init?: FmtlErrorInit) { super('ERR_RESOURCE', message, init) }

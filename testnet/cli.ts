@@ -53,7 +53,7 @@ export function registerTestnet (program: Command): void {
     .option('--no-spread', 'give every client all tasks')
     .option('--rows <n>', 'training rows per client, hold-out included')
     .option('--partition <kind>', 'by-site, iid or dirichlet')
-    .option('--strategy <name>', 'how to train together', 'fedbone')
+    .option('--strategy <name|file>', 'how to train together: a name of `fmtl-node strategies`, or a strategy file such as ./mine.ts', 'fedbone')
     .option('--seed <n>', 'everything random follows from it', '7')
     .option('--runner <kind>', 'process (daemons over TCP) or in-process (simulated)', 'process')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: FMTL_BACKEND, else the top)`)
@@ -74,7 +74,8 @@ export function registerTestnet (program: Command): void {
   examples(command,
     'fmtl-node testnet up --hosts 2 --clients 4 --rounds 3',
     'fmtl-node testnet up --data ./our-data --hosts 1 --kill north@2+3 --format json',
-    'fmtl-node testnet up --rule cagrad:c=0.4 --merge all --merge-rule gp --set training.stepsPerRound=1')
+    'fmtl-node testnet up --rule cagrad:c=0.4 --merge all --merge-rule gp --set training.stepsPerRound=1',
+    'fmtl-node testnet up --strategy ./examples/strategies/median-rule.ts')
 }
 
 async function up (flags: Flags): Promise<void> {

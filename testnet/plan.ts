@@ -5,11 +5,13 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
 import { createEmbedder } from '../src/models/embedder.ts'
 import { createHead } from '../src/models/head.ts'
-import { findFederated, settingsOf } from '../src/strategies/index.ts'
+import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
+import { settingsOf } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
 import { seededIdentity } from '../node/store/identity.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
 import type { Dataset, DatasetOptions } from '../src/data/dataset.ts'
+import type { LoadedRule } from '../src/projection/outside.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 
 export interface TestnetOptions {
@@ -22,6 +24,7 @@ export interface TestnetOptions {
   readonly spread?: boolean
   readonly rows?: number
   readonly partition?: DatasetOptions['partition']
+  /** A name, or the path of a strategy file. */
   readonly strategy: string
   readonly seed: number
   readonly runner: 'process' | 'in-process'
@@ -61,6 +64,9 @@ export interface PlannedClient extends PlannedNode {
 export interface TestnetPlan {
   readonly options: TestnetOptions
   readonly charter: Charter
+  readonly strategy: string
+  /** The strategy file that the charter's gradient rule is from, and that rule. */
+  readonly rule?: { readonly path: string, readonly loaded: LoadedRule }
   readonly dataset: Dataset
   readonly dataPath: string
   readonly dataOptions: DatasetOptions
@@ -81,7 +87,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
   const { seed, data, hosts: hostCount } = options
   count('--hosts', hostCount)
   if (options.clients !== undefined) count('--clients', options.clients)
-  const strategy = findFederated(options.strategy)
+  const opened = await openStrategy(options.strategy)
   const dataOptions: DatasetOptions = {
     seed,
     ...options.clients === undefined ? {} : { clients: options.clients },
@@ -99,7 +105,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    ...settingsOf(strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
+    ...settingsOf(opened.strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })
@@ -119,7 +125,8 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     tasks: spread ? [tasks[i % tasks.length] as string] : tasks,
     host: (hosts[i % hostCount] as PlannedNode).peer
   })))
-  return { options, charter, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
+  const file = ruleFile(charter, opened)
+  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
 }
 
 function count (flag: string, value: number): void {

@@ -21,20 +21,22 @@ export interface SummaryTask {
   readonly client: string
   readonly metric: string
   readonly higherIsBetter: boolean
+  /** The site's own deep model. */
   readonly local: number | null
   readonly federated: number | null
   readonly ensemble: number | null
   readonly served: number | null
   /** Control: an ensemble of two models that never met a peer. */
   readonly twoLocals?: number | null
-  /** The site's linear model, and the better of it and `local` by the site's own hold-out; where it has a linear model. */
+  /** The site's linear model, where it has one. */
   readonly simple?: number | null
-  readonly bestLocal?: number | null
+  /** The better of `local` and `simple` by the site's own hold-out, what `gain` is counted against; without a linear model it is `local`. */
+  readonly bestLocal: number | null
   /** Test rows (or labelled positions). */
   readonly support: number
   /** Rows of the class that the metric hangs on; null where there are no classes. */
   readonly positives: number | null
-  /** Improvement of served over local, above 0 is better for every metric; null where the rows are too few to say. */
+  /** Improvement of served over bestLocal, above 0 is better for every metric; null where the rows are too few to say. */
   readonly gain: number | null
   readonly servedBy: string
   readonly reason: string
@@ -84,7 +86,7 @@ export interface Means {
   readonly served: number | null
   readonly twoLocals?: number | null
   readonly simple?: number | null
-  readonly bestLocal?: number | null
+  readonly bestLocal: number | null
   readonly gain: number | null
 }
 
@@ -323,7 +325,8 @@ function tasksOf (report: ClientReport): SummaryTask[] {
   return report.tasks.map(task => {
     const value = (candidate: string): number | null => finite(task.scores[candidate]?.value)
     const [local, served, positives] = [value('local'), value('served'), positivesOf(task)]
-    const ranked = local !== null && served !== null && (positives === null || positives >= FEWEST_POSITIVES)
+    const bestLocal = task.scores.bestLocal === undefined ? local : value('bestLocal')
+    const ranked = bestLocal !== null && served !== null && (positives === null || positives >= FEWEST_POSITIVES)
     return {
       id: task.id,
       client: report.client,
@@ -334,10 +337,11 @@ function tasksOf (report: ClientReport): SummaryTask[] {
       ensemble: value('ensemble'),
       served,
       ...task.scores.twoLocals === undefined ? {} : { twoLocals: value('twoLocals') },
-      ...task.scores.simple === undefined ? {} : { simple: value('simple'), bestLocal: value('bestLocal') },
+      ...task.scores.simple === undefined ? {} : { simple: value('simple') },
+      bestLocal,
       support: task.support,
       positives,
-      gain: ranked ? (task.higherIsBetter ? served - local : local - served) : null,
+      gain: ranked ? (task.higherIsBetter ? served - bestLocal : bestLocal - served) : null,
       servedBy: report.served,
       reason: report.reason
     }
@@ -378,7 +382,7 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
     if (ranked.length === 0) continue
     const of = (key: 'local' | 'federated' | 'ensemble' | 'served' | 'twoLocals' | 'simple' | 'bestLocal' | 'gain'): number | null =>
       ranked.every(task => task[key] != null) ? meanOf(ranked.map(task => task[key] as number)) : null
-    const [twoLocals, simple, bestLocal] = [of('twoLocals'), of('simple'), of('bestLocal')]
+    const [twoLocals, simple] = [of('twoLocals'), of('simple')]
     means[kind] = {
       tasks: ranked.length,
       local: of('local'),
@@ -386,7 +390,8 @@ function meansOf (tasks: readonly SummaryTask[]): Record<string, Means> {
       ensemble: of('ensemble'),
       served: of('served'),
       ...twoLocals === null ? {} : { twoLocals },
-      ...simple === null || bestLocal === null ? {} : { simple, bestLocal },
+      ...simple === null ? {} : { simple },
+      bestLocal: of('bestLocal'),
       gain: of('gain')
     }
   }

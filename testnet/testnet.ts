@@ -40,7 +40,7 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
   return builder.build({
     seed: options.seed,
     data: plan.dataset.name,
-    strategy: options.strategy,
+    strategy: plan.strategy,
     merge: plan.charter.merge.mode,
     runner: options.runner,
     startedAt,

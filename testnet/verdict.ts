@@ -34,17 +34,17 @@ function outcome (tasks: readonly SummaryTask[], missing: readonly string[]): st
     const amount = `${signed(gain)}${error === undefined ? '' : ` +- ${metric(error)}`}`
     const over = `averaged over ${plural(rising.length, 'task')}`
     parts.push(Math.abs(gain) <= Math.max(LEVEL, error ?? 0)
-      ? `Collaboration made no clear difference: ${amount} against training alone, ${over}`
+      ? `Collaboration made no clear difference: ${amount} against the best local model, ${over}`
       : gain > 0
-        ? `Collaboration gained ${amount} over training alone, ${over}`
-        : `Collaboration did not pay: what is served scores ${amount} against training alone, ${over}`)
+        ? `Collaboration gained ${amount} over the best local model, ${over}`
+        : `Collaboration did not pay: what is served scores ${amount} against the best local model, ${over}`)
     const controls = rising.filter(task => task.twoLocals != null)
     if (controls.length === rising.length) {
       parts.push(`${signed(meanOf(controls.map(task => (task.served as number) - (task.twoLocals as number))))} over two local models without peers`)
     }
-    const rivals = rising.filter(task => task.bestLocal != null)
-    if (rivals.length === rising.length) {
-      parts.push(`${signed(meanOf(rivals.map(task => (task.served as number) - (task.bestLocal as number))))} over the better of each site's own deep and linear models`)
+    const choosing = rising.filter(task => task.simple != null && task.local !== null)
+    if (choosing.length === rising.length) {
+      parts.push(`${signed(meanOf(choosing.map(task => (task.served as number) - (task.local as number))))} over the local deep models alone`)
     }
   }
   if (falling.length > 0) {
@@ -70,10 +70,10 @@ function who (ranked: readonly SummaryTask[]): string {
   ].join(', ')
 }
 
-/** Errors in units of their own are compared by their share of the local error. */
+/** Errors in units of their own are compared by their share of the best local error. */
 function relativeGain (task: SummaryTask): number {
   const gain = task.gain as number
-  return task.higherIsBetter || task.local === 0 ? gain : gain / Math.abs(task.local as number)
+  return task.higherIsBetter || task.bestLocal === 0 ? gain : gain / Math.abs(task.bestLocal as number)
 }
 
 /** Of a mean over tasks, by how much the tasks differ. */

@@ -35,6 +35,7 @@ export const EXIT_ROWS: readonly ExitRow[] = [
   { status: 26, code: 'ERR_NO_NODE', meaning: 'no node runs in this home' },
   { status: 23, code: 'ERR_BENCH', meaning: 'a bench whose sides disagree or end early' },
   { status: 24, code: 'ERR_PEERS_UNAVAILABLE', meaning: 'a program to compare with is not installed' },
+  { status: 27, code: 'ERR_RULE', meaning: 'the gradient rule of a strategy file failed while it ran' },
   { status: 30, code: 'ERR_PROTOCOL', meaning: 'a peer broke the protocol' },
   { status: 31, code: 'ERR_DECODE', meaning: 'bytes that are not what they claim to be' },
   { status: 32, code: 'ERR_DEADLINE', meaning: 'a wait ended by its deadline' },

@@ -29,8 +29,8 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     case 'report': {
       const { client, served, tasks } = event.report
       const who = client === event.node ? node : `${node} (${clean(client)})`
-      const results = tasks.map(({ id, metric: metricName, scores }) => `${clean(id)} ${clean(metricName)} ${metric(scores.local?.value)} -> ${metric(scores.served?.value)}`)
-      return `${who} is done: ${results.join(', ')} (local -> served, by ${clean(served)})`
+      const results = tasks.map(({ id, metric: metricName, scores }) => `${clean(id)} ${clean(metricName)} ${metric((scores.bestLocal ?? scores.local)?.value)} -> ${metric(scores.served?.value)}`)
+      return `${who} is done: ${results.join(', ')} (best local -> served, by ${clean(served)})`
     }
     case 'error': return `${node} has a problem: ${name(event.message)} (${clean(event.code)})${event.next === undefined ? '' : `; next: ${name(event.next)}`}`
     case 'node:stopped': return `${node} stopped${event.exitCode === 0 ? '' : ` with exit status ${event.exitCode}`}: ${name(event.reason)}`

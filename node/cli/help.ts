@@ -11,3 +11,7 @@ export function formatOption (): Option {
 export function examples (command: Command, ...lines: readonly string[]): Command {
   return command.addHelpText('after', `\nExample${lines.length === 1 ? '' : 's'}:\n${lines.map(line => `  $ ${line}`).join('\n')}`)
 }
+
+export function strategyOption (): Option {
+  return new Option('--strategy <name|file>', 'how to train together, where no charter is given: a name of `fmtl-node strategies`, or a strategy file such as ./mine.ts (default: node.strategy, else fedbone)')
+}

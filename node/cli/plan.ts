@@ -7,7 +7,7 @@ import { TrafficPlan, accuracyCost, adviseCodec, advisePlacement, adviseWholeCod
 import { charterFromData } from './charter.ts'
 import { createBackend } from '../../src/backend/index.ts'
 import { elements } from '../../src/tensor/tensor.ts'
-import { examples, formatOption } from './help.ts'
+import { examples, formatOption, strategyOption } from './help.ts'
 import { findLink } from './link.ts'
 import { frameBytes } from '../../protocols/split-step/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
@@ -15,6 +15,7 @@ import { loadConfig } from '../config/config.ts'
 import { localStepsOf } from '../../src/training/spec.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { chosenPlan, printPlan } from './plan-report.ts'
+import { openStrategy } from '../../src/strategies/outside.ts'
 import { planFromRun } from './plan-from.ts'
 import { readCharterFile, siteData } from './site.ts'
 import { sharedUnits } from '../../src/training/client-description.ts'
@@ -26,6 +27,7 @@ import type { Config } from '../config/config.ts'
 import type { Format } from './help.ts'
 import type { Advice, DeviceSpeed, PlacedRound, Traffic } from '../../src/planning/index.ts'
 import type { FoundLink } from './link.ts'
+import type { LoadedRule } from '../../src/projection/outside.ts'
 import type { PlanReport } from './plan-report.ts'
 
 interface Flags {
@@ -41,7 +43,7 @@ interface Flags {
   clients?: string
   hosts?: string
   backend?: string
-  strategy: string
+  strategy?: string
   config?: string
   set: string[]
   format: Format
@@ -62,7 +64,7 @@ export function registerPlan (program: Command): void {
     .option('--clients <n>', 'clients that will share the host (default: the charter\'s quorum)')
     .option('--hosts <n>', 'hosts of the consortium (default: what the charter waits for)')
     .option('--backend <rung>', 'first compute rung to try')
-    .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
+    .addOption(strategyOption())
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
@@ -78,16 +80,17 @@ async function plan (flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.backend': flags.backend, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
+    flags: { 'node.backend': flags.backend, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
     sets: flags.set
   })
   if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter, no data and no run: there is nothing to plan for', { next: 'give --charter FILE, --data PATH or --from RUN' })
-  const charter = flags.charter === undefined ? await charterFromData(config, flags.strategy) : await readCharterFile(flags.charter)
+  const { strategy, rule } = await openStrategy(config.node.strategy)
+  const charter = flags.charter === undefined ? await charterFromData(config, strategy) : await readCharterFile(flags.charter)
   const clients = count('--clients', flags.clients) ?? charter.clock.quorum
   const otherHosts = (count('--hosts', flags.hosts) ?? 1 + charter.clock.peers) - 1
   const hostSpeed = count('--host-speed', flags.hostSpeed)
   const link = await findLink(flags)
-  const device = await measure(config, charter)
+  const device = await measure(config, charter, rule)
   const slower = hostSpeed === undefined ? 1 : device.trunkRowsPerSecond / hostSpeed
   const ways = waysOf(charter, { device, link, clients, slower })
   const own = charter.model.trunk === 'client' ? ways.client : ways.host
@@ -161,11 +164,11 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
   return { host: { charter: split, site: siteOf(split), advice: atHost }, client: { charter: client, site: siteOf(client), advice: atClient } }
 }
 
-async function measure (config: Config, charter: Charter): Promise<DeviceSpeed> {
+async function measure (config: Config, charter: Charter, rule: LoadedRule | undefined): Promise<DeviceSpeed> {
   const { backend: prefer } = config.node
   const rung = await loadBestRung(prefer === undefined ? {} : { prefer })
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
-  return await measureDevice(backend, charter, await rowsOf(config, charter))
+  return await measureDevice(backend, charter, await rowsOf(config, charter), rule)
 }
 
 async function rowsOf (config: Config, charter: Charter): Promise<ClientData> {

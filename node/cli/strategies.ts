@@ -3,16 +3,24 @@ import { ruleNames, ruleOptions, ruleSource } from '../../src/projection/index.t
 import { strategies } from '../../src/strategies/index.ts'
 import { weightingNames, weightingOptions, weightingSource } from '../../src/weighting/index.ts'
 import { examples, formatOption } from './help.ts'
-import { table } from './format.ts'
+import { clean, table } from './format.ts'
+import { isOutside } from '../../src/projection/outside.ts'
+import { loadStrategy, readStrategyFile } from '../../src/strategies/outside.ts'
 import type { Command } from 'commander'
 import type { Format } from './help.ts'
 import type { OptionRanges } from '../../src/options.ts'
+import type { OpenedStrategy } from '../../src/strategies/outside.ts'
 
 export function registerStrategies (program: Command): void {
   const command = program.command('strategies')
-    .description('the ways to train together, the gradient rules and the loss weightings')
+    .description('the ways to train together, the gradient rules and the loss weightings; or what a strategy file of your own says')
+    .argument('[file]', 'a strategy file to check, such as ./mine.ts')
     .addOption(formatOption())
-    .action(({ format }: { format: Format }) => {
+    .action(async (file: string | undefined, { format }: { format: Format }) => {
+      if (file !== undefined) {
+        process.stdout.write(describeFile(await loadFile(file), format))
+        return
+      }
       if (format === 'json') {
         for (const { name, source, kind } of strategies) process.stdout.write(`${JSON.stringify({ name, source, kind })}\n`)
         for (const name of ruleNames) process.stdout.write(`${JSON.stringify({ type: 'rule', name, source: ruleSource(name), options: Object.keys(ruleOptions(name)) })}\n`)
@@ -29,7 +37,19 @@ export function registerStrategies (program: Command): void {
       const weightings = table([{ title: 'loss weighting' }, { title: 'options' }, { title: 'source', shrink: true }], weightingNames.map(name => [name, optionsIn(weightingOptions(name)), weightingSource(name)]), { width })
       process.stdout.write([lines, rules, weightings].map(part => `${part.join('\n')}\n`).join('\n'))
     })
-  examples(command, 'fmtl-node strategies')
+  examples(command, 'fmtl-node strategies', 'fmtl-node strategies ./mine.ts')
+}
+
+async function loadFile (path: string): Promise<Required<Omit<OpenedStrategy, 'rule'>>> {
+  const file = await readStrategyFile(path)
+  return { ...await loadStrategy(file), file }
+}
+
+function describeFile ({ strategy, file }: Required<Omit<OpenedStrategy, 'rule'>>, format: Format): string {
+  const { name, source, kind, projection, merge } = strategy
+  const { rule } = projection
+  if (format === 'json') return `${JSON.stringify({ type: 'summary', name, source, kind, file: file.path, sha256: file.hash, rule: rule ?? null })}\n`
+  return `${file.path} is in order\nstrategy   ${name}, ${kind} (${clean(source)})\nrule       ${rule ?? 'the default'}${isOutside(rule) ? ', as charters will name it' : ''}\nmerging    ${merge.mode ?? 'the default'}\n`
 }
 
 function optionsIn (options: OptionRanges): string { return Object.keys(options).join(', ') || '-' }

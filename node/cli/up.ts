@@ -14,11 +14,12 @@ import { charterFromData } from './charter.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
 import { detach } from './detach.ts'
-import { examples, formatOption } from './help.ts'
+import { examples, formatOption, strategyOption } from './help.ts'
 import { factOf } from './facts.ts'
 import { failureJson, failureLine } from './failure.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity, signerOf } from '../store/identity.ts'
+import { openStrategy, ruleFile } from '../../src/strategies/outside.ts'
 import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -32,6 +33,7 @@ import type { Neighbour } from '../membership/presence.ts'
 import type { Failure } from './failure.ts'
 import type { Format } from './help.ts'
 import type { NodeEvent } from '../events.ts'
+import type { Strategy } from '../../src/strategies/index.ts'
 
 interface Flags {
   charter?: string
@@ -48,7 +50,7 @@ interface Flags {
   bootstrap?: string
   profile?: string
   codec?: string
-  strategy: string
+  strategy?: string
   config?: string
   set: string[]
   detach?: boolean
@@ -72,7 +74,7 @@ export function registerUp (program: Command): void {
     .option('--backend <rung>', 'first compute rung to try')
     .option('--profile <profile>', 'production, or testnet for many nodes on one address')
     .option('--codec <codec>', 'how this site\'s activations and gradients travel: f32, f16, bf16 or int8 (default: as the charter says)')
-    .option('--strategy <name>', 'how to train together, where no charter is given', 'fedbone')
+    .addOption(strategyOption())
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--detach', 'run in the background; `fmtl-node status`, `logs` and `down` reach it')
@@ -94,6 +96,7 @@ async function up (flags: Flags): Promise<void> {
       'node.backend': flags.backend,
       'node.slots': flags.slots,
       'node.memory': flags.memory,
+      'node.strategy': flags.strategy,
       'data.path': flags.data,
       'data.client': flags.client,
       'data.tasks': flags.tasks,
@@ -106,7 +109,9 @@ async function up (flags: Flags): Promise<void> {
   if (flags.detach === true) return await detach(config.node.home, flags.format)
   const { node: { name, home, role, backend, slots, memory }, network: { listen, bootstrap, profile, ...network } } = config
   const member = await joinedAt(home, flags.charter)
-  const charter = withCodec(await charterOf(member?.membership, config, flags), flags.codec)
+  const opened = await openStrategy(config.node.strategy)
+  const charter = withCodec(await charterOf(member?.membership, config, flags, opened.strategy), flags.codec)
+  const strategyFile = ruleFile(charter, opened)
   const data = await siteData(config, charter)
   let running: FmtlNode | undefined
   const residence = await Residence.open({
@@ -154,6 +159,7 @@ async function up (flags: Flags): Promise<void> {
       prefer: [],
       ...backend === undefined ? {} : { backend },
       ...memory === undefined ? {} : { memoryBytes: memory * 2 ** 20 },
+      ...strategyFile === undefined ? {} : { strategyFile },
       listen: await listenAt(listen, member?.membership),
       bootstrap,
       profile,
@@ -188,11 +194,11 @@ async function joinedAt (home: string, charterFile: string | undefined): Promise
   return member
 }
 
-async function charterOf (membership: Membership | undefined, config: Config, flags: Flags): Promise<Charter> {
+async function charterOf (membership: Membership | undefined, config: Config, flags: Flags, strategy: Strategy): Promise<Charter> {
   if (membership !== undefined) return membership.state.charter.training
   if (flags.charter !== undefined) return await readCharterFile(flags.charter)
   if (config.data.path === undefined) throw new InvalidParametersError('no consortium, no charter and no data: this node would not know what to train', { next: 'fmtl-node found NAME, fmtl-node join LINK, or give --charter FILE' })
-  return await charterFromData(config, flags.strategy)
+  return await charterFromData(config, strategy)
 }
 
 /** The port of last time, where it was the system's choice and is free still. */

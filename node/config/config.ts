@@ -10,6 +10,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { parse } from 'yaml'
 import schema from './config.schema.json' with { type: 'json' }
 import { InvalidParametersError } from '../../src/errors.ts'
+import { isStrategyFile } from '../../src/strategies/outside.ts'
 import { nearest } from './nearest.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 import type { FmtlErrorInit } from '../../src/errors.ts'
@@ -20,7 +21,7 @@ import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
 
 export interface Config {
-  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number }
+  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number, readonly strategy: string }
   readonly network: {
     readonly listen: readonly string[]
     readonly bootstrap: readonly string[]
@@ -96,10 +97,11 @@ function readConfigFile (path: string): Tree {
   const folder = dirname(resolve(path))
   if (typeof tree.charter === 'string') tree.charter = readYaml(absolute(tree.charter, folder))
   check(validateFile, tree, () => path)
-  for (const [section, key] of [['node', 'home'], ['data', 'path']] as const) {
+  // A bare word is a built-in data set, or a folder where the command runs; a strategy is a file or a name.
+  const paths = [['node', 'home', () => true], ['data', 'path', (value: string) => /^[.~]|[/\\]/.test(value)], ['node', 'strategy', isStrategyFile]] as const
+  for (const [section, key, isPath] of paths) {
     const values = tree[section] as Tree | undefined
-    // A bare word is a built-in data set, or a folder where the command runs.
-    if (typeof values?.[key] === 'string' && (key === 'home' || /^[.~]|[/\\]/.test(values[key]))) values[key] = absolute(values[key], folder)
+    if (typeof values?.[key] === 'string' && isPath(values[key])) values[key] = absolute(values[key], folder)
   }
   return tree
 }

@@ -31,6 +31,7 @@ import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { Refusal } from '../../src/federation/admission.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
+import type { StrategyFile } from '../../src/strategies/outside.ts'
 
 export interface HostRoleInit {
   readonly node: string
@@ -42,6 +43,8 @@ export interface HostRoleInit {
   readonly backend?: RungName
   /** What the trainer may use; default: what the rung has. */
   readonly memoryBytes?: number
+  /** What the charter's gradient rule is read from, where it is one from a file. */
+  readonly strategyFile?: StrategyFile
   /** Training rows that a client must say it has. Default: any number. */
   readonly minRows?: number
   readonly store?: CheckpointStore
@@ -306,6 +309,6 @@ export class HostRole {
   }
 }
 
-async function spawn ({ charter, slots, memoryBytes, spawn = spawnTrainer }: HostRoleInit, backend: RungName | undefined): Promise<Compute<HostTrainer>> {
-  return await spawn({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } })
+async function spawn ({ charter, slots, memoryBytes, strategyFile, spawn = spawnTrainer }: HostRoleInit, backend: RungName | undefined): Promise<Compute<HostTrainer>> {
+  return await spawn({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes }, ...strategyFile === undefined ? {} : { strategyFile } })
 }

@@ -10,6 +10,7 @@ import type { DatasetOptions } from '../data/dataset.ts'
 import type { HostTrainer } from '../training/host-trainer.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
+import type { StrategyFile } from '../strategies/outside.ts'
 import type { WireError } from './wire-error.ts'
 
 export interface HostTrainerInit {
@@ -19,6 +20,8 @@ export interface HostTrainerInit {
   /** Clients that may be attached at once; with `memoryBytes`, what the room is worked out for. Default 1. */
   readonly slots?: number
   readonly memoryBytes?: number
+  /** What its gradient rule is read from, where the charter names one from a file. */
+  readonly strategyFile?: StrategyFile
 }
 
 export interface ClientTrainerInit {

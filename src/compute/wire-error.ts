@@ -1,4 +1,4 @@
-import { BackendError, DataError, DeadlineError, FmtlError, InvalidParametersError, PrivacyError, ProtocolError, ResourceError } from '../errors.ts'
+import { BackendError, DataError, DeadlineError, FmtlError, InvalidParametersError, PrivacyError, ProtocolError, ResourceError, RuleError } from '../errors.ts'
 
 /** An error as it crosses a thread: code, text and advice, no stack. */
 export interface WireError {
@@ -20,6 +20,7 @@ export function fromWire ({ code, message, next }: WireError): Error {
     case 'ERR_INVALID_PARAMETERS': return new InvalidParametersError(message, init)
     case 'ERR_PRIVACY': return new PrivacyError(message, init)
     case 'ERR_RESOURCE': return new ResourceError(message, init)
+    case 'ERR_RULE': return new RuleError(message, init)
     case 'ERR_DEADLINE': return new DeadlineError(message, init)
     case 'ERR_INTERNAL': return new Error(message)
     default: return new ProtocolError(message, { ...init, code })

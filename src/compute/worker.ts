@@ -13,6 +13,7 @@ import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { describeClient } from '../training/client-description.ts'
 import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
+import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
 import { toWire } from './wire-error.ts'
@@ -51,10 +52,11 @@ interface Prepared {
 async function prepare (init: TrainerInit): Promise<Prepared> {
   const { charter } = init
   if (init.kind === 'host') {
+    const { rule } = init.strategyFile === undefined ? {} : await loadStrategy(init.strategyFile)
     return {
       what: 'a host',
       estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
-      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes)
+      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule)
     }
   }
   const dataset = await openDataset(init.data.path, init.data.options)

@@ -5,6 +5,7 @@ import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../model
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
 import { checkMergeRule, checkProjectionOptions } from '../training/rules.ts'
+import { isOutside } from '../projection/outside.ts'
 import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import { weightingNames } from '../weighting/index.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
@@ -16,6 +17,7 @@ import type { TrainingSpec } from '../training/spec.ts'
 import type { WeightingName } from '../weighting/index.ts'
 
 export interface ProjectionSpec {
+  /** One of src/projection/index.ts, or 'NAME#HASH' for a rule from a strategy file: the first 16 hex digits of its SHA-256. */
   readonly rule: string
   /**
    * gradient: the projected gradient conflicts with no task; update: so does the step that the optimiser applies; off: the
@@ -113,7 +115,7 @@ export function createCharter (options: CharterOptions): Charter {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
   const projection = { ...PROJECTION, ...options.projection }
-  oneOf('projection.rule', projection.rule, ruleNames)
+  if (!isOutside(projection.rule)) oneOf('projection.rule', projection.rule, ruleNames)
   oneOf('projection.strict', projection.strict, ['gradient', 'update', 'off'])
   oneOf('projection.balance', projection.balance, ['norm', 'none'])
   oneOf('projection.unit', projection.unit, ['client', 'task'])

@@ -19,6 +19,7 @@ import type { Charter } from './charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Dataset } from '../data/dataset.ts'
+import type { LoadedRule } from '../projection/outside.ts'
 
 export interface SimulationInit {
   readonly charter: Charter
@@ -36,6 +37,8 @@ export interface SimulationInit {
   readonly baseline?: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
   readonly partsSeed?: (client: string) => number
+  /** The gradient rule, where the charter names one from a strategy file. */
+  readonly rule?: LoadedRule
   readonly onAttached?: (client: string, host: string, samples: ClientDescription['samples']) => void
   /** After every step of a host: mean loss per task. */
   readonly onStep?: (host: string, step: number, losses: Readonly<Record<string, number>>) => void
@@ -62,7 +65,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
   const hub = new ExchangeHub(init.hosts)
   const hosts = init.hosts.map((id, h) => {
     const quorum = dataset.clientIds.filter((_, c) => c % init.hosts.length === h).length
-    const trainer = queued(new HostTrainer(backend, charter))
+    const trainer = queued(new HostTrainer(backend, charter, backend.memoryBytes, init.rule))
     const host = new BackboneHost({ trainer, exchange: hub.exchangeOf(id) }, {
       id,
       charter: { ...charter, clock: { ...charter.clock, quorum } },
@@ -114,7 +117,10 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
   }))
   try {
     for (const { host } of hosts) host.start()
-    await Promise.all(clients.map(async ({ run }) => { await run() }))
+    await new Promise<void>((resolve, reject) => {
+      for (const { host } of hosts) host.finished.catch(reject) // why it failed, before its clients say that it has left
+      Promise.all(clients.map(async ({ run }) => { await run() })).then(() => { resolve() }, reject)
+    })
     const fingerprints: Record<string, string> = {}
     for (const { name, trainer } of clients) fingerprints[name] = await trainer.fingerprint()
     for (const { id, trainer } of hosts) fingerprints[id] = await trainer.fingerprint()

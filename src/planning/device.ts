@@ -15,6 +15,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { CodecName } from '../compression/index.ts'
+import type { LoadedRule } from '../projection/outside.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 /** Milliseconds per step, each the median of the measured steps. */
@@ -60,15 +61,16 @@ const CODEC_RUNS = 25
 /** Gradient steps of a measured contribution: copying and comparing weights takes a twentieth of one. */
 const MEASURED_LOCAL_STEPS = 2
 
-export async function measureDevice (backend: Backend, charter: Charter, data: ClientData): Promise<DeviceSpeed> {
-  const split = await measureSplit(backend, asSplit(charter), data)
+/** @param rule - the gradient rule, where the charter names one from a strategy file */
+export async function measureDevice (backend: Backend, charter: Charter, data: ClientData, rule?: LoadedRule): Promise<DeviceSpeed> {
+  const split = await measureSplit(backend, asSplit(charter), data, rule)
   const whole = await measureWhole(backend, charter.model.trunk === 'client' ? charter : asFedAvg(charter), data)
   return { ...split, whole, site: describeClient(charter, data) }
 }
 
-async function measureSplit (backend: Backend, charter: Charter, data: ClientData): Promise<Omit<DeviceSpeed, 'whole'>> {
+async function measureSplit (backend: Backend, charter: Charter, data: ClientData, rule: LoadedRule | undefined): Promise<Omit<DeviceSpeed, 'whole'>> {
   const client = new ClientTrainer(backend, charter, data, { control: false })
-  const host = new HostTrainer(backend, charter)
+  const host = new HostTrainer(backend, charter, backend.memoryBytes, rule)
   const times = new Times<keyof StepMs>()
   const timed = times.measure.bind(times)
   try {

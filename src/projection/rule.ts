@@ -88,6 +88,8 @@ export interface RuleInput {
   readonly n: number
   /** Numbers per row. */
   readonly length: number
+  /** Where these rows stand among those that were given. */
+  readonly which: readonly number[]
   /** [n, n], row-major. */
   readonly gram: Float64Array
   readonly norms: readonly number[]
@@ -162,7 +164,7 @@ function * aggregation<R extends Row> (solve: SolvedRule['solve'], strict: boole
   const norms = sizes.map((size, i) => size * (factors[i] as number))
   const k = part(gram, rows, which).map((value, at) => value * (factors[Math.floor(at / n)] as number) * (factors[at % n] as number))
   const past = history === undefined ? {} : pastOf(all, columns, which, factors)
-  const solution = solve({ n, length, gram: k, norms, factors, weights, random: ctx.random, ...past })
+  const solution = solve({ n, length, which, gram: k, norms, factors, weights, random: ctx.random, ...past })
   const made: Made = { k, norms, sizes, factors, which, strict, update }
   const stored = 'mix' in solution ? yield * mixed(made, solution.mix) : yield * combined(made, solution.coefficients)
   const { plain, solver } = solution

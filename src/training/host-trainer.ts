@@ -21,6 +21,7 @@ import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { Contributions, weightedMean } from './contributions.ts'
 import { coneProject, minDirectionCosine } from '../projection/index.ts'
+import { expectLoaded, isOutside, outsideRule } from '../projection/outside.ts'
 import { agreedHash, agreedOf, conflictsOf, mergeDeltas, mergeTerms, stateHash } from './merge.ts'
 import { projectionRule } from './rules.ts'
 import { Random, deriveSeed } from '../random.ts'
@@ -31,6 +32,7 @@ import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ConflictStats, GradientRule } from '../projection/index.ts'
+import type { LoadedRule } from '../projection/outside.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { HostConflicts } from '../backbone/frames.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
@@ -87,7 +89,7 @@ export class HostTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
   readonly #units: ReadonlyMap<string, Unit>
-  readonly #rule: GradientRule
+  readonly #rule: Pick<GradientRule, 'aggregate'>
   readonly #scratch: Model
   readonly #passes: OpenPasses
   readonly #contributions: Contributions
@@ -98,16 +100,21 @@ export class HostTrainer {
   #agreed: { readonly delta: Float32Array, readonly hash: string } | undefined
   #history: Float32Array | undefined
 
-  /** @param memoryBytes - what this host may use; default: what the backend has */
-  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes) {
+  /**
+   * @param memoryBytes - what this host may use; default: what the backend has
+   * @param loaded - the gradient rule, where the charter's is from a strategy file
+   * @throws {InvalidParametersError} the charter's rule is from a file, and it is not this one
+   */
+  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes, loaded?: LoadedRule) {
     this.#backend = backend
     this.#charter = charter
-    const { model, projection } = charter
+    const { model, projection, clock } = charter
+    const rule = isOutside(projection.rule) ? expectLoaded(projection.rule, loaded) : undefined
     const trunk = buildTrunk(model.backbone)
     this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
     this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
-    this.#rule = projectionRule(projection)
+    this.#rule = rule === undefined ? projectionRule(projection) : outsideRule(rule, { strict: projection.strict !== 'off', deadlineMs: clock.stepDeadlineMs })
     this.#contributions = new Contributions(this.unitSizes())
     this.#anchor = this.#state()
   }

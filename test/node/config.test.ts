@@ -26,7 +26,7 @@ function load (text: string | undefined, rest: Partial<ConfigSources> = {}): Con
 
 test('nothing set gives the defaults', t => {
   t.deepEqual(load(undefined), {
-    node: { name: 'node', home: dir, role: 'auto', slots: 8 },
+    node: { name: 'node', home: dir, role: 'auto', slots: 8, strategy: 'fedbone' },
     network: { listen: ['/ip4/0.0.0.0/tcp/0'], bootstrap: [], announce: [], relay: 'auto', mdns: true, dht: true, profile: 'production' },
     data: {},
     logging: { level: 'info' }
@@ -96,6 +96,9 @@ test('paths in a file are relative to it, built-in names are not paths', t => {
   t.is(load('data: { path: scenes }').data.path, 'scenes')
   t.is(load('data: { path: ~/rows }').data.path, join(homedir(), 'rows'))
   t.is(load('node: { home: deep/home }', { env: {} }).node.home, join(dir, 'deep/home'))
+  t.is(load('node: { strategy: mine.ts }').node.strategy, join(dir, 'mine.ts'))
+  t.is(load('node: { strategy: mtsl }').node.strategy, 'mtsl')
+  t.is(load(undefined, { flags: { 'node.strategy': './mine.ts' } }).node.strategy, './mine.ts')
 })
 
 const REFUSED: Array<{ id: string, file?: string, env?: Record<string, string>, flags?: Record<string, unknown>, sets?: string[], message: RegExp, next?: RegExp }> = [

@@ -11,7 +11,7 @@ import type { Voice } from '../../node/cli/program.ts'
 const REPOSITORY = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const COMMAND = join(REPOSITORY, 'scripts', 'fmtl-node.mjs')
 /** Codes of Node itself that the sources ask for. */
-const NODES_OWN = new Set(['ERR_BUFFER_TOO_LARGE', 'ERR_WORKER_OUT_OF_MEMORY'])
+const NODES_OWN = new Set(['ERR_BUFFER_TOO_LARGE', 'ERR_SCRIPT_EXECUTION_TIMEOUT', 'ERR_WORKER_OUT_OF_MEMORY'])
 
 function run (...args: string[]): { status: number | null, stdout: string, stderr: string } {
   return spawnSync(process.execPath, [COMMAND, ...args], { encoding: 'utf8' })

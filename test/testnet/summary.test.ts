@@ -2,6 +2,7 @@ import test from 'ava'
 import { SummaryBuilder } from '../../testnet/summary.ts'
 import { STARTED_AT, peerOf, recordedRun, withSimple } from './helpers/recording.ts'
 import type { NodeEvent } from '../../node/events.ts'
+import type { Scores } from '../../src/tasks/task.ts'
 import type { Recorded } from './helpers/recording.ts'
 import type { RunFacts, Summary } from '../../testnet/summary.ts'
 
@@ -40,18 +41,44 @@ test('a whole run is complete, and every task of every client is in the table', 
   t.like(summary, { seed: 7, data: 'digits', strategy: 'fmtl', merge: 'select', runner: 'process' })
 })
 
-test('with simple models the summary has them, and the verdict counts against the better one', t => {
+test('gain is counted against the better of the two local models; the deep one stays beside it', t => {
   const summary = summaryOf(withSimple(0.02))
   const [digit] = summary.tasks
-  t.true(near(digit?.local, 0.78) && near(digit?.simple, 0.8) && near(digit?.bestLocal, 0.8) && near(digit?.gain, 0.031))
+  t.true(near(digit?.local, 0.78) && near(digit?.simple, 0.8) && near(digit?.bestLocal, 0.8) && near(digit?.gain, 0.011))
+  t.true(near(summary.tasks.find(task => task.metric === 'mae')?.gain, -0.02)) // local is served, simple was better
   const { accuracy } = summary.means
   t.true(near((accuracy?.bestLocal as number) - (accuracy?.local as number), 0.02))
   t.true(near(accuracy?.simple, accuracy?.bestLocal as number))
+  t.true(near(accuracy?.gain, (accuracy?.served as number) - (accuracy?.bestLocal as number)))
   const ranked = summary.tasks.filter(task => task.higherIsBetter && task.gain !== null)
-  const over = ranked.reduce((sum, task) => sum + (task.served as number) - (task.bestLocal as number), 0) / ranked.length
-  t.true(summary.verdict.includes(`${over < 0 ? '-' : '+'}${Math.abs(over).toFixed(3)} over the better of each site's own deep and linear models`), summary.verdict)
-  t.false(summaryOf(recordedRun()).verdict.includes('linear'))
-  t.is(summaryOf(recordedRun()).tasks[0]?.bestLocal, undefined)
+  const over = (of: 'local' | 'bestLocal'): number => ranked.reduce((sum, task) => sum + (task.served as number) - (task[of] as number), 0) / ranked.length
+  t.true(over('bestLocal') < 0 && over('local') > 0)
+  t.regex(summary.verdict, new RegExp(`^Collaboration made no clear difference: ${over('bestLocal').toFixed(3)} \\+- 0\\.007 against the best local model, averaged over 8 tasks; `))
+  t.true(summary.verdict.includes(`; +${over('local').toFixed(3)} over the local deep models alone; `), summary.verdict)
+})
+
+test('where the hold-out prefers the deep local model, it is the one to beat', t => {
+  const run = withSimple(-0.05, 'local')
+  const [digit] = summaryOf(run).tasks
+  t.true(near(digit?.local, 0.78) && near(digit?.simple, 0.73) && near(digit?.bestLocal, 0.78) && near(digit?.gain, 0.031))
+})
+
+test('without a simple model the local one is the best, and without any there is no gain', t => {
+  const summary = summaryOf(recordedRun())
+  t.true(summary.tasks.every(task => task.bestLocal === task.local && task.simple === undefined))
+  t.is(summary.means.accuracy?.bestLocal, summary.means.accuracy?.local)
+  t.false(summary.verdict.includes('deep'))
+  const alone = changed(event => event.type !== 'report'
+    ? event
+    : { ...event, report: { ...event.report, tasks: event.report.tasks.map(task => ({ ...task, scores: { federated: task.scores.federated as never, served: task.scores.federated as never } })) } })
+  t.true(summaryOf(alone).tasks.every(task => task.bestLocal === null && task.gain === null))
+})
+
+test('a best local model without a score is no reason to compare with the other one', t => {
+  const run = changed(event => event.type !== 'report'
+    ? event
+    : { ...event, report: { ...event.report, tasks: event.report.tasks.map(task => ({ ...task, scores: { ...task.scores, bestLocal: { ...task.scores.local as Scores, value: Number.NaN } } })) } })
+  t.true(summaryOf(run).tasks.every(task => task.local !== null && task.bestLocal === null && task.gain === null))
 })
 
 test('times count from the start, to the first round and to the end', t => {
@@ -127,12 +154,12 @@ test('steps and merges without an answer of the rule\'s own are counted and said
 })
 
 test('the verdict says who gained and who lost', t => {
-  t.regex(summaryOf(recordedRun()).verdict, /^Collaboration gained \+0\.016 \+- 0\.007 over training alone, averaged over 8 tasks; \+0\.010 over two local models without peers; errors unchanged on average \(1 task\)\. mnist and semeion gained, optdigits \(-0\.012\) lost, 1 stayed level\.$/)
+  t.regex(summaryOf(recordedRun()).verdict, /^Collaboration gained \+0\.016 \+- 0\.007 over the best local model, averaged over 8 tasks; \+0\.010 over two local models without peers; errors unchanged on average \(1 task\)\. mnist and semeion gained, optdigits \(-0\.012\) lost, 1 stayed level\.$/)
 })
 
 const verdicts = [
-  { id: 'a gain of nothing', gain: () => 0, want: /^Collaboration made no clear difference: 0\.000 \+- 0\.000 against training alone, averaged over 8 tasks\. No client gained, nobody lost, 4 stayed level\.$/ },
-  { id: 'a loss', gain: () => -0.02, want: /^Collaboration did not pay: what is served scores -0\.020 \+- 0\.000 against training alone/ },
+  { id: 'a gain of nothing', gain: () => 0, want: /^Collaboration made no clear difference: 0\.000 \+- 0\.000 against the best local model, averaged over 8 tasks\. No client gained, nobody lost, 4 stayed level\.$/ },
+  { id: 'a loss', gain: () => -0.02, want: /^Collaboration did not pay: what is served scores -0\.020 \+- 0\.000 against the best local model/ },
   { id: 'everybody gains', gain: () => 0.02, want: /All 4 clients gained\.$/ }
 ]
 for (const { id, gain, want } of verdicts) {

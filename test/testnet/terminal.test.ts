@@ -50,8 +50,10 @@ test('the closing table at 80 columns', t => {
 test('the closing table has the simple and the best local model where clients have one', t => {
   const { text } = show({ isTTY: false, columns: 120 }, withSimple(0.02))
   t.regex(text, /n +local +simple +best local +2 locals/)
-  t.regex(text, /mnist +digit +↑ accuracy +400 +0\.780 +0\.800 +0\.800/)
-  t.false(show({ isTTY: false, columns: 120 }).text.includes('best local'))
+  t.regex(text, /mnist +digit +↑ accuracy +400 +0\.780 +0\.800 +0\.800 .* 0\.811 +\+0\.011 +ensemble$/m)
+  t.regex(text, /gain: served against best local, /)
+  t.regex(text, /digit accuracy 0\.800 -> 0\.811.*\(best local -> served, by ensemble\)/)
+  t.notRegex(show({ isTTY: false, columns: 120 }).text, / best local +2 locals|against best local/)
 })
 
 test('the closing lines and the log say how hosts stood to each other, and where a rule had no answer of its own', t => {

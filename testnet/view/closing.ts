@@ -72,7 +72,7 @@ function results (summary: Summary, width: number, paint: Paint): string[] {
   const small = summary.tasks.filter(task => task.gain === null && task.positives !== null && task.positives < FEWEST_POSITIVES)
   const lines = table(fits.columns, rows, { width, gap: fits.gap, paint })
   const notes = [
-    'gain: served against local, + is better whichever way the metric points',
+    `gain: served against ${simple ? 'best local' : 'local'}, + is better whichever way the metric points`,
     ...simple ? ['simple: the site\'s own linear model; best local: the better of local and simple on the site\'s hold-out'] : [],
     ...control ? ['2 locals: two models that never met a peer, averaged'] : [],
     ...small.length === 0 ? [] : [`n too small to rank, fewer than ${FEWEST_POSITIVES} positives: ${small.map(task => `${task.client} ${task.id} (${task.positives})`).join(', ')}`]

@@ -4,11 +4,12 @@ import { InvalidParametersError } from '../../../src/errors.ts'
 import { createConsortium } from '../../../src/membership/index.ts'
 import { charterFromData } from '../charter.ts'
 import { describeCharter } from './describe.ts'
-import { examples, formatOption } from '../help.ts'
+import { examples, formatOption, strategyOption } from '../help.ts'
 import { loadConfig } from '../../config/config.ts'
 import { loadOrCreateIdentity, signerOf } from '../../store/identity.ts'
 import { lockHome } from '../../store/lock.ts'
 import { Membership } from '../../membership/membership.ts'
+import { openStrategy, ruleFile } from '../../../src/strategies/outside.ts'
 import { readCharterFile } from '../site.ts'
 import { settle } from './settle.ts'
 import type { Command } from 'commander'
@@ -20,7 +21,7 @@ interface Flags {
   charter?: string
   data?: string
   client?: string
-  strategy: string
+  strategy?: string
   sites: string
   config?: string
   set: string[]
@@ -34,7 +35,7 @@ export function registerFound (program: Command): void {
     .option('--charter <file>', 'what is trained, as `fmtl-node charter` wrote it (default: made from --data)')
     .option('--data <path>', 'this site\'s data set; inputs and tasks come from there')
     .option('--client <id>', 'which client of the data set this site is')
-    .option('--strategy <name>', 'how to train together, where no charter file is given', 'fedbone')
+    .addOption(strategyOption())
     .option('--sites <n>', 'sites that must be there before training begins', '2')
     .option('--name <name>', 'this node, as members will see it')
     .option('--home <folder>', 'home of the node (default: FMTL_HOME, else ~/.fmtl)')
@@ -51,7 +52,7 @@ async function found (consortium: string, flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.home': flags.home, 'node.name': flags.name, 'data.path': flags.data, 'data.client': flags.client },
+    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client },
     sets: flags.set
   })
   const { home, name } = config.node
@@ -61,14 +62,16 @@ async function found (consortium: string, flags: Flags): Promise<void> {
   }
   const sites = Number(flags.sites)
   if (!Number.isInteger(sites) || sites < 1) throw new InvalidParametersError(`--sites must be a whole number from 1, got '${flags.sites}'`)
+  const opened = await openStrategy(config.node.strategy)
   const training = flags.charter === undefined
-    ? await charterFromData({ ...config, charter: { ...own, clock: { quorum: sites, ...own.clock } } }, flags.strategy)
+    ? await charterFromData({ ...config, charter: { ...own, clock: { quorum: sites, ...own.clock } } }, opened.strategy)
     : await readCharterFile(flags.charter)
+  const needed = ruleFile(training, opened)
   const charter = createConsortium({ name: consortium, training, ...governance === undefined ? {} : { governance }, ...safeguards === undefined ? {} : { safeguards } })
   const lock = await lockHome(home)
   try {
     const membership = await Membership.found(home, signerOf(await loadOrCreateIdentity(join(home, 'identity'))), charter, name)
-    await settle(home, { name, ...config.data.path === undefined ? {} : { data: config.data } })
+    await settle(home, { name, ...needed === undefined ? {} : { strategy: needed.path }, ...config.data.path === undefined ? {} : { data: config.data } })
     const at = flags.home === undefined ? '' : ` --home ${home}`
     const next = [`fmtl-node up --detach${at}`, `fmtl-node invite${at}`]
     if (flags.format === 'json') {

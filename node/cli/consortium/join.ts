@@ -13,6 +13,7 @@ import { join } from '../../membership/join.ts'
 import { loadConfig } from '../../config/config.ts'
 import { loadOrCreateIdentity } from '../../store/identity.ts'
 import { lockHome } from '../../store/lock.ts'
+import { openStrategy, ruleFile } from '../../../src/strategies/outside.ts'
 import { plural } from '../format.ts'
 import { settle } from './settle.ts'
 import type { Command } from 'commander'
@@ -25,6 +26,7 @@ interface Flags {
   data?: string
   client?: string
   tasks?: string
+  strategy?: string
   wait: string
   yes?: boolean
   config?: string
@@ -38,6 +40,7 @@ export function registerJoin (program: Command): void {
     .option('--data <path>', 'this site\'s data set; without it the node can only host')
     .option('--client <id>', 'which client of the data set this site is (default: the only one)')
     .option('--tasks <a,b>', 'tasks to take part in (default: all that the data has)')
+    .option('--strategy <file>', 'the strategy file, where the charter\'s gradient rule is from one')
     .option('--name <name>', 'this node, as members will see it')
     .option('--wait <time>', 'longest wait for a member\'s yes, such as 10m', '10m')
     .option('-y, --yes', 'consent to the charter without being asked')
@@ -53,11 +56,13 @@ async function run (text: string, flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.home': flags.home, 'node.name': flags.name, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks }
+    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks }
   })
   const { home, name } = config.node
   // before anybody is asked for anything
   if (existsSync(consortiumFiles(home).members)) throw new DataError(`${home} belongs to a consortium already`, { next: 'fmtl-node up, or use another --home for another consortium' })
+  const opened = await openStrategy(config.node.strategy)
+  let strategy: string | undefined
   const waitMs = duration(flags.wait)
   const say = (line: string): void => { process.stderr.write(`${line}\n`) }
   const lock = await lockHome(home)
@@ -76,10 +81,11 @@ async function run (text: string, flags: Flags): Promise<void> {
       consent: async (charter, changed) => {
         say(`${describeCharter(charter)}${changed ? '\n  (changed since the link was made)' : ''}`)
         if (config.data.path !== undefined) say(await fitsCharter(config, charter, stop.signal))
+        strategy = ruleFile(charter.training, opened)?.path
         if (flags.yes !== true) await ask(charter)
       }
     })
-    await settle(home, { name, ...config.data.path === undefined ? {} : { data: config.data } })
+    await settle(home, { name, ...strategy === undefined ? {} : { strategy }, ...config.data.path === undefined ? {} : { data: config.data } })
     await membership.store.savePeers(byPeer(addresses))
     const { state, id, signer } = membership
     const next = `fmtl-node up --detach${flags.home === undefined ? '' : ` --home ${home}`}`

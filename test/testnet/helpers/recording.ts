@@ -107,17 +107,17 @@ function reportOf (client: number): ClientReport {
   }
 }
 
-/** The recording with a simple model at every client, so much better than the deep local one. */
-export function withSimple (by: number): Recorded[] {
+/** The recording with a simple model at every client, so much better than the deep local one, and what the hold-outs prefer. */
+export function withSimple (by: number, bestLocal: 'simple' | 'local' = 'simple'): Recorded[] {
   return recordedRun().map(({ at, event }) => event.type !== 'report'
     ? { at, event }
-    : { at, event: { ...event, report: { ...event.report, bestLocal: 'simple', tasks: event.report.tasks.map(task => simpleTask(task, by)) } } })
+    : { at, event: { ...event, report: { ...event.report, bestLocal, tasks: event.report.tasks.map(task => simpleTask(task, by, bestLocal)) } } })
 }
 
-function simpleTask (task: TaskReport, by: number): TaskReport {
+function simpleTask (task: TaskReport, by: number, bestLocal: 'simple' | 'local'): TaskReport {
   const { local } = task.scores as { readonly local: Scores }
   const simple = { ...local, value: local.value + (local.higherIsBetter ? by : -by) }
-  return { ...task, scores: { ...task.scores, simple, bestLocal: simple } }
+  return { ...task, scores: { ...task.scores, simple, bestLocal: { simple, local }[bestLocal] } }
 }
 
 function classesOf (id: string, client: number): NonNullable<Scores['classes']> {

@@ -8,8 +8,8 @@ import { availableParallelism, cpus } from 'node:os'
 import { dirname } from 'node:path'
 import { RUNGS, isRungName } from '../../../src/backend/ladder.ts'
 import { InvalidParametersError } from '../../../src/errors.ts'
-import { findStrategy } from '../../../src/strategies/index.ts'
 import { openDataset } from '../../../src/data/open.ts'
+import { openExperiment } from '../../../src/strategies/outside.ts'
 import { withOutput, whole } from '../report.ts'
 import { asMarkdown, asText } from './tables.ts'
 import { dotsSvg } from './dots-svg.ts'
@@ -64,8 +64,8 @@ export function registerLearning (bench: Command): void {
 
 async function learning (flags: Flags): Promise<void> {
   const strategies = flags.strategies.split(',')
-  for (const name of strategies) findStrategy(name)
-  const lead = strategies.find(name => findStrategy(name).kind !== 'alone')
+  const kinds = await Promise.all(strategies.map(async name => (await openExperiment(name)).strategy.kind))
+  const lead = strategies.find((_, i) => kinds[i] !== 'alone')
   if (lead === undefined) throw new InvalidParametersError('--strategies names yardsticks only', { next: 'add a strategy by which sites train together, such as fedbone' })
   const sets = flags.data.split(',')
   const orders = await ordersOf(flags, sets, strategies, lead)

@@ -5,12 +5,13 @@
  */
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
-import { findStrategy, settingsOf } from '../../../src/strategies/index.ts'
 import { loadBestRung } from '../../../src/backend/ladder.ts'
 import { localStepsOf, totalSteps } from '../../../src/training/spec.ts'
 import { modelFloats } from '../../../src/planning/index.ts'
 import { openDataset } from '../../../src/data/open.ts'
+import { openExperiment } from '../../../src/strategies/outside.ts'
 import { runExperiment } from '../../../src/federation/experiment.ts'
+import { settingsOf } from '../../../src/strategies/index.ts'
 import { tuneHeap } from '../../../src/compute/heap.ts'
 import type { Backend } from '../../../src/backend/backend.ts'
 import type { Charter, CharterOptions } from '../../../src/federation/charter.ts'
@@ -21,6 +22,7 @@ import type { RungName } from '../../../src/backend/ladder.ts'
 export interface RunOrder {
   /** Folder, manifest or built-in name of the data set. */
   readonly data: string
+  /** One of ours, or a strategy file. */
   readonly strategy: string
   readonly seed: number
   /** Trains on the hold-out rows too: for figures, once everything is chosen. */
@@ -85,7 +87,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     ...clients === undefined ? {} : { clients },
     ...partition === undefined ? {} : { partition }
   })
-  const strategy = findStrategy(order.strategy)
+  const { strategy, rule } = await openExperiment(order.strategy)
   const charter = createCharter({
     name: `bench ${dataset.name}`,
     seed,
@@ -102,6 +104,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     hosts: Array.from({ length: hosts }, (_, i) => `host-${i + 1}`),
     clients: dataset.clientIds,
     control: baseline && refit,
+    ...rule === undefined ? {} : { rule },
     baseline,
     ...tasksOf(dataset),
     onStep: (_, step, losses) => { curve.add(step, losses) }
