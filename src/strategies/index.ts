@@ -1,6 +1,7 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
 import { ditto } from './ditto.ts'
+import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { fedln } from './fedln.ts'
@@ -14,7 +15,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

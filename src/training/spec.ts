@@ -16,7 +16,14 @@ export interface TrainingSpec {
    * and pulled to it; pfedme: trained in front of the site's copy of the agreed one, which follows. Left out: none.
    */
   readonly personal?: 'ditto' | 'pfedme'
-  /** Weight of the pull between the two, lambda. Left out: 0. */
+  /**
+   * Every site's model stays its own: the host makes an anchor for each from the models that are like it, with this weight
+   * for one at no distance (alphaK of FedAMP). Left out: one model for all.
+   */
+  readonly attention?: number
+  /** Squared distance at which attention has fallen to 1 / e. Left out: the median of the step. */
+  readonly sigma?: number
+  /** Weight of the pull between the two, lambda; with attention it is lambda / alphaK to the anchor. Left out: 0. */
   readonly pull?: number
   /** Steps of pfedme's personal model per batch, K. Left out: 1. */
   readonly innerSteps?: number
@@ -45,7 +52,7 @@ export interface TrainingSpec {
 /** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
 const MAX_IN_FLIGHT = 4
 
-type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'pull' | 'innerSteps' | 'serverRate' | 'inFlight'
+type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'attention' | 'sigma' | 'pull' | 'innerSteps' | 'serverRate' | 'inFlight'
 
 const DEFAULTS: Omit<TrainingSpec, Optional> = {
   rounds: 10,
@@ -63,7 +70,7 @@ const DEFAULTS: Omit<TrainingSpec, Optional> = {
 }
 
 /** Settings that a charter leaves out where they have these values: charters from before them keep their hash. */
-const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, pull: 0, serverRate: 1 } as const
+const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, attention: 0, sigma: 0, pull: 0, serverRate: 1 } as const
 const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), ...Object.keys(LEFT_OUT), 'optimiser', 'personal', 'inFlight']
 const PERSONAL: ReadonlyArray<NonNullable<TrainingSpec['personal']>> = ['ditto', 'pfedme']
 
@@ -92,10 +99,14 @@ export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): Trai
 }
 
 /** Settings of one method beside another's, where they would do nothing or harm. @throws {InvalidParametersError} */
-function refuseMisfits ({ personal, pull = 0, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
+function refuseMisfits ({ personal, attention, sigma, pull = 0, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
   const refuse = (why: string, next: string): never => { throw new InvalidParametersError(why, { next }) }
   if (serverRate === 0) refuse('training.serverRate 0 would leave the agreed model as it began', 'set it above 0, or leave it out for the plain mean')
-  if (personal === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or leave pull out`)
+  if (attention === undefined && sigma !== undefined) refuse('training.sigma is a distance for attention', 'set training.attention, or leave sigma out')
+  if (attention !== undefined && (personal ?? proximal ?? serverRate) !== undefined) {
+    refuse('training.attention leaves no common model for personal, proximal or serverRate to act on', 'leave them out')
+  }
+  if (personal === undefined && attention === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or training.attention, or leave pull out`)
   if (personal !== 'pfedme') {
     if (innerSteps !== undefined) refuse('training.innerSteps are steps of a pfedme model', 'set training.personal to pfedme, or leave innerSteps out')
     return

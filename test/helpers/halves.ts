@@ -8,9 +8,13 @@ import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
 type States = Readonly<Record<string, NamedTensor[]>>
 
-/** Weights of every client and of 'host' after a run that was cut when step `cut` had been trained and not been sent. */
-export async function runInHalves (backend: Backend, charter: Charter, sites: readonly ClientData[], cut: number): Promise<Readonly<Record<string, string>>> {
-  const end = await part(backend, charter, sites, { states: await part(backend, charter, sites, { states: {}, from: 0, cut }), from: cut, cut: Infinity })
+/**
+ * Weights of every client and of 'host' after a run that was cut when step `cut` had been trained and not been sent.
+ * @param then - who comes back for the second half; default: everybody
+ */
+export async function runInHalves (backend: Backend, charter: Charter, sites: readonly ClientData[], cut: number, then = sites): Promise<Readonly<Record<string, string>>> {
+  const states = await part(backend, charter, sites, { states: {}, from: 0, cut })
+  const end = await part(backend, { ...charter, clock: { ...charter.clock, quorum: then.length } }, then, { states, from: cut, cut: Infinity })
   return Object.fromEntries(Object.entries(end).map(([name, state]) => {
     const site = sites.find(({ id }) => id === name)
     const trainer = site === undefined ? new HostTrainer(backend, charter) : makeClient(backend, charter, site).trainer
@@ -44,7 +48,7 @@ async function part (backend: Backend, charter: Charter, sites: readonly ClientD
       save(step)
       return await forward(step)
     }
-    return attach(home, client, charter, frame => { if (frame.kind === 'share' && frame.step === cut) throw new Error('pulled the plug') })
+    return attach(home, client, charter, frame => { if (/^(share|forward)$/.test(frame.kind) && frame.step === cut) throw new Error('pulled the plug') })
   })
   home.host.start()
   await Promise.all(attached.map(async ({ ran }) => { await ran.catch(() => undefined) }))
