@@ -45,7 +45,7 @@ export class PersonalCloud {
   #fresh: readonly string[] = []
   /** Median squared distance of the last step with two models or more. Single precision, as a checkpoint keeps it. */
   #median = 1
-  /** Who has left since the last step. */
+  /** Who has left since the last step; after a restart, everybody. */
   readonly #gone = new Set<string>()
 
   /** @param sigma - a fixed one; left out: the median squared distance, step by step */
@@ -114,6 +114,7 @@ export class PersonalCloud {
     })
     this.#models.clear()
     for (const { client, model } of found) this.#models.set(client, model)
+    for (const { client } of found) this.#gone.add(client) // until they are heard of again
     this.#fresh = found.filter(({ fresh }) => fresh).map(({ client }) => client).sort()
     this.#median = median as number
   }

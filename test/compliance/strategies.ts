@@ -29,6 +29,9 @@ export interface StrategyHooks {
 }
 
 const TASKS = [LEVEL, SIDE]
+/** Where a run is cut: at a round's end, as checkpoints are. */
+const CUT = 2
+const AWAY = { client: 'ben', from: 1, to: 3 }
 /** Different numbers of rows, and one site without one of the tasks. */
 const SITES = [
   clientData({ id: 'ada', tasks: TASKS }, { rows: [12, 6, 6] }),
@@ -49,12 +52,13 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
     return smallCharter(TASKS, { clock: { quorum: SITES.length }, ...settingsOf(strategy, {}, own) })
   }
   const charter = charterOf()
-  /** Where every run of this suite that is cut is cut: at a round's end, as checkpoints are. */
-  const CUT = 2
   const scenario = async (init: Partial<Scenario> = {}): Promise<Outcome> => await run(backend, charter, { sites: SITES, ...init })
-  let first: Promise<Outcome> | undefined
-  /** The run that nothing befalls. */
-  const whole = async (): Promise<Outcome> => await (first ??= scenario())
+  /** A run that several tests look at. */
+  const once = (init: Partial<Scenario>): (() => Promise<Outcome>) => {
+    let outcome: Promise<Outcome> | undefined
+    return async () => await (outcome ??= scenario(init))
+  }
+  const [whole, withoutBen, away] = [once({}), once({ leaves: { client: 'ben', at: CUT } }), once({ away: AWAY })]
 
   test.serial(`${name}: the same seed gives the same weights and reports, another seed others; nothing is left behind`, async t => {
     const before = backend.liveTensors()
@@ -82,15 +86,15 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   })
 
   test.serial(`${name}: saved and loaded in the middle, a run ends as if nothing had happened`, async t => {
-    t.deepEqual(await inHalves(backend, charter, SITES, CUT), (await whole()).fingerprints)
+    t.deepEqual(await inHalves(backend, charter, SITES, CUT, { baseline: false }), (await whole()).fingerprints)
   })
 
   test.serial(`${name}: a site that leaves is named, and the others go on as a consortium of two`, async t => {
-    const left = await scenario({ leaves: { client: 'ben', at: CUT } })
+    const left = await withoutBen()
     t.deepEqual(left.steps, [['ada', 'ben', 'cyd'], ['ada', 'ben', 'cyd'], ['ada', 'cyd'], ['ada', 'cyd']])
     t.regex(left.rounds.flatMap(({ report: { missing } }) => missing).join(), /^ben: left at step [12]: ./)
     t.deepEqual(left.rounds.at(-1)?.report.contributors, ['ada', 'cyd'])
-    const two = await inHalves(backend, charter, SITES, CUT, [ADA, CYD])
+    const two = await inHalves(backend, charter, SITES, CUT, { then: [ADA, CYD], baseline: false })
     for (const who of ['ada', 'cyd', 'host']) t.is(left.fingerprints[who], two[who], who)
     expectFinite(t, left)
   })
@@ -102,8 +106,7 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   })
 
   test.serial(`${name}: a site that was away for two steps takes part again, the same way every time`, async t => {
-    const away = { client: 'ben', from: 1, to: 3 }
-    const [one, two] = [await scenario({ away }), await scenario({ away })]
+    const [one, two] = [await away(), await scenario({ away: AWAY })]
     t.deepEqual(one.steps, [['ada', 'ben', 'cyd'], ['ada', 'cyd'], ['ada', 'cyd'], ['ada', 'ben', 'cyd']])
     t.deepEqual(two.fingerprints, one.fingerprints)
     t.is(one.reports.length, SITES.length)
@@ -111,7 +114,7 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   })
 
   test.serial(`${name}: the bytes reported are those of the frames that were sent`, async t => {
-    for (const { traffic, hostBytes, rounds } of [await whole(), await scenario({ away: { client: 'ben', from: 1, to: 3 } })]) {
+    for (const { traffic, hostBytes, rounds } of [await whole(), await away()]) {
       for (const [client, { said, sent }] of Object.entries(traffic)) t.deepEqual(said, sent, client)
       const total = Object.values(traffic).reduce((sum, { sent }) => ({ up: sum.up + sent.up, down: sum.down + sent.down }), { up: 0, down: 0 })
       t.deepEqual(hostBytes, total)
@@ -126,12 +129,11 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   if (kind === 'whole') {
     test.serial(`${name}: one site alone is trained as if there were no host`, async t => {
       const { fingerprints } = await scenario({ sites: [ADA] })
-      const { trainer } = makeClient(backend, charter, ADA)
+      const { trainer } = makeClient(backend, charter, ADA, {}, false)
       for (let step = 0; step < 4; step++) {
         const { changes } = await trainer.contribute(step)
         if (charter.training.attention === undefined) trainer.advance(changes)
         else trainer.aim(changes)
-        await trainer.localStep(step)
       }
       t.is(fingerprints.ada, trainer.fingerprint())
       trainer.dispose()
@@ -157,7 +159,7 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
       const lied = await scenario({ lies: { client: 'ben', at: CUT, upload } })
       t.regex(lied.ended.ben ?? '', /not finite/)
       t.deepEqual(lied.steps.slice(CUT), [['ada', 'cyd'], ['ada', 'cyd']])
-      const left = await scenario({ leaves: { client: 'ben', at: CUT } })
+      const left = await withoutBen()
       for (const who of ['ada', 'cyd', 'host']) t.is(lied.fingerprints[who], left.fingerprints[who], who)
       expectFinite(t, lied)
     })

@@ -59,8 +59,8 @@ export interface TestClient {
   readonly cut: readonly number[]
 }
 
-export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}): TestClient {
-  const trainer = new ClientTrainer(backend, charter, data, { control: false })
+export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}, baseline = true): TestClient {
+  const trainer = new ClientTrainer(backend, charter, data, { control: false, baseline })
   const { tasks, cut, batch, samples } = trainer.describe()
   const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
   const request: AttachRequest = { client: data.id, name: data.id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }

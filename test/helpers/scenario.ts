@@ -1,8 +1,8 @@
 /**
  * One host and its sites through a whole run, with what may befall them: sites that answer in a given order, leave, stay away
- * for some steps, or send numbers that are none. Everything waits for events; nothing depends on how fast a machine is.
+ * for some steps, or send numbers that are none. No local models. Everything waits for events; nothing depends on how fast a machine is.
  */
-import { attach, makeClient, makeHost } from './federation.ts'
+import { attach, makeClient, makeHost, until } from './federation.ts'
 import { byName } from './tensors.ts'
 import type { Attachment } from './federation.ts'
 import type { Backend } from '../../src/backend/backend.ts'
@@ -67,11 +67,17 @@ export const runScenario: Runner = async (backend, charter, { sites, answers, le
     began.set(key, known)
     return known
   }
+  const closed = new Map<number, Promise<unknown>>()
+  // A client without shared units goes on before the host has closed the step: whatever befalls it does so after that.
+  for (const { at } of [leaves, lies, away === undefined ? undefined : { at: away.from }].filter(each => each !== undefined)) {
+    closed.set(at, at === 0 ? Promise.resolve() : until<{ step: number }>(home.host, 'step:done', ({ step }) => step === at - 1))
+  }
   const back = Promise.withResolvers<void>()
   let gone = false
   const upload = charter.model.trunk === 'client' ? 'contribute' : 'forward'
   const clients = sites.map(site => makeClient(backend, agreed, site, {
     [upload]: async (step: number) => {
+      if ([leaves, lies, away].some(each => each?.client === site.id)) await closed.get(step)
       if (leaves?.client === site.id && step === leaves.at) throw new Error('left')
       if (away?.client === site.id && step === away.from && !gone) {
         gone = true
@@ -81,7 +87,7 @@ export const runScenario: Runner = async (backend, charter, { sites, answers, le
       const before = answers?.[answers.indexOf(site.id) - 1]
       if (before !== undefined) await beginning(before, step).promise
     }
-  }))
+  }, false))
   const liar = clients.find(({ name }) => name === lies?.client)
   if (liar !== undefined && lies !== undefined) lie(liar.trainer, lies.upload, lies.at)
   const join = (client: typeof clients[number]): Attachment => {
