@@ -49,7 +49,7 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   const clock = kind === 'whole' ? { rounds: 4, stepsPerRound: 1, localSteps: 2 } : { rounds: 2, stepsPerRound: 2 }
   const charterOf = (changes: { training?: object, projection?: Partial<Charter['projection']> } = {}): Charter => {
     const own = { training: { ...clock, batch: 6, warmup: 2, ...changes.training }, ...changes.projection === undefined ? {} : { projection: changes.projection } }
-    return smallCharter(TASKS, { clock: { quorum: SITES.length }, ...settingsOf(strategy, {}, own) })
+    return smallCharter(TASKS, { clock: { quorum: SITES.length, stepDeadlineMs: 60_000 }, ...settingsOf(strategy, {}, own) })
   }
   const charter = charterOf()
   const scenario = async (init: Partial<Scenario> = {}): Promise<Outcome> => await run(backend, charter, { sites: SITES, ...init })

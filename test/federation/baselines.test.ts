@@ -116,6 +116,8 @@ for (const { id, changes } of [
   { id: 'an unknown personal model', changes: { model: { trunk: 'client' }, training: { personal: 'fedamp' } } },
   { id: 'a pull with nothing to pull', changes: { model: { trunk: 'client' }, training: { pull: 0.1 } } },
   { id: 'inner steps without pfedme', changes: { model: { trunk: 'client' }, training: { personal: 'ditto', innerSteps: 2 } } },
+  { id: 'a rate with no personal model to take it', changes: { model: { trunk: 'client' }, training: { lrPersonal: 0.1 } } },
+  { id: 'pfedme whose own rate overshoots', changes: { model: { trunk: 'client' }, training: { personal: 'pfedme', pull: 15, lrPersonal: 0.1 } } },
   { id: 'half an inner step', changes: { model: { trunk: 'client' }, training: { personal: 'pfedme', pull: 1, innerSteps: 1.5 } } },
   { id: 'attention of a split model', changes: { training: { attention: 0.5 } } },
   { id: 'attention where hosts merge', changes: { model: { trunk: 'client' }, training: { attention: 0.5 } } },
@@ -196,6 +198,20 @@ for (const name of ['ditto', 'pfedme']) {
     t.notDeepEqual(lossesOf(own), lossesOf(averaged))
   })
 }
+
+test.serial('with a rate of its own the personal model goes plain steps; the whole model and the local one go on as they were', async t => {
+  const [own, alike] = [await runOpen(charterOf('ditto', { training: { lrPersonal: 0.05, pull: 0 } })), await runOpen(charterOf('ditto'))]
+  t.deepEqual(own.host, alike.host)
+  t.deepEqual(own.clients.ada?.['local0/trunk'], alike.clients.ada?.['local0/trunk'])
+  t.false('personal/trunk.first' in (own.clients.ada ?? {}))
+  for (const site of sites) {
+    const charter = charterOf('fedavg', { training: { optimiser: 'sgd', lrLocal: 0.05, weightDecay: 0 } })
+    const local = new LocalTrainer(backend, site, charter.model, charter.training, charter.seed)
+    for (let step = 0; step < 6; step++) await local.step(step)
+    for (const { name, parameters } of local.units) t.deepEqual(own.clients[site.id]?.[`personal/${name}`], parameters.slice(), `${name} of ${site.id}`)
+    local.dispose()
+  }
+})
 
 test.serial('a personal model cannot be sent under the name of a change', async t => {
   // Both models begin at zeros and learn alike: the change of the shared trunk is the personal trunk, number by number.
@@ -281,16 +297,14 @@ test.serial('FedAMP: two hosts make the anchors of their own clients and never m
   t.is(fingerprints.ben, alone.fingerprints.ben)
 })
 
-test.serial('FedAMP: who is late keeps its model and is told of an anchor; rounded for the wire, all are still told the same', async t => {
+test.serial('FedAMP: who is late keeps its model and is told of an anchor; changes may be rounded on their way', async t => {
   const charter = charterOf('fedamp', { training: { rounds: 5 } })
-  const agreed = { ...charter, cutCodec: 'int8' as const, clock: { ...charter.clock, quorum: 2, stepDeadlineMs: 300 } }
+  const agreed = { ...charter, cutCodec: 'int8' as const, clock: { ...charter.clock, quorum: 2, stepDeadlineMs: 1_000 } }
   const home = makeHost(backend, agreed)
   const [ada, ben] = [makeClient(backend, agreed, sites[0] as typeof sites[number]), makeClient(backend, agreed, sites[1] as typeof sites[number])]
   const over = until<{ step: number }>(home.host, 'step:done', ({ step }) => step === 1)
   const contribute = ben.trainer.contribute.bind(ben.trainer)
-  const sent: number[] = []
   ben.trainer.contribute = async step => {
-    sent.push(step)
     if (step === 1) await over
     return await contribute(step)
   }
@@ -302,7 +316,7 @@ test.serial('FedAMP: who is late keeps its model and is told of an anchor; round
   t.is((await skipped).from, 1)
   await Promise.all(attached.map(({ ran }) => ran))
   t.is(steps[1], 'ada')
-  t.is(steps.at(-1), 'ada,ben')
+  t.true(steps.slice(2).some(contributors => contributors.includes('ben')), steps.join(' '))
   for (const { trainer } of [ada, ben]) t.true(Object.values(byName(trainer.save())).every(values => values.every(Number.isFinite)))
   await home.host.stop()
 })

@@ -35,13 +35,16 @@ const personal: Omit<TestnetOptions, 'runner'> = {
   charter: { ...whole.charter, model: { ...split.charter?.model, privateNorms: true }, training: { ...whole.charter?.training, optimiser: 'sgd', lrLocal: 0.05 }, cutCodec: 'f32' }
 }
 
+/** No common model: an anchor for every site, rounded on its way. */
+const own: Omit<TestnetOptions, 'runner'> = { ...whole, strategy: 'fedamp', charter: { ...whole.charter, merge: { mode: 'none' } } }
+
 async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
   const events: NodeEvent[] = []
   const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(100_000))
   return { summary, events }
 }
 
-for (const options of [split, whole, personal]) {
+for (const options of [split, whole, personal, own]) {
   test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${options.strategy}`, async t => {
     const simulated = await run(options, 'in-process')
     const networked = await run(options, 'process')
