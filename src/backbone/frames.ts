@@ -12,7 +12,8 @@
  *                                   <-    step     {step: the next one, unit values; code 'late' if it passed you by}
  *     a client that holds the whole model sends no forward and no grads, and answers an eval by itself:
  *     share    {step, unit changes} ->          what its local steps changed
- *                                   <-    step     {step: the next one, unit changes (code 'change') or unit values}
+ *                                   <-    step     {step: the next one, unit changes (code 'change') or unit values;
+ *                                                   with attention an anchor of its own, as changes from the start values}
  *     every R steps:                <-    eval     {round, candidate, unit values}
  *     eval-forward {step: seq, candidate} ->
  *                                   <-    eval-features {step: seq, candidate}

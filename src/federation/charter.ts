@@ -135,6 +135,7 @@ export function createCharter (options: CharterOptions): Charter {
   inRange('merge.clip', merge.clip, clip => clip > 0, 'a number above 0')
   const clock = { ...CLOCK, ...options.clock }
   refuseUnknown('clock', clock, Object.keys(CLOCK))
+  if (training.attention !== undefined) refuseCommonSettings(model, merge)
   for (const key of ['stepDeadlineMs', 'roundDeadlineMs'] as const) inRange(`clock.${key}`, clock[key], ms => ms > 0, 'milliseconds above 0')
   inRange('clock.quorum', clock.quorum, clients => Number.isInteger(clients) && clients > 0, 'a whole number from 1')
   inRange('clock.peers', clock.peers, hosts => Number.isInteger(hosts) && hosts >= 0, 'a whole number from 0')
@@ -203,9 +204,15 @@ function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: Mo
 
 /** @throws {InvalidParametersError} a setting of whole models where the model is split */
 function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
-  const only = (['localSteps', 'proximal', 'personal', 'serverRate'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
+  const only = (['localSteps', 'proximal', 'personal', 'attention', 'serverRate'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
   const [first] = [...only, ...model.privateNorms === undefined ? [] : ['model.privateNorms']]
   if (first !== undefined) throw new InvalidParametersError(`${first} needs the whole model at the client`, { next: `set model.trunk to client, or leave ${first} out` })
+}
+
+/** @throws {InvalidParametersError} a setting of one model for all where every site keeps its own */
+function refuseCommonSettings (model: ModelSpec, merge: MergeSpec): void {
+  if (merge.mode !== 'none') throw new InvalidParametersError(`merge.mode ${merge.mode} needs a model that hosts have in common, training.attention leaves none`, { next: 'set merge.mode to none' })
+  if (model.privateNorms === true) throw new InvalidParametersError('model.privateNorms has no effect with training.attention: all of a model is its site\'s', { next: 'leave it out' })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../errors.ts'
-import { sameShape } from '../tensor/tensor.ts'
+import { allFinite, sameShape } from '../tensor/tensor.ts'
 import type { AttachRequest, Frame, FrameChannel, TaskLoss } from '../backbone/frames.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
@@ -72,12 +72,13 @@ export function hasUnit ({ request }: Session, unit: string): boolean {
   return unit === 'trunk' || unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
 }
 
-/** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, or more rows */
+/** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, more rows, or numbers that are not finite */
 export function activationsOf ({ request }: Session, frame: Frame, rows: number): TensorData {
   const [first] = frame.tensors
   if (first === undefined || frame.tensors.length !== 1) throw new ProtocolError(`a ${frame.kind} frame carries one tensor, got ${frame.tensors.length}`)
   const { shape } = first.tensor
   const [count = 0, ...cut] = shape
   if (count < 1 || count > rows || !sameShape(cut, request.cut)) throw new ProtocolError(`${request.client} announced at most ${rows} rows of [${request.cut.join(', ')}] and sent [${shape.join(', ')}]`)
+  if (!allFinite(first.tensor.data)) throw new ProtocolError(`${request.client} sent activations that are not finite`)
   return first.tensor
 }

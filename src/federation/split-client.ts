@@ -134,7 +134,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
 
   async #goTo (frame: Frame, reason: string): Promise<void> {
     if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
-    if (frame.code === 'change') await this.#trainer.advance(frame.tensors)
+    if (this.#init.charter.training.attention !== undefined) await this.#trainer.aim(frame.tensors)
+    else if (frame.code === 'change') await this.#trainer.advance(frame.tensors)
     else if (this.#whole && frame.step === 0 && frame.tensors.length === 0) await this.#trainer.restart()
     else await this.#trainer.adopt(frame.tensors)
     this.#step = frame.step

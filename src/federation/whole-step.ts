@@ -2,7 +2,8 @@
  * The host's half of a step where clients hold whole models: no forward, no gradient, but contributions that become one
  * mean, and what each client is told of it. Who took part in a step holds the values that the step began with, so the change is
  * enough, in the charter's codec and rounded as the wire rounds it: host and clients keep the same bits. Everybody else
- * (newcomers, late ones, and all after hosts have merged) gets the values themselves, exactly.
+ * (newcomers, late ones, and all after hosts have merged) gets the values themselves, exactly. Where the charter asks for
+ * attention there is no mean: everybody gets an anchor of its own, always as its change from the start values.
  */
 import { ProtocolError } from '../errors.ts'
 import { unitsOf } from './session.ts'
@@ -38,6 +39,8 @@ export class WholeStep {
     return report
   }
 
+  get #anchored (): boolean { return this.#charter.training.attention !== undefined }
+
   /** The state came from elsewhere: a checkpoint, or a merge with other hosts. */
   replaced (): void {
     this.#change = undefined
@@ -46,12 +49,13 @@ export class WholeStep {
 
   /** For a client that contributed to the step before `step`. */
   async next (session: Session, step: number): Promise<Frame> {
-    if (this.#change === undefined) return await this.values(session, step)
+    if (this.#anchored || this.#change === undefined) return await this.values(session, step)
     return { kind: 'step', step, tensors: unitsOf(session, this.#change), code: 'change', codec: this.#charter.cutCodec }
   }
 
   /** For a client that does not hold the values of the step before. */
   async values (session: Session, step: number): Promise<Frame> {
+    if (this.#anchored) return { kind: 'step', step, tensors: unitsOf(session, await this.#trainer.anchorOf(session.client)), code: 'change', codec: this.#charter.cutCodec }
     const units = this.#untouched ? [] : await this.#trainer.clientUnits()
     return { kind: 'step', step, tensors: unitsOf(session, units), codec: 'f32' }
   }

@@ -2,6 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
 import { ditto } from './ditto.ts'
+import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { fedln } from './fedln.ts'
@@ -16,7 +17,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, local, centralised]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

@@ -12,6 +12,9 @@
  *     contribute(step)         -> changes of shared units   E gradient steps from the values that all agree on
  *     advance(changes)                                       the values that all agree on next
  *
+ * Where it asks for attention the model is the site's own for good: contribute sends how far it is from the start values, and
+ * the host answers with an anchor (aim) instead of values to go on from.
+ *
  * Where the charter asks for a personal model, the site trains and serves that one too; where it keeps normalisations
  * private, their stretches of the shared units go out as zeros and stay as they are.
  */
@@ -77,8 +80,10 @@ export class ClientTrainer {
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
   /** By step. */
   readonly #open = new Map<number, OpenStep>()
-  /** Values of the shared units before the local steps under way; whole models only. */
+  /** What contributions are changes from: values of the shared units before the local steps under way; whole models only. */
   #agreed: ReadonlyMap<string, Float32Array> = new Map()
+  /** What the shared units are pulled to where there is no common model. */
+  #anchors: ReadonlyMap<string, Float32Array> | undefined
 
   /**
    * @param init.control - trains a second local model from another seed, for the two-locals control
@@ -105,6 +110,10 @@ export class ClientTrainer {
     this.#refit = init.refit ?? true
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
+    if (training.attention !== undefined) {
+      this.#agreed = new Map(this.#model.units.filter(unit => this.#shared.has(unit.name)).map(unit => [unit.name, unit.startValues()]))
+      this.#anchors = this.#agreed
+    }
   }
 
   describe (): ClientDescription { return describeClient(this.#charter, this.#data) }
@@ -172,7 +181,7 @@ export class ClientTrainer {
    */
   async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
     const shared = this.#model.units.filter(unit => this.#shared.has(unit.name))
-    this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
+    if (this.#anchors === undefined) this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
     const { personal, batch } = this.#charter.training
     const steps = localStepsOf(this.#charter.training)
     const losses: TaskLoss[] = []
@@ -197,6 +206,12 @@ export class ClientTrainer {
       const change = byUnit.get(unit)
       this.#agree(unit, change === undefined ? agreed : agreed.map((value, i) => value + (change[i] as number)))
     }
+  }
+
+  /** Takes over what the model is pulled to from here on, as changes from the start values; a unit without one is pulled there. */
+  aim (changes: readonly NamedTensor[]): void {
+    const byUnit = new Map(changes.map(({ name, tensor }) => [this.#sharedUnit(name, tensor).name, tensor.data]))
+    this.#anchors = new Map([...this.#agreed].map(([name, start]) => [name, start.map((value, i) => value + (byUnit.get(name)?.[i] ?? 0))]))
   }
 
   /** Takes over the shared units' start values. They follow from the charter's seed: they need not travel. */
@@ -321,7 +336,8 @@ export class ClientTrainer {
    * them but the shared units' changes.
    */
   async #trainWhole (step: number): Promise<WholePass> {
-    const { batch: size, shift, personal, proximal = 0 } = this.#charter.training
+    const { batch: size, shift, personal, proximal = 0, attention, pull = 0 } = this.#charter.training
+    const weight = attention === undefined ? proximal : pull / attention
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
     if (personal === 'ditto') await this.#personal?.step(batch, step, this.#agreed)
     const pass = await (personal === 'pfedme' ? this.#personal?.lead(batch, step, this.#whole.units) : undefined) ?? await this.#whole.pass(batch)
@@ -334,9 +350,9 @@ export class ClientTrainer {
     }
     for (const unit of this.#whole.units) {
       const gradient = pass.gradients.get(unit.name) as Float32Array
-      const agreed = this.#agreed.get(unit.name)
-      if (agreed === undefined) this.#learn(unit, gradient, step)
-      else unit.learn(pulled(gradient, unit.parameters, agreed, proximal), step)
+      const anchor = (this.#anchors ?? this.#agreed).get(unit.name)
+      if (anchor === undefined) this.#learn(unit, gradient, step)
+      else unit.learn(pulled(gradient, unit.parameters, anchor, weight), step)
     }
     return pass
   }

@@ -12,8 +12,8 @@ import { createRule, minDirectionCosine } from '../projection/index.ts'
 import type { ConflictStats } from '../projection/index.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 
-interface Contribution {
-  readonly step: number
+/** What one client sent. */
+export interface Contribution {
   readonly samples: number
   /** All shared units side by side, zero where the client has none. */
   readonly row: Float32Array
@@ -30,14 +30,15 @@ export interface MeanChange {
 const MAX_PAIR_PRODUCTS = 2 ** 24
 
 export class Contributions {
-  readonly #places: ReadonlyMap<string, { readonly from: number, readonly size: number }>
+  /** Where each shared unit stands in a row. */
+  readonly places: ReadonlyMap<string, { readonly from: number, readonly size: number }>
   readonly #length: number
-  readonly #received = new Map<string, Contribution>()
+  readonly #received = new Map<string, Contribution & { readonly step: number }>()
 
   /** @param sizes - numbers per shared unit */
   constructor (sizes: Readonly<Record<string, number>>) {
     let at = 0
-    this.#places = new Map(Object.entries(sizes).map(([name, size]) => [name, { from: (at += size) - size, size }]))
+    this.places = new Map(Object.entries(sizes).map(([name, size]) => [name, { from: (at += size) - size, size }]))
     this.#length = at
   }
 
@@ -47,7 +48,7 @@ export class Contributions {
     if (changes.length === 0 || units.size < changes.length) throw new ProtocolError(`${client} sent no changes, or those of a unit twice`)
     const row = new Float32Array(this.#length)
     for (const { name, tensor: { data } } of changes) {
-      const place = this.#places.get(name)
+      const place = this.places.get(name)
       if (place?.size !== data.length) throw new ProtocolError(`${client} sent changes of ${name} with ${data.length} numbers, which the charter does not share`)
       if (!data.every(Number.isFinite)) throw new ProtocolError(`${client} sent changes of ${name} that are not finite`)
       row.set(data, place.from)
@@ -59,16 +60,22 @@ export class Contributions {
   drop (client: string): void { this.#received.delete(client) }
 
   /** @throws {ProtocolError} one of the clients has sent nothing for this step */
-  mean (step: number, clients: readonly string[]): MeanChange {
+  take (step: number, clients: readonly string[]): ReadonlyArray<Contribution & { readonly client: string }> {
     const from = [...clients].sort().map(client => {
       const contribution = this.#received.get(client)
       if (contribution?.step !== step) throw new ProtocolError(`${client} has no contribution to step ${step}`, { code: 'ERR_LATE' })
       return { client, ...contribution }
     })
     this.#received.clear()
+    return from
+  }
+
+  /** @throws {ProtocolError} one of the clients has sent nothing for this step */
+  mean (step: number, clients: readonly string[]): MeanChange {
+    const from = this.take(step, clients)
     const mean = new Float32Array(this.#length)
     const changes = new Map<string, Float32Array>()
-    for (const [name, { from: start, size }] of this.#places) {
+    for (const [name, { from: start, size }] of this.places) {
       const having = from.filter(each => each.units.has(name))
       if (having.length === 0) continue
       const samples = having.reduce((sum, each) => sum + each.samples, 0)
@@ -87,7 +94,7 @@ export function weightedMean (rows: readonly Float32Array[], weights: readonly n
 }
 
 /** Changes are descent directions, as gradients are: pairs of them conflict in the same sense. */
-function statsOf (ids: readonly string[], weights: readonly number[], rows: readonly Float32Array[], mean: Float32Array): ConflictStats {
+export function statsOf (ids: readonly string[], weights: readonly number[], rows: readonly Float32Array[], mean: Float32Array): ConflictStats {
   if (rows.length ** 2 / 2 * mean.length <= MAX_PAIR_PRODUCTS) return createRule('mean').aggregate(rows, { ids, weights, random: new Random(0) }).stats
   return { rows: rows.length, dropped: 0, pairs: 0, conflictPairs: 0, meanCosine: 0, minCosine: 0, minDirectionCosine: minDirectionCosine(mean, rows), removedShare: 0, norms: [] }
 }

@@ -10,9 +10,12 @@
  *
  *     contribute(client, step, samples, changes)              what a client's training changed in the shared units
  *     applyMean(step, clients)              -> report, change  their mean by samples, added to the shared units
+ *
+ * and where it asks for attention there is no common model: every client is told of an anchor of its own (anchorOf).
  */
 import { differentiate } from '../graph/gradients.ts'
 import { OpenPasses } from './open-passes.ts'
+import { PersonalCloud } from './personal-cloud.ts'
 import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
@@ -93,6 +96,7 @@ export class HostTrainer {
   readonly #scratch: Model
   readonly #passes: OpenPasses
   readonly #contributions: Contributions
+  readonly #cloud: PersonalCloud | undefined
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
@@ -116,6 +120,8 @@ export class HostTrainer {
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = rule === undefined ? projectionRule(projection) : outsideRule(rule, { strict: projection.strict !== 'off', deadlineMs: clock.stepDeadlineMs })
     this.#contributions = new Contributions(this.unitSizes())
+    const { attention: alphaK, sigma } = charter.training
+    this.#cloud = alphaK === undefined ? undefined : new PersonalCloud(this.#contributions.places, { alphaK, sigma })
     this.#anchor = this.#state()
   }
 
@@ -158,6 +164,7 @@ export class HostTrainer {
   drop (client: string): void {
     this.#passes.drop(client)
     this.#contributions.drop(client)
+    this.#cloud?.drop(client)
   }
 
   /**
@@ -171,6 +178,10 @@ export class HostTrainer {
   /** Adds the mean of the clients' changes, times the charter's server rate, rounded as the wire will round it. */
   applyMean (step: number, clients: readonly string[]): MeanReport {
     const { cutCodec, training: { serverRate = 1 } } = this.#charter
+    if (this.#cloud !== undefined) {
+      const stats = this.#cloud.take(this.#contributions.take(step, clients))
+      return { report: { stats, minUpdateCosine: stats.minDirectionCosine }, change: [] }
+    }
     const { changes: means, stats } = this.#contributions.mean(step, clients)
     const changes = serverRate === 1 ? means : new Map([...means].map(([name, mean]) => [name, mean.map(value => serverRate * value)]))
     for (const [name, change] of changes) {
@@ -183,6 +194,9 @@ export class HostTrainer {
       change: [...changes].map(([name, change]) => vector(name, change))
     }
   }
+
+  /** What a client is pulled to where there is no common model, as a change from the start values; nothing where there is one. */
+  anchorOf (client: string): readonly NamedTensor[] { return this.#cloud?.anchorOf(client) ?? [] }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
   applyStep (step: number, clients: readonly string[]): StepReport {
@@ -291,7 +305,7 @@ export class HostTrainer {
     })
     if (this.#history !== undefined) tensors.push(vector('history', this.#history))
     if (this.#agreed !== undefined) tensors.push(vector('agreed', this.#agreed.delta))
-    return tensors
+    return this.#cloud === undefined ? tensors : [...tensors, ...this.#cloud.save()]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
@@ -304,6 +318,7 @@ export class HostTrainer {
       if (saved.find(`${name}.velocity`) !== undefined) velocity[name] = saved.need(`${name}.velocity`, unit.parameters.length)
       return [unit, saved.unit(name, unit)] as const
     })
+    this.#cloud?.load(saved)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
     this.#anchor = anchor
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
@@ -313,7 +328,7 @@ export class HostTrainer {
 
   /** Hash over the live state; equal on hosts that merged the same set. */
   fingerprint (): string {
-    return fingerprintOf(Object.entries(this.#state()))
+    return fingerprintOf([...Object.entries(this.#state()), ...(this.#cloud?.save() ?? []).map(({ name, tensor }) => [name, tensor.data] as const)])
   }
 
   /** Hash of the shared units as the round began with them. */

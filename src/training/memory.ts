@@ -14,7 +14,8 @@
  *            + predictions of 9 candidates on hold-out and test rows
  *
  * Where the charter places the trunk at the client, a host computes no pass and holds one set of changes per client; a client
- * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open.
+ * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open. With
+ * attention a host holds every client's model beside it and a client its anchor.
  *
  * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
  */
@@ -69,7 +70,7 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
   const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
   if (shared.some(name => name.startsWith('embed/'))) units.push(embedder.graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
-  if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
+  if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * (training.attention === undefined ? 1 : 2) * parameters })
   const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
   const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
   const weights = HOST_SETS * parameters
@@ -93,7 +94,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole,
+    weights: CLIENT_SETS * (split ? parts : 0) + (WHOLE_SETS + (training.attention === undefined ? 0 : 1)) * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole,
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: CANDIDATES * predictions
   })

@@ -4,7 +4,7 @@
  */
 import { FmtlError, InvalidParametersError, ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { keptFloats } from './memory.ts'
-import { giveBack, sameShape } from '../tensor/tensor.ts'
+import { allFinite, giveBack, sameShape } from '../tensor/tensor.ts'
 import { sumTensors } from './client-parts.ts'
 import type { BackboneSpec } from '../models/spec.ts'
 import type { Kept } from '../backend/backend.ts'
@@ -167,6 +167,7 @@ export class OpenPasses {
       expectRows(client, featureGrads.map(({ name }) => name))
       for (const { name, tensor } of featureGrads) {
         if (!sameShape(tensor.shape, open.pass.shape)) throw new ShapeMismatchError(open.pass.shape, tensor.shape, `gradient ${name} of ${client}`)
+        if (!allFinite(tensor.data)) throw new ProtocolError(`${client} sent a gradient of step ${step} that is not finite`)
       }
       return open
     } catch (error) {

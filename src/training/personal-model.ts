@@ -24,7 +24,10 @@ export class PersonalModel {
   readonly #innerSteps: number
 
   constructor (backend: Backend, data: ClientData, { model, training, seed }: Charter) {
-    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+    const { lrPersonal, lrLocal } = training
+    this.#model = new WholeModel(backend, data, model, lrPersonal === undefined
+      ? { seed, training, rate: lrLocal }
+      : { seed, training: { ...training, optimiser: 'sgd', weightDecay: 0 }, rate: lrPersonal })
     this.#pull = training.pull ?? 0
     this.#innerSteps = training.innerSteps ?? 1
   }
@@ -51,7 +54,10 @@ export class PersonalModel {
     const anchors = new Map(site.map(unit => [unit.name, unit.parameters]))
     const first = await this.step(batch, step, anchors)
     for (let inner = 1; inner < this.#innerSteps; inner++) await this.step(batch, step, anchors)
-    for (const [i, unit] of site.entries()) unit.set(followed(unit.parameters, (this.units[i] as Weights).parameters, this.#pull * unit.rateAt(step)))
+    for (const [i, unit] of site.entries()) {
+      const leader = this.units[i] as Weights
+      unit.set(followed(unit.parameters, leader.parameters, this.#pull * leader.rateAt(step)))
+    }
     return first
   }
 

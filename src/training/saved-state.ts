@@ -37,6 +37,9 @@ export class SavedState {
 
   constructor (tensors: readonly NamedTensor[]) { this.#byName = new Map(tensors.map(({ name, tensor }) => [name, tensor.data])) }
 
+  /** Of what is there, what begins so. */
+  names (prefix: string): readonly string[] { return [...this.#byName.keys()].filter(name => name.startsWith(prefix)) }
+
   /** A copy, or undefined where the checkpoint has none. */
   find (name: string): Float32Array | undefined { return this.#byName.get(name)?.slice() }
 

@@ -16,8 +16,20 @@ export interface TrainingSpec {
    * and pulled to it; pfedme: trained in front of the site's copy of the agreed one, which follows. Left out: none.
    */
   readonly personal?: 'ditto' | 'pfedme'
-  /** Weight of the pull between the two, lambda. Left out: 0. */
+  /**
+   * Every site's model stays its own: the host makes an anchor for each from the models that are like it, with this weight
+   * for one at no distance (alphaK of FedAMP). Left out: one model for all.
+   */
+  readonly attention?: number
+  /** Squared distance at which attention has fallen to 1 / e. Left out: the median of the step. */
+  readonly sigma?: number
+  /** Weight of the pull between the two, lambda; with attention it is lambda / alphaK to the anchor. Left out: 0. */
   readonly pull?: number
+  /**
+   * Peak rate of the personal model, which then goes plain steps without decay, as the papers' do, and not those of the
+   * whole model and the local baseline. Left out: it steps as they do.
+   */
+  readonly lrPersonal?: number
   /** Steps of pfedme's personal model per batch, K. Left out: 1. */
   readonly innerSteps?: number
   /** What the host multiplies the mean of whole models' changes with, beta of pFedMe. Left out: 1. */
@@ -45,7 +57,7 @@ export interface TrainingSpec {
 /** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
 export const MAX_IN_FLIGHT = 4
 
-type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'pull' | 'innerSteps' | 'serverRate' | 'inFlight'
+type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'attention' | 'sigma' | 'pull' | 'lrPersonal' | 'innerSteps' | 'serverRate' | 'inFlight'
 
 const DEFAULTS: Omit<TrainingSpec, Optional> = {
   rounds: 10,
@@ -63,7 +75,7 @@ const DEFAULTS: Omit<TrainingSpec, Optional> = {
 }
 
 /** Settings that a charter leaves out where they have these values: charters from before them keep their hash. */
-const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, pull: 0, serverRate: 1 } as const
+const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, attention: 0, sigma: 0, pull: 0, lrPersonal: 0, serverRate: 1 } as const
 const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), ...Object.keys(LEFT_OUT), 'optimiser', 'personal', 'inFlight']
 const PERSONAL: ReadonlyArray<NonNullable<TrainingSpec['personal']>> = ['ditto', 'pfedme']
 
@@ -92,16 +104,22 @@ export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): Trai
 }
 
 /** Settings of one method beside another's, where they would do nothing or harm. @throws {InvalidParametersError} */
-function refuseMisfits ({ personal, pull = 0, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
+function refuseMisfits ({ personal, attention, sigma, pull = 0, lrPersonal, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
   const refuse = (why: string, next: string): never => { throw new InvalidParametersError(why, { next }) }
   if (serverRate === 0) refuse('training.serverRate 0 would leave the agreed model as it began', 'set it above 0, or leave it out for the plain mean')
-  if (personal === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or leave pull out`)
+  if (attention === undefined && sigma !== undefined) refuse('training.sigma is a distance for attention', 'set training.attention, or leave sigma out')
+  if (attention !== undefined && (personal ?? proximal ?? serverRate) !== undefined) {
+    refuse('training.attention leaves no common model for personal, proximal or serverRate to act on', 'leave them out')
+  }
+  if (personal === undefined && attention === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or training.attention, or leave pull out`)
+  if (personal === undefined && lrPersonal !== undefined) refuse('training.lrPersonal is the rate of a personal model', `set training.personal to ${PERSONAL.join(' or ')}, or leave lrPersonal out`)
   if (personal !== 'pfedme') {
     if (innerSteps !== undefined) refuse('training.innerSteps are steps of a pfedme model', 'set training.personal to pfedme, or leave innerSteps out')
     return
   }
   if (pull === 0) refuse('training.personal pfedme needs training.pull: without it the agreed model never moves', 'set training.pull above 0')
-  if (pull * lrLocal > 1) refuse(`training.pull ${pull} times training.lrLocal ${lrLocal} is above 1: the agreed model would overshoot the personal one`, 'lower either')
+  const [key, rate] = lrPersonal === undefined ? ['lrLocal', lrLocal] : ['lrPersonal', lrPersonal]
+  if (pull * rate > 1) refuse(`training.pull ${pull} times training.${key} ${rate} is above 1: the agreed model would overshoot the personal one`, 'lower either')
   if (proximal !== undefined) refuse('training.proximal has no gradient step to act on beside a pfedme model', 'leave it out')
 }
 

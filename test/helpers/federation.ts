@@ -10,6 +10,7 @@ import { charterHash, createCharter } from '../../src/federation/charter.ts'
 import { outgoingGuard } from '../../src/backbone/guard.ts'
 import { queued } from '../../src/compute/remote.ts'
 import { PICTURES } from './synthetic.ts'
+import type { BackboneHostComponents } from '../../src/federation/backbone-host.ts'
 import type { AttachRequest, Frame, FrameChannel } from '../../src/backbone/frames.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { BackwardResult } from '../../src/training/open-passes.ts'
@@ -39,16 +40,16 @@ export interface TestHost {
   readonly trainer: HostTrainer
 }
 
-export function makeHost (backend: Backend, charter: Charter, init: { id?: string, slots?: number, exchange?: DeltaExchange } = {}): TestHost {
+export function makeHost (backend: Backend, charter: Charter, init: { id?: string, slots?: number, exchange?: DeltaExchange, commit?: BackboneHostComponents['commit'] } = {}): TestHost {
   const id = init.id ?? 'host'
   const trainer = new HostTrainer(backend, charter)
   const exchange = init.exchange ?? new ExchangeHub([id]).exchangeOf(id)
-  const host = new BackboneHost({ trainer: queued(trainer), exchange }, { id, charter, slots: init.slots ?? 8, heartbeatMs: Infinity })
+  const host = new BackboneHost({ trainer: queued(trainer), exchange, ...init.commit === undefined ? {} : { commit: init.commit } }, { id, charter, slots: init.slots ?? 8, heartbeatMs: Infinity })
   return { id, host, trainer }
 }
 
 /** Before a call of the trainer's method goes through, this is awaited. */
-export type Gates = Partial<Record<'forward' | 'backward' | 'finish', (step: number) => Promise<void>>>
+export type Gates = Partial<Record<'forward' | 'backward' | 'finish' | 'contribute', (step: number) => Promise<void>>>
 
 export interface TestClient {
   readonly name: string
@@ -58,8 +59,8 @@ export interface TestClient {
   readonly cut: readonly number[]
 }
 
-export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}): TestClient {
-  const trainer = new ClientTrainer(backend, charter, data, { control: false })
+export function makeClient (backend: Backend, charter: Charter, data: ClientData, gates: Gates = {}, baseline = true): TestClient {
+  const trainer = new ClientTrainer(backend, charter, data, { control: false, baseline })
   const { tasks, cut, batch, samples } = trainer.describe()
   const client = new SplitClient(gated(queued(trainer), gates), { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
   const request: AttachRequest = { client: data.id, name: data.id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
@@ -74,7 +75,7 @@ export interface Attachment {
   readonly served: Promise<string>
 }
 
-export function attach (to: TestHost, { client, request, cut, name }: TestClient, charter: Charter, onFrame: (frame: Frame) => void = () => {}): Attachment {
+export function attach (to: TestHost, { client, request, cut, name }: TestClient, charter: Charter, onFrame: (frame: Frame) => void = () => {}, onAnswer: (frame: Frame) => void = () => {}): Attachment {
   const admission = to.host.admit(request)
   if ('code' in admission) throw new Error(admission.reason)
   const guard = outgoingGuard({ cut, tasks: request.tasks, shared: charter.shared, whole: charter.model.trunk === 'client' })
@@ -86,6 +87,11 @@ export function attach (to: TestHost, { client, request, cut, name }: TestClient
       onFrame(frame)
     }
   })
+  const send = channels.host.send.bind(channels.host)
+  channels.host.send = async (frame, options) => {
+    onAnswer(frame)
+    await send(frame, options)
+  }
   const served = to.host.serve(request, channels.host)
   const ran = client.run(channels.client, admission.step)
   ran.catch(() => undefined) // a test that cares awaits it

@@ -40,6 +40,8 @@ const twoLevels: Omit<TestnetOptions, 'runner'> = {
   ...split,
   charter: { ...split.charter, training: { rounds: 6, stepsPerRound: 1, batch: 8, warmup: 2 }, projection: { rule: 'cagrad', options: { c: 0.4 } }, merge: { mode: 'all', rule: 'gp' } }
 }
+/** No common model: an anchor for every site, rounded on its way. */
+const own: Omit<TestnetOptions, 'runner'> = { ...whole, strategy: 'fedamp', charter: { ...whole.charter, merge: { mode: 'none' } } }
 
 async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<{ summary: Summary, events: NodeEvent[] }> {
   const events: NodeEvent[] = []
@@ -47,7 +49,7 @@ async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOpti
   return { summary, events }
 }
 
-for (const [title, options] of [['fedbone', split], ['fedavg', whole], ['ditto', personal], ['fedbone, and gp between hosts', twoLevels]] as const) {
+for (const [title, options] of [['fedbone', split], ['fedavg', whole], ['ditto', personal], ['fedamp', own], ['fedbone, and gp between hosts', twoLevels]] as const) {
   test.serial(`daemons over TCP and the simulator end with the same metrics and the same conflict report: ${title}`, async t => {
     const simulated = await run(options, 'in-process')
     const networked = await run(options, 'process')
