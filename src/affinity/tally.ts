@@ -10,14 +10,21 @@ import type { Affinity } from './matrix.ts'
 const CLIP_FROM = 5
 const CLIP_SHARE = 0.1
 
+/** What a site has measured, cell by cell, row by row. */
+export interface AffinitySums {
+  readonly sums: Float32Array
+  readonly counts: Uint32Array
+}
+
 export class AffinityTally {
   readonly #size: number
-  readonly #sums: Float64Array
+  readonly #sums: Float32Array | Float64Array
   readonly #counts: Uint32Array
 
-  constructor (size: number) {
+  /** @param sums - where to sum up; in float32, what is saved or sent is the sum to the bit */
+  constructor (size: number, sums: Float32Array | Float64Array = new Float64Array(size * size)) {
     this.#size = size
-    this.#sums = new Float64Array(size * size)
+    this.#sums = sums
     this.#counts = new Uint32Array(size * size)
   }
 
@@ -30,6 +37,14 @@ export class AffinityTally {
     }
   }
 
+  /** A copy. */
+  save (): AffinitySums { return { sums: Float32Array.from(this.#sums), counts: this.#counts.slice() } }
+
+  load ({ sums, counts }: AffinitySums): void {
+    this.#sums.set(sums)
+    this.#counts.set(counts)
+  }
+
   /** NaN where nothing was measured. */
   mean (): number[][] {
     return matrixOf(this.#size, (source, target) => {
@@ -37,6 +52,11 @@ export class AffinityTally {
       return (this.#sums[at] as number) / (this.#counts[at] as number)
     })
   }
+}
+
+/** Means of a site's sums; NaN where it has counted nothing. */
+export function affinityOf ({ sums, counts }: AffinitySums, size: number): number[][] {
+  return matrixOf(size, (source, target) => (sums[source * size + target] as number) / (counts[source * size + target] as number))
 }
 
 export interface SiteAffinity {
