@@ -75,7 +75,7 @@ function readRow ({ site, charter, tasks, sums, counts }: pb.AffinityRow): Affin
   for (const [what, { byteLength }] of Object.entries({ sums, counts })) if (byteLength !== cells * CELL_BYTES) throw new DecodeError(`affinity row of ${names.length} tasks with ${byteLength} bytes of ${what}`)
   const row = {
     site: text(site, 'site'),
-    charter: hash(charter, 'charter'),
+    charter: text(charter, 'charter'),
     tasks: names,
     sums: Float32Array.from({ length: cells }, (_, at) => view(sums).getFloat32(at * CELL_BYTES, true)),
     counts: Uint32Array.from({ length: cells }, (_, at) => view(counts).getUint32(at * CELL_BYTES, true))
@@ -86,14 +86,14 @@ function readRow ({ site, charter, tasks, sums, counts }: pb.AffinityRow): Affin
 }
 
 function readRoll ({ charter, clients }: AffinityRoll): pb.AffinityRoll {
-  return { charter: hash(charter, 'charter'), clients: different(texts(clients, 'client', MAX_PEERS), 'client') }
+  return { charter: text(charter, 'charter'), clients: different(texts(clients, 'client', MAX_PEERS), 'client') }
 }
 
 function readClaim ({ charter, partition, rows }: AffinityClaim): pb.AffinityClaim {
   atMost(rows.length, 'rows', MAX_PEERS)
   const references = rows.map(({ site, hash: of, bytes }) => ({ site: text(site, 'site'), hash: hash(of, 'row'), bytes: whole(bytes, 'bytes of a row', 1, MAX_AFFINITY_BYTES) }))
   different(references.map(({ site }) => site), 'site')
-  return { charter: hash(charter, 'charter'), partition: hash(partition, 'partition'), rows: references }
+  return { charter: text(charter, 'charter'), partition: hash(partition, 'partition'), rows: references }
 }
 
 function different (names: string[], what: string): string[] {

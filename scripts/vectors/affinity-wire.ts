@@ -4,7 +4,7 @@ import { sha256 } from '../../protocols/blob/index.ts'
 import type { AffinityMessage, AffinityRow } from '../../protocols/affinity/index.ts'
 import type { WireVector } from './members-wire.ts'
 
-const CHARTER = 'a1'.repeat(32)
+const CHARTER = 'a1'.repeat(8)
 const SITES = ['12D3KooWA1', '12D3KooWB2']
 
 /** Numbers that float32 keeps. */

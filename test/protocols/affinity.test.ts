@@ -8,7 +8,7 @@ import type { AffinityMessage, AffinityRow } from '../../protocols/affinity/inde
 import type { ExecutionContext } from 'ava'
 import type { TestNode } from './nodes.ts'
 
-const MERGE = 'ab'.repeat(32)
+const MERGE = 'ab'.repeat(8)
 const OTHER = 'cd'.repeat(32)
 const TASKS = ['a', 'b', 'c']
 
