@@ -11,7 +11,7 @@ import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
 import { chooseRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { ResourceError } from '../src/errors.ts'
+import { InvalidParametersError, ResourceError } from '../src/errors.ts'
 import { addressesToTell, relayOf } from './network/addresses.ts'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
@@ -121,6 +121,7 @@ export class FmtlNode {
 
   async start (): Promise<void> {
     const { name, privateKey, charter, bootstrap, profile } = this.#init
+    if (charter.grouping !== undefined) throw new InvalidParametersError('a node cannot split tasks into groups yet', { next: 'take a charter without grouping, or try it with `fmtl-node testnet up --strategy mas --runner in-process`' })
     const emit = (event: NodeEvent): void => { this.#tell(event) }
     const startedAt = performance.now()
     this.#gauges.start()

@@ -65,7 +65,7 @@ export function registerTestnet (program: Command): void {
     .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
-    .option('--set <key=value>', 'a model or training setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--set <key=value>', 'a model, training or grouping setting, such as training.batch=16; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
   examples(command,
@@ -99,7 +99,7 @@ function readOptions (flags: Flags): TestnetOptions {
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const backend = flags.backend ?? process.env.FMTL_BACKEND
   if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
-  const { model, training } = readSettings(flags.set)
+  const { model, training, grouping } = readSettings(flags.set)
   return {
     hosts: whole('--hosts', hosts),
     ...clients === undefined ? {} : { clients: whole('--clients', clients) },
@@ -122,6 +122,7 @@ function readOptions (flags: Flags): TestnetOptions {
     charter: {
       model,
       training,
+      ...Object.keys(grouping).length === 0 ? {} : { grouping },
       projection: { ...rule === undefined ? {} : { rule }, ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
       merge: (merge === undefined ? {} : { mode: merge }) as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
       ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }
@@ -129,13 +130,13 @@ function readOptions (flags: Flags): TestnetOptions {
   }
 }
 
-/** 'training.batch=16' and 'model.width=32': values are JSON where they parse as JSON, text otherwise. */
-function readSettings (pairs: readonly string[]): { model: Record<string, unknown>, training: Record<string, unknown> } {
-  const settings: { model: Record<string, unknown>, training: Record<string, unknown> } = { model: {}, training: {} }
+/** 'training.batch=16', 'model.width=32', 'grouping.groups=3': values are JSON where they parse as JSON, text otherwise. */
+function readSettings (pairs: readonly string[]): Record<'model' | 'training' | 'grouping', Record<string, unknown>> {
+  const settings: ReturnType<typeof readSettings> = { model: {}, training: {}, grouping: {} }
   for (const pair of pairs) {
-    const match = /^(model|training)\.([a-zA-Z0-9]+)=(.+)$/.exec(pair)
-    if (match === null) throw new InvalidParametersError(`--set '${pair}' is not model.KEY=VALUE or training.KEY=VALUE`)
-    const [, section, key, value] = match as unknown as [string, 'model' | 'training', string, string]
+    const match = /^(model|training|grouping)\.([a-zA-Z0-9]+)=(.+)$/.exec(pair)
+    if (match === null) throw new InvalidParametersError(`--set '${pair}' is not model.KEY=VALUE, training.KEY=VALUE or grouping.KEY=VALUE`)
+    const [, section, key, value] = match as unknown as [string, keyof typeof settings, string, string]
     settings[section][key] = parseValue(value)
   }
   return settings

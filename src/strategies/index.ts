@@ -6,6 +6,7 @@ import { fedbone } from './fedbone.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
+import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
 import { pfedme } from './pfedme.ts'
 import { splitfed } from './splitfed.ts'
@@ -14,7 +15,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, mas]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

@@ -24,7 +24,7 @@ import { coneProject, createRule, minDirectionCosine } from '../projection/index
 import { mergeDeltas, mergeTerms, stateHash } from './merge.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
-import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
+import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
@@ -89,6 +89,12 @@ export class HostTrainer {
       ...projection.rule === 'gp' ? { attention: projection.attention } : {}
     })
     this.#contributions = new Contributions(this.unitSizes())
+    this.#anchor = this.#state()
+  }
+
+  /** Starts from these weights in place of the seed's. @throws {InvalidParametersError} a unit is missing, or of another model */
+  start (weights: readonly NamedTensor[]): void {
+    startFrom(this.#units.values(), weights)
     this.#anchor = this.#state()
   }
 
