@@ -32,6 +32,8 @@ export type NodeEvent =
   | { readonly type: 'step:skipped', readonly node: string, readonly from: number, readonly to: number, readonly reason: string }
   /** Where tasks train in groups, with the group's tasks. */
   | { readonly type: 'round', readonly node: string, readonly report: RoundReport, readonly group?: readonly string[] }
+  /** Where tasks train in groups: 'merged', 'group 2 of 3: tasks a, b', and 'report' when a client puts together what its groups left. */
+  | { readonly type: 'phase', readonly node: string, readonly title: string }
   /** The tasks are split: what each does to the others, the groups, why, and what that takes. */
   | { readonly type: 'affinity', readonly node: string, readonly partition: TaskPartition, readonly encoderSteps: EncoderSteps }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }

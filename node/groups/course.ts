@@ -3,11 +3,12 @@
  * groups, one group after the other, each from the merged weights, in the order of the partition at everybody. A client trains
  * in the groups of its tasks, a host serves those of its clients. What a phase came to is kept: a restart goes on in the right one.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { SplitMeeting } from './split-meeting.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { charterOfGroup, firstCharter, storesInMemory, titleOf } from './phase.ts'
 import { finalReport, keepPredictions } from './final-report.ts'
-import { groupingOf, phaseRounds } from '../../src/federation/groups.ts'
+import { encoderSteps, groupingOf, phaseRounds } from '../../src/federation/groups.ts'
 import { loadAgreed, saveAgreed } from './agreed-store.ts'
 import { mergeId, rowOf } from './rows.ts'
 import { totalSteps } from '../../src/training/spec.ts'
@@ -15,6 +16,7 @@ import type { AffinityService } from '../../protocols/affinity/index.ts'
 import type { Agreement } from './split-meeting.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
+import type { Checkpoints } from '../store/memory.ts'
 import type { ClientRole } from '../roles/client-role.ts'
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientTrainerInit } from '../../src/compute/spawn.ts'
@@ -24,6 +26,7 @@ import type { NodeEvent } from '../events.ts'
 import type { Phase, PhaseRoles, PhaseStores } from './phase.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { Remote } from '../../src/compute/remote.ts'
+import type { RoundReport } from '../../src/backbone/frames.ts'
 
 /** The roles of a node in one phase; started. */
 export interface Stage {
@@ -39,6 +42,8 @@ export interface CourseInit {
   readonly charter: Charter
   /** What a client reports with; undefined where there are no rows here. */
   readonly trainer?: Omit<ClientTrainerInit, 'kind' | 'charter'>
+  /** Tasks of this site. Default: all of the charter's. */
+  readonly tasks?: readonly string[]
   /** Where a phase is kept. Default: in memory. */
   readonly storesOf?: (charter: Charter) => PhaseStores
   readonly emit: (event: NodeEvent) => void
@@ -52,18 +57,20 @@ export class Course {
   readonly #init: CourseInit
   readonly #merge: string
   readonly #stores = new Map<string, PhaseStores>()
-  /** This node's last clients in the merged phase. */
-  #contributors: readonly string[] = []
-  #tasks: readonly string[] = []
-  #told = { row: false, roll: false }
+  readonly #rollTold = Promise.withResolvers<void>()
+  readonly #rowTold = Promise.withResolvers<void>()
   #meeting: SplitMeeting | undefined
   #affinity: AffinityService | undefined
   #weights: { host?: readonly NamedTensor[], client?: readonly NamedTensor[] } = {}
   #group: Phase['group']
+  #rolled = false
+  /** Steps of all phases, once the groups are known. */
+  #total: number
 
   constructor (init: CourseInit) {
     this.#init = init
     this.#merge = mergeId(init.charter)
+    this.#total = totalSteps(init.charter.training)
     const charter = firstCharter(init.charter)
     this.merged = {
       charter,
@@ -76,14 +83,19 @@ export class Course {
     }
   }
 
-  /** What roles tell passes here: rounds count on over the phases, a host's round tells who was there to measure. */
+  /** What roles tell passes here: rounds and steps count on over the phases, a host's round tells who was there to measure. */
   readonly emit = (event: NodeEvent): void => {
+    const { emit, charter } = this.#init
     const group = this.#group
-    if (event.type === 'round' && group === undefined) this.#closed(event.report.round, event.report.contributors)
-    if ((event.type === 'client:ready' || event.type === 'host:ready') && group !== undefined) return
-    if (event.type !== 'round') return this.#init.emit(event)
-    const report = group === undefined ? { ...event.report, final: false } : { ...event.report, round: phaseRounds(this.#init.charter).merged + event.report.round }
-    this.#init.emit({ ...event, report })
+    switch (event.type) {
+      case 'round':
+        if (group !== undefined) return emit({ ...event, report: { ...event.report, round: phaseRounds(charter).merged + event.report.round }, group: group.tasks })
+        this.#closed(event.report)
+        return emit({ ...event, report: { ...event.report, final: false } })
+      case 'step': return emit({ ...event, step: event.step + (group === undefined ? 0 : this.#stepsBefore(group.index)), total: this.#total })
+      case 'client:ready': case 'host:ready': return group === undefined ? emit(event) : undefined
+      default: return emit(event)
+    }
   }
 
   /**
@@ -104,14 +116,16 @@ export class Course {
     })
     const agreement = await this.#agree(meeting, begin, roles, signal)
     const { partition, rows } = agreement
-    emit({ type: 'split', node, partition: partition.hash, groups: partition.groups.map(({ tasks }) => tasks), reason: partition.reason, rows: rows.map(({ site }) => site) })
+    this.#total = this.#stepsBefore(partition.groups.length)
+    emit({ type: 'affinity', node, partition, encoderSteps: encoderSteps(charter, partition, rows.map(({ tasks }) => tasks)) })
+    const own = this.#init.tasks ?? charter.tasks.map(({ id }) => id)
     const outcomes = []
     for (const group of partition.groups) {
       const hosted = membersAt(agreement, peer, group.tasks).length
       const others = [...agreement.rolls.keys()].filter(host => host !== peer && membersAt(agreement, host, group.tasks).length > 0).length
       const groupCharter = charterOfGroup(charter, group, { quorum: Math.max(1, hosted), peers: Math.min(others, charter.clock.peers) })
       const stores = this.#storesOf(groupCharter)
-      const tasks = this.#tasks.filter(task => group.tasks.includes(task))
+      const tasks = roles.client ? own.filter(task => group.tasks.includes(task)) : []
       const total = totalSteps(groupCharter.training)
       const mine = { host: roles.host && hosted > 0 && !await reached(stores.host, total), client: tasks.length > 0 && !await reached(stores.outcome, total) }
       if (tasks.length > 0) outcomes.push(stores.outcome)
@@ -155,6 +169,36 @@ export class Course {
     return agreement
   }
 
+  /** A client has taken a round's last step, or is about to take its first one here. */
+  async #measured (step: number, trainer: Remote<ClientTrainer>): Promise<void> {
+    const { charter, peer, tasks = charter.tasks.map(({ id }) => id) } = this.#init
+    if (step < groupingOf(charter).affinityRounds * charter.training.stepsPerRound) return
+    this.#meeting?.tellRow(rowOf(charter, peer, tasks, await trainer.affinity()))
+    this.#rowTold.resolve()
+  }
+
+  /** A host has closed a round: the last one that is measured, or, after a restart, a later one. */
+  #closed ({ round, contributors }: Pick<RoundReport, 'round' | 'contributors'>): void {
+    if (round + 1 < groupingOf(this.#init.charter).affinityRounds || this.#rolled) return
+    this.#rolled = true
+    this.#meeting?.tellRoll(contributors)
+    this.#rollTold.resolve()
+  }
+
+  /** Steps that a host has taken when a group begins. */
+  #stepsBefore (group: number): number {
+    const { charter } = this.#init
+    const { merged, group: rest } = phaseRounds(charter)
+    return (merged + group * rest) * charter.training.stepsPerRound
+  }
+
+  #storesOf (charter: Charter): PhaseStores {
+    const hash = charterHash(charter)
+    const stores = this.#stores.get(hash) ?? this.#init.storesOf?.(charter) ?? storesInMemory()
+    this.#stores.set(hash, stores)
+    return stores
+  }
+
   async #decided (meeting: SplitMeeting, roles: PhaseRoles, signal: AbortSignal): Promise<Agreement> {
     const own = (async () => { await Promise.all([roles.host ? this.#rollTold.promise : undefined, roles.client ? this.#rowTold.promise : undefined]) })()
     const over = new AbortController()
@@ -165,19 +209,46 @@ export class Course {
     return await meeting.decide(signal)
   }
 
-  readonly #rollTold = Promise.withResolvers<void>()
-  readonly #rowTold = Promise.withResolvers<void>()
-
   /** Until this node's roles in it are done, and a host's clients have what they came for. */
   async #phase (phase: Phase, roles: PhaseRoles, begin: (phase: Phase, roles: PhaseRoles) => Promise<Stage>, signal: AbortSignal, until?: Promise<unknown>): Promise<void> {
     const { node, emit, charter: { clock } } = this.#init
     this.#group = phase.group
     emit({ type: 'phase', node, title: phase.title })
     const { protocols, host, client } = await begin(phase, roles)
-    await Promise.all([client?.run(protocols, host, signal), this.#hosted(host, signal), until])
+    // a host that nobody came to has nothing to finish
+    const hosted = async (): Promise<void> => {
+      if (host === undefined) return
+      const idle = async (): Promise<void> => {
+        await until
+        if (until === undefined || host.offer.step > 0 || host.offer.attached > 0) await host.finished
+      }
+      await orAbort(Promise.race([host.finished, idle()]), signal)
+      // after a restart the round that tells it may have been closed before
+      if (phase.group === undefined && host.offer.step > 0) this.#closed({ round: host.host.round, contributors: host.view.clients.map(({ peer }) => peer) })
+    }
+    await Promise.all([client?.run(protocols, host, signal), hosted(), until])
     if (host === undefined) return
     const deadline = performance.now() + clock.roundDeadlineMs
     while (host.offer.attached > 0 && performance.now() < deadline) await pause(LEAVING_MS, undefined, { signal })
     if (phase.group === undefined) this.#weights.host = await host.compute.trainer.clientUnits()
+  }
+}
+
+/** Clients of a host with one of these tasks. Of one whose row did not come nobody knows: it may have them. */
+function membersAt ({ rolls, rows }: Agreement, host: string, tasks: readonly string[]): string[] {
+  return (rolls.get(host) ?? []).filter(client => rows.find(({ site }) => site === client)?.tasks.some(task => tasks.includes(task)) !== false)
+}
+
+async function reached (store: Checkpoints, step: number): Promise<boolean> { return ((await store.latest())?.step ?? -1) >= step }
+
+async function orAbort (work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>()
+  const abort = (): void => { aborted.reject(signal.reason as Error) }
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
+  try {
+    await Promise.race([work, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }

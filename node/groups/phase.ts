@@ -46,6 +46,15 @@ export function charterOfGroup (charter: Charter, group: TaskGroup, expected: { 
   return { ...groupCharter(charter, group), clock: { ...charter.clock, ...expected } }
 }
 
+/**
+ * Where a phase is kept: the merged one where a training of one phase would be, groups apart, so that an audit of the home does
+ * not hold their checkpoints to the rounds of the merged one.
+ * @param whole - charter of the training
+ */
+export function folderOf (home: string, whole: Charter, charter: Charter, first = home): string {
+  return whole.grouping !== undefined && charter.grouping === undefined ? join(home, 'groups', charterHash(charter)) : first
+}
+
 /** Where a phase is kept under `folder`. */
 export function storesIn (folder: string, charter: Charter, onDamaged: (line: string) => void): PhaseStores {
   const store = (part: string): CheckpointStore => new CheckpointStore(join(folder, 'checkpoints', part), { expect: { model: charterHash(charter) }, onDamaged })
