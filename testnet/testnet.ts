@@ -26,7 +26,6 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     }
     await runInProcess(plan, tell)
   } else {
-    if (plan.charter.grouping !== undefined) throw new InvalidParametersError('groups of tasks are trained in one process only', { next: 'take --runner in-process' })
     const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)
     const runner: ProcessRunner = new ProcessRunner(plan, event => {
       tell(event)
