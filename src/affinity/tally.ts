@@ -74,15 +74,10 @@ export function meanOverSites (sites: readonly SiteAffinity[], size: number): nu
   })
 }
 
+/** To values that somebody said: one in between would move with the outermost, however far out that is. */
 function clip (values: readonly number[]): number[] {
   const sorted = values.toSorted((a, b) => a - b)
-  const [low, high] = [quantile(sorted, CLIP_SHARE), quantile(sorted, 1 - CLIP_SHARE)]
+  const outside = Math.ceil(CLIP_SHARE * (sorted.length - 1))
+  const [low, high] = [sorted[outside], sorted[sorted.length - 1 - outside]] as [number, number]
   return values.map(value => Math.min(high, Math.max(low, value)))
-}
-
-/** Between the two nearest, by distance. */
-function quantile (sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1)
-  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]] as [number, number]
-  return below + (at - Math.floor(at)) * (above - below)
 }

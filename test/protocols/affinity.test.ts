@@ -37,7 +37,7 @@ function rowOf (site: string, more: Partial<AffinityRow> = {}): AffinityRow {
   return { site, charter: MERGE, tasks: ['a', 'c'], sums: Float32Array.of(0, 0.5, -1, 0), counts: Uint32Array.of(0, 2, 2, 0), ...more }
 }
 
-test('row, roll and claim reach everybody, repetitions too', async t => {
+test.serial('row, roll and claim reach everybody, repetitions too', async t => {
   const [speaker, ...others] = await members(t, 3) as [Member, Member, Member]
   const { id } = speaker.node
   const row = rowOf(id)
@@ -49,7 +49,7 @@ test('row, roll and claim reach everybody, repetitions too', async t => {
   }
 })
 
-test('a row that was missed is fetched by its hash from whoever heard it', async t => {
+test.serial('a row that was missed is fetched by its hash from whoever heard it', async t => {
   const [speaker, listener, late] = await members(t, 3) as [Member, Member, Member]
   const row = rowOf(speaker.node.id)
   const reference = speaker.affinity.provide(row)
@@ -61,7 +61,7 @@ test('a row that was missed is fetched by its hash from whoever heard it', async
   await t.throwsAsync(late.affinity.fetch(reference, [late.node.id]), { instanceOf: ProtocolError, code: 'ERR_UNREACHABLE' })
 })
 
-test('what is of another site, charter or task is neither published nor passed on', async t => {
+test.serial('what is of another site, charter or task is neither published nor passed on', async t => {
   const [liar, peer] = await members(t, 2) as [Member, Member]
   const { id } = liar.node
   const wrong: AffinityMessage[] = [
@@ -82,7 +82,7 @@ test('what is of another site, charter or task is neither published nor passed o
   t.deepEqual(peer.heard, [[right, id]])
 })
 
-test('of one site two rows are passed on, so that everybody sees both, and no third', async t => {
+test.serial('of one site two rows are passed on, so that everybody sees both, and no third', async t => {
   const [liar, peer] = await members(t, 2) as [Member, Member]
   const rows = [1, 2, 3].map(count => rowOf(liar.node.id, { counts: Uint32Array.of(0, count, count, 0) }))
   for (const row of rows) await liar.affinity.publish({ row })
@@ -91,7 +91,7 @@ test('of one site two rows are passed on, so that everybody sees both, and no th
   t.deepEqual(peer.heard.flatMap(([message]) => 'row' in message ? [message.row] : []), rows.slice(0, 2))
 })
 
-test('a peer that says more than its budget is not passed on any more, and others notice nothing', async t => {
+test.serial('a peer that says more than its budget is not passed on any more, and others notice nothing', async t => {
   const [loud, peer, quiet] = await members(t, 3) as [Member, Member, Member]
   const many = BUDGETS.affinity.requestsPerMinute
   for (let i = 0; i <= many; i++) await loud.affinity.publish({ roll: { charter: MERGE, clients: [`${i}`] } })
