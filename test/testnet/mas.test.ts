@@ -24,12 +24,9 @@ const small: Omit<TestnetOptions, 'runner'> = {
 
 interface Run { readonly summary: Summary, readonly events: readonly NodeEvent[] }
 
-async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner'], hear: (event: NodeEvent) => void = () => {}): Promise<Run> {
+async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<Run> {
   const events: NodeEvent[] = []
-  const summary = await runTestnet({ ...options, runner }, event => {
-    events.push(event)
-    hear(event)
-  }, AbortSignal.timeout(90_000))
+  const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(200_000))
   return { summary, events }
 }
 
