@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SplitMeeting } from './split-meeting.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { charterOfGroup, firstCharter, storesInMemory, titleOf } from './phase.ts'
-import { finalReport, keepPredictions } from './final-report.ts'
+import { SPLITS, finalReport, keepPredictions } from './final-report.ts'
 import { encoderSteps, groupingOf, phaseRounds } from '../../src/federation/groups.ts'
 import { loadAgreed, saveAgreed } from './agreed-store.ts'
 import { mergeId, rowOf } from './rows.ts'
@@ -152,7 +152,7 @@ export class Course {
 
   /** The merged phase and the agreement at its end, or what is kept of both. */
   async #agree (meeting: SplitMeeting, begin: (phase: Phase, roles: PhaseRoles) => Promise<Stage>, roles: PhaseRoles, signal: AbortSignal): Promise<Agreement> {
-    const { host, client, outcome } = this.merged.stores as PhaseStores
+    const { host, client, outcome } = this.merged.stores
     const kept = await loadAgreed(outcome)
     if (kept !== undefined) {
       for (const [role, store] of [['host', host], ['client', client]] as const) {
@@ -226,11 +226,28 @@ export class Course {
       // after a restart the round that tells it may have been closed before
       if (phase.group === undefined && host.offer.step > 0) this.#closed({ round: host.host.round, contributors: host.view.clients.map(({ peer }) => peer) })
     }
-    await Promise.all([client?.run(protocols, host, signal), hosted(), until])
+    const parts = [client === undefined ? undefined : this.#trained(phase, client, async () => { await client.run(protocols, host, signal) }), hosted(), until]
+    try {
+      await Promise.all(parts)
+    } catch (error) {
+      if (signal.aborted) await Promise.allSettled(parts) // a client that is stopped saves what it has
+      throw error
+    }
     if (host === undefined) return
     const deadline = performance.now() + clock.roundDeadlineMs
     while (host.offer.attached > 0 && performance.now() < deadline) await pause(LEAVING_MS, undefined, { signal })
     if (phase.group === undefined) this.#weights.host = await host.compute.trainer.clientUnits()
+  }
+
+  /** A client that a restart has interrupted after its last step of the phase needs no host for what is left to do. */
+  async #trained ({ charter, stores, observe }: Phase, client: ClientRole, run: () => Promise<void>): Promise<void> {
+    const last = await stores.client.latest()
+    if (last === undefined || last.step < totalSteps(charter.training)) return await run()
+    const { trainer } = client.compute
+    await trainer.load([...last.tensors])
+    await observe.onBoundary(last.step, trainer)
+    for (const split of SPLITS) await trainer.evaluate('federated', split)
+    await observe.onTrained(trainer)
   }
 }
 

@@ -8,7 +8,7 @@ import type { ClientTrainerInit } from '../../src/compute/spawn.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { Remote } from '../../src/compute/remote.ts'
 
-const SPLITS: readonly EvaluationSplit[] = ['holdout', 'test']
+export const SPLITS: readonly EvaluationSplit[] = ['holdout', 'test']
 
 /** After a group's last step: its model's predictions for this site's rows. */
 export async function keepPredictions (store: Checkpoints, step: number, trainer: Remote<ClientTrainer>): Promise<void> {

@@ -23,12 +23,12 @@ export interface Phase {
   /** 'merged', or 'group 2 of 3: tasks a, b'. */
   readonly title: string
   readonly group?: TaskGroup
-  readonly stores?: PhaseStores
+  readonly stores: PhaseStores
   /** Weights to begin with. */
   readonly from?: { readonly host?: readonly NamedTensor[], readonly client?: readonly NamedTensor[] }
   /** This site's tasks in it; undefined: all of its own. */
   readonly tasks?: readonly string[]
-  readonly observe?: ClientObserver
+  readonly observe: ClientObserver
 }
 
 /** Roles that a node takes in a phase. */

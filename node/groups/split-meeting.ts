@@ -180,10 +180,13 @@ export class SplitMeeting {
   async #until (missing: () => readonly string[], what: string, signal: AbortSignal): Promise<void> {
     const { onWaiting, charter: { clock: { roundDeadlineMs } } } = this.#init
     const deadline = AbortSignal.timeout(roundDeadlineMs)
+    let told = ''
     await this.#wait(() => {
       const absent = missing()
       if (absent.length === 0) return true
-      onWaiting(`waiting: ${what} ${absent.join(', ')}, for ${roundDeadlineMs / 1000} s at most`)
+      const reason = `waiting: ${what} ${absent.join(', ')}, for ${roundDeadlineMs / 1000} s at most`
+      if (reason !== told) onWaiting(reason)
+      told = reason
       return false
     }, AbortSignal.any([signal, deadline])).catch(() => { signal.throwIfAborted() })
   }
