@@ -4,13 +4,12 @@
  * (./cli/exit-codes.ts).
  */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { CheckpointStore } from './store/checkpoints.ts'
 import { NodeLedger, lonelyContext } from './ledger.ts'
-import { charterHash, readCharter } from '../src/federation/charter.ts'
 import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
+import { readCharter } from '../src/federation/charter.ts'
 import { runNode } from './run.ts'
+import { folderOf, storesIn } from './groups/phase.ts'
 import { seededIdentity, signerOf } from './store/identity.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { FmtlNodeInit } from './fmtl-node.ts'
@@ -42,10 +41,6 @@ await runNode({
     const agreed = readCharter(JSON.parse(await readFile(spec.charter, 'utf8')))
     const charter: Charter = { ...agreed, clock: { ...agreed.clock, quorum: spec.quorum, peers: spec.peers } }
     const strategyFile = ruleFile(charter, spec.strategy === undefined ? {} : await openStrategy(spec.strategy))
-    const store = (role: string): CheckpointStore => new CheckpointStore(join(spec.home, 'checkpoints', role), {
-      expect: { model: charterHash(charter) },
-      onDamaged: line => { emit({ type: 'error', node: spec.name, code: 'ERR_CHECKPOINT', message: line }) }
-    })
     const privateKey = await seededIdentity(spec.seed, spec.label)
     const { name, role, slots, control, prefer, listen, bootstrap, profile } = spec
     return {
@@ -64,7 +59,7 @@ await runNode({
       listen,
       bootstrap,
       profile,
-      stores: { host: store('host'), client: store('client') },
+      storesOf: phase => storesIn(folderOf(spec.home, charter, phase), phase, line => { emit({ type: 'error', node: spec.name, code: 'ERR_CHECKPOINT', message: line }) }),
       ledger: await NodeLedger.open({
         home: spec.home,
         signer: signerOf(privateKey),

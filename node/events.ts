@@ -3,6 +3,7 @@
  * the terminal view draws. Field names are stable.
  */
 import type { ClientReport } from '../src/training/committee.ts'
+import type { EncoderSteps, TaskPartition } from '../src/federation/groups.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 
 export type NodeEvent =
@@ -29,7 +30,12 @@ export type NodeEvent =
    */
   | { readonly type: 'step', readonly node: string, readonly step: number, readonly total: number, readonly losses: Readonly<Record<string, number>>, readonly contributions?: Readonly<Record<string, number>> }
   | { readonly type: 'step:skipped', readonly node: string, readonly from: number, readonly to: number, readonly reason: string }
-  | { readonly type: 'round', readonly node: string, readonly report: RoundReport }
+  /** Where tasks train in groups, with the group's tasks. */
+  | { readonly type: 'round', readonly node: string, readonly report: RoundReport, readonly group?: readonly string[] }
+  /** Where tasks train in groups: 'merged', 'group 2 of 3: tasks a, b', and 'report' when a client puts together what its groups left. */
+  | { readonly type: 'phase', readonly node: string, readonly title: string }
+  /** The tasks are split: what each does to the others, the groups, why, and what that takes. */
+  | { readonly type: 'affinity', readonly node: string, readonly partition: TaskPartition, readonly encoderSteps: EncoderSteps }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
   | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
   /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. `overBudget`: by protocol, requests since the start that were answered 'busy' because their peer asks for too much. */

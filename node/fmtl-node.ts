@@ -3,6 +3,7 @@
  * moves frames; each role computes in a worker of its own.
  */
 import { ClientRole } from './roles/client-role.ts'
+import { Course } from './groups/course.ts'
 import { gateOf } from './membership/gate.ts'
 import { Presence } from './membership/presence.ts'
 import { Gauges } from './telemetry/gauges.ts'
@@ -17,7 +18,6 @@ import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
 import type { Config } from './config/config.ts'
 import type { Charter } from '../src/federation/charter.ts'
-import type { CheckpointStore } from './store/checkpoints.ts'
 import type { ClientReport } from '../src/training/committee.ts'
 import type { ClientTrainerInit } from '../src/compute/spawn.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -29,7 +29,9 @@ import type { LedgerAct } from '../src/ledger/index.ts'
 import type { NodeLedger } from './ledger.ts'
 import type { NodeEvent } from './events.ts'
 import type { NodeView } from './telemetry/facts.ts'
+import type { Phase, PhaseRoles, PhaseStores } from './groups/phase.ts'
 import type { Protocols } from '../protocols/index.ts'
+import type { Stage } from './groups/course.ts'
 import type { RoleWish, Roles } from './roles/choose.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 import type { StrategyFile } from '../src/strategies/outside.ts'
@@ -61,7 +63,8 @@ export interface FmtlNodeInit {
   readonly membership?: Membership
   /** How members find and reach each other. Default, and always in a testnet: by the bootstrap addresses and cards alone. */
   readonly network?: Pick<Config['network'], 'announce' | 'relay' | 'mdns' | 'dht'>
-  readonly stores?: { readonly host: CheckpointStore, readonly client: CheckpointStore }
+  /** Where the training is kept, and each phase of one that splits its tasks, by the phase's charter. Default: in memory. */
+  readonly storesOf?: (charter: Charter) => PhaseStores
   /** What this node does is written down there; closed when the node stops. */
   readonly ledger?: NodeLedger
   readonly emit: (event: NodeEvent) => void
@@ -87,18 +90,40 @@ export class FmtlNode {
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
+  /** Where tasks are split. */
+  readonly #course: Course | undefined
+  #phase: Phase | undefined
+  #over = false
+  /** Under the charter of the phase of now. */
+  #under: Protocols | undefined
+  /** Of phases that are over. */
+  #bytes = { sent: 0, received: 0 }
+  #done: Promise<void> = Promise.resolve()
   #training = false
   #gaugeTimer: NodeJS.Timeout | undefined
   #report: Promise<ClientReport | undefined> = Promise.resolve(undefined)
   #stopping: Promise<void> | undefined
 
-  constructor (init: FmtlNodeInit) { this.#init = init }
+  constructor (init: FmtlNodeInit) {
+    this.#init = init
+    const { name, privateKey, charter, data, control, baseline = true, storesOf } = init
+    if (charter.grouping === undefined) return
+    this.#course = new Course({
+      node: name,
+      peer: peerIdFromPrivateKey(privateKey).toString(),
+      charter,
+      ...data === undefined ? {} : { trainer: { ...this.#limits, data, control, baseline }, ...data.options.tasks === undefined ? {} : { tasks: data.options.tasks } },
+      ...storesOf === undefined ? {} : { storesOf },
+      emit: event => { this.#tell(event) }
+    })
+    this.#phase = this.#course.merged
+  }
 
   /** Resolves with the client's report when its training is complete; at once for a node that only hosts. */
   get report (): Promise<ClientReport | undefined> { return this.#report }
 
   /** Resolves when a host's last round is closed; at once for a node that only attaches. */
-  get finished (): Promise<void> { return this.#host?.finished ?? Promise.resolve() }
+  get finished (): Promise<void> { return this.#course === undefined ? this.#host?.finished ?? Promise.resolve() : this.#done }
 
   /** For the status: live, and cheap to ask. */
   get view (): NodeView {
@@ -107,6 +132,7 @@ export class FmtlNode {
       relayedBy: this.#relayedBy(),
       addresses: this.addresses,
       hosts: this.#protocols?.announce.hosts ?? [],
+      ...this.#phase === undefined ? {} : { phase: { title: this.#phase.title, charter: this.#phase.charter, over: this.#over } },
       ...this.#host === undefined ? {} : { host: this.#host.view },
       ...this.#client === undefined ? {} : { client: this.#client.view }
     }
@@ -124,11 +150,11 @@ export class FmtlNode {
 
   async start (): Promise<void> {
     const { name, privateKey, charter, bootstrap, profile } = this.#init
-    const emit = (event: NodeEvent): void => { this.#tell(event) }
+    const emit = this.#course?.emit ?? ((event: NodeEvent): void => { this.#tell(event) })
     const startedAt = performance.now()
     this.#gauges.start()
     // The workers load on cores of their own while this thread reads and compiles libp2p, half of its start.
-    const taking = this.#taking = this.#takeRoles(emit)
+    const taking = this.#taking = this.#takeRoles(emit, this.#phase)
     taking.catch(() => undefined) // awaited below, unless the network fails first
     const [{ createNode, dialBootstrap }, { createProtocols }] = await Promise.all([import('./libp2p.ts'), import('../protocols/index.ts')])
     const { membership, network } = this.#init
@@ -176,7 +202,7 @@ export class FmtlNode {
     node.addEventListener('peer:identify', () => { this.#host?.greet() })
     // another relay, or a port that others can dial now
     node.addEventListener('self:peer:update', () => { this.#host?.greet() })
-    await this.#host?.start(protocols, () => addressesToTell(this.addresses))
+    if (this.#course === undefined) await this.#host?.start(protocols, () => addressesToTell(this.addresses))
     this.#gaugeTimer = setInterval(() => { void this.#emitGauges() }, GAUGE_MS)
     if (membership !== undefined) {
       this.#presence = new Presence(node, parts, {
@@ -196,7 +222,9 @@ export class FmtlNode {
         onRetry: (address, reason, delayMs) => { emit({ type: 'waiting', node: name, reason: `waiting: ${address} does not answer (${reason}), next try in ${delayMs} ms` }) }
       }).catch(() => undefined) // ends by abort only
     }
-    this.#report = this.#client?.run(protocols, this.#host, this.#abort.signal) ?? Promise.resolve(undefined)
+    this.#report = this.#train(protocols, roles)
+    if (this.#course !== undefined) this.#done = this.#report.then(() => { this.#over = true })
+    this.#done.catch(() => undefined) // whoever awaits `finished` hears of it
     this.#report.then(async report => {
       this.#gauges.keep()
       await this.#emitGauges()
@@ -210,15 +238,54 @@ export class FmtlNode {
     if (port !== undefined) await this.#init.membership?.store.savePort(Number(port))
   }
 
-  /** Decides on the roles and starts their workers. */
-  async #takeRoles (emit: (event: NodeEvent) => void): Promise<Roles> {
-    const { name, privateKey, charter, role, slots, data, prefer, control, baseline = true, profile, stores, backend, memoryBytes, strategyFile, ledger } = this.#init
+  async #train (protocols: Protocols, roles: Roles): Promise<ClientReport | undefined> {
+    const signal = this.#abort.signal
+    if (this.#course !== undefined) return await this.#course.run(protocols, async (phase, roles) => await this.#turn(phase, roles), roles, signal)
+    return await this.#client?.run(protocols, this.#host, signal)
+  }
+
+  /** Ends the roles of the phase before, and starts those of this one. */
+  async #turn (phase: Phase, roles: PhaseRoles): Promise<Stage> {
+    if (phase.group !== undefined) {
+      const { sent, received } = this.bytes
+      await this.#endRoles()
+      this.#bytes = { sent, received }
+      this.#phase = phase
+      await this.#takeRoles(this.#course?.emit ?? this.#init.emit, phase, roles)
+    }
+    const protocols = this.#under = (this.#protocols as Protocols).under(charterHash(phase.charter))
+    await protocols.start()
+    await this.#host?.start(protocols, () => addressesToTell(this.addresses))
+    return { protocols, ...this.#host === undefined ? {} : { host: this.#host }, ...this.#client === undefined ? {} : { client: this.#client } }
+  }
+
+  async #endRoles (): Promise<void> {
+    await this.#host?.stop()
+    await this.#client?.stop()
+    await this.#under?.stop()
+    this.#host = this.#client = this.#under = undefined
+  }
+
+  get #limits () {
+    const { backend, memoryBytes } = this.#init
+    return { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
+  }
+
+  /** Decides on the roles, unless they are given, and starts their workers. */
+  async #takeRoles (emit: (event: NodeEvent) => void, phase: Phase | undefined, given?: PhaseRoles): Promise<Roles> {
+    const { name, privateKey, role, slots, data: rows, prefer, profile, storesOf, strategyFile, membership } = this.#init
+    const { charter = this.#init.charter, stores = storesOf?.(charter), from, tasks, observe } = phase ?? {}
+    // the report of a training in phases is made at its end, local models for all of it too
+    const { control, baseline = true } = phase === undefined ? this.#init : { control: false, baseline: false }
+    const data = rows === undefined || tasks === undefined ? rows : { ...rows, options: { ...rows.options, tasks } }
+    const ledger = phase?.group === undefined ? this.#init.ledger : undefined
     const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit, ...ledger === undefined ? {} : { ledger } }
-    const limits = { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
-    const roles = await chooseRoles(role, {
+    const limits = this.#limits
+    const wish = given === undefined ? role : given.host ? (given.client ? 'both' : 'host') : 'client'
+    const roles = await chooseRoles(wish, {
       hasData: data !== undefined,
       measure: async () => {
-        this.#host = await HostRole.create({ ...node, ...limits, ...strategyFile === undefined ? {} : { strategyFile }, ...this.#init.membership === undefined ? {} : { minRows: this.#init.membership.state.charter.safeguards.minRows }, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host } })
+        this.#host = await HostRole.create({ ...node, ...limits, ...strategyFile === undefined ? {} : { strategyFile }, ...membership === undefined ? {} : { minRows: membership.state.charter.safeguards.minRows }, slots, announceMs: ANNOUNCE_MS[profile], ...stores === undefined ? {} : { store: stores.host }, ...from?.host === undefined ? {} : { from: from.host } })
         return { samplesPerSecond: this.#host.samplesPerSecond, backend: this.#host.facts.backend }
       }
     })
@@ -227,7 +294,7 @@ export class FmtlNode {
       this.#host = undefined
     }
     if (roles.client && data !== undefined) {
-      this.#client = await ClientRole.create({ ...node, prefer, gathering: this.#init.membership === undefined ? 'spread' : 'gather', trainer: { ...limits, data, control, baseline }, ...stores === undefined ? {} : { store: stores.client } })
+      this.#client = await ClientRole.create({ ...node, prefer, gathering: membership === undefined ? 'spread' : 'gather', trainer: { ...limits, data, control, baseline }, ...stores === undefined ? {} : { store: stores.client }, ...from?.client === undefined ? {} : { from: from.client }, ...observe === undefined ? {} : { observe } })
     }
     return roles
   }
@@ -272,8 +339,8 @@ export class FmtlNode {
     await this.#emitGauges()
     await this.#report.catch(() => undefined)
     await this.#taking?.catch(() => undefined) // a start that failed half-way
-    await this.#host?.stop()
-    await this.#client?.stop()
+    await this.#endRoles()
+    this.#course?.stop()
     await this.#presence?.stop()
     await this.#note({ kind: 'stop', reason: reason.slice(0, 256) || 'stopped' }, AbortSignal.timeout(LAST_ENTRY_MS))
       .catch((error: Error) => { this.#init.emit({ type: 'error', node: this.#init.name, code: 'ERR_LEDGER', message: `its end is not in the ledger: ${error.message}` }) })
@@ -299,11 +366,17 @@ export class FmtlNode {
     this.#init.emit(event)
   }
 
+  /** Payload bytes of all attachments so far. */
+  get bytes (): { readonly sent: number, readonly received: number } {
+    const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? { sent: 0, received: 0 }
+    return { sent: this.#bytes.sent + sent, received: this.#bytes.received + received }
+  }
+
   async #emitGauges (): Promise<void> {
     const { peakRssBytes, loopLagP99Ms, loopLagMaxMs, loopBusyP99Ms } = this.#gauges.sample()
     const tensors = await Promise.all([this.#host, this.#client].map(async role => await role?.compute.trainer.liveTensors() ?? 0)).catch(() => undefined)
     if (tensors === undefined) return // a worker has ended under way
-    const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? { sent: 0, received: 0 }
+    const { sent, received } = this.bytes
     this.#init.emit({
       type: 'gauges',
       node: this.#init.name,

@@ -1,18 +1,21 @@
 /** Every protocol of a node, made from its components; one place that starts and stops them. */
 import * as compression from '../src/compression/index.ts'
 import { InvalidParametersError } from '../src/errors.ts'
+import { AffinityService } from './affinity/index.ts'
 import { AnnounceService } from './announce/index.ts'
 import { attach, serveAttach, SessionTable } from './attach/index.ts'
 import { BlobService } from './blob/index.ts'
 import { DeltaService } from './delta/index.ts'
 import { openChannel, serveSplitStep } from './split-step/index.ts'
 import type { Admission, AttachRequest, FrameChannel } from '../src/backbone/frames.ts'
+import type { AffinityInit } from './affinity/index.ts'
 import type { AnnounceInit } from './announce/index.ts'
 import type { Admit } from './attach/index.ts'
 import type { ProtocolComponents } from './components.ts'
 import type { OpenChannelInit, ServeSplitStepInit, TensorCodec } from './split-step/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
+export { AffinityService } from './affinity/index.ts'
 export { AnnounceService } from './announce/index.ts'
 export { BlobService, BlobStore } from './blob/index.ts'
 export { DeltaService } from './delta/index.ts'
@@ -40,6 +43,13 @@ export interface Protocols {
   readonly announce: AnnounceService
   readonly delta: DeltaService
   readonly blobs: BlobService
+  /** For a charter that splits its tasks. Not started. */
+  affinity (init: AffinityInit): AffinityService
+  /**
+   * The same node under another charter of the same consortium: cards, blobs and streams are those of this one, deltas have a
+   * topic of their own. Started, and to be stopped, by itself.
+   */
+  under (model: string): Protocols
   /** Become a host: clients may attach, and each gets a channel. Returns what ends that. */
   serve (init: HostInit): Promise<() => Promise<void>>
   /** Ask a host to be served. Throws RefusedError with its reason. */
@@ -55,8 +65,15 @@ const DEFAULT_BLOB_BYTES = 64 * 1024 * 1024
 
 export function createProtocols (components: ProtocolComponents, init: ProtocolsInit): Protocols {
   if (!/^[a-z0-9][a-z0-9-]{0,127}$/.test(init.consortium)) throw new InvalidParametersError(`consortium id '${init.consortium}': expected 1 to 128 of a-z 0-9 -`)
-  const announce = new AnnounceService(components, init)
-  const blobs = new BlobService(components, { maxBytes: init.maxBlobBytes ?? DEFAULT_BLOB_BYTES })
+  return build(components, init, {
+    announce: new AnnounceService(components, init),
+    blobs: new BlobService(components, { maxBytes: init.maxBlobBytes ?? DEFAULT_BLOB_BYTES })
+  }, true)
+}
+
+/** @param whole - whether what is common to all charters starts and stops with this one */
+function build (components: ProtocolComponents, init: ProtocolsInit, common: Pick<Protocols, 'announce' | 'blobs'>, whole: boolean): Protocols {
+  const { announce, blobs } = common
   const delta = new DeltaService(components, blobs, init)
   const tensors = init.tensors ?? compression
   const serving = new Set<() => Promise<void>>()
@@ -64,6 +81,8 @@ export function createProtocols (components: ProtocolComponents, init: Protocols
     announce,
     delta,
     blobs,
+    affinity: affinity => new AffinityService(components, blobs, affinity),
+    under: model => build(components, { ...init, model }, common, false),
     serve: async ({ admit, ...rest }) => {
       const sessions = new SessionTable()
       const stops = [
@@ -81,15 +100,17 @@ export function createProtocols (components: ProtocolComponents, init: Protocols
     attach: async (host, request, options) => await attach(components, host, request, options),
     openChannel: async (host, admission, options) => await openChannel(components, host, admission, { ...options, tensors }),
     start: async () => {
-      await blobs.start()
-      announce.start()
+      if (whole) {
+        await blobs.start()
+        announce.start()
+      }
       delta.start()
     },
     stop: async () => {
-      announce.stop()
+      if (whole) announce.stop()
       delta.stop()
       await Promise.all([...serving].map(async stop => { await stop() }))
-      await blobs.stop()
+      if (whole) await blobs.stop()
     }
   }
 }

@@ -28,6 +28,8 @@ export const MAX_CARD_BYTES = 4 * 1024
  * and for good, so publishing is refused far below it: 42 of the largest messages fit into one RPC.
  */
 export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
+/** A row of 64 tasks, 32 KiB of cells and 5 KiB of names; a claim about the rows of 256 sites is as large. */
+export const MAX_AFFINITY_BYTES = 40 * 1024
 
 /** Entries in one beat or one page of a sync: a log of a year fits into one page. */
 export const MAX_ENTRIES_PER_MESSAGE = 512
@@ -114,6 +116,8 @@ export const BUDGETS = {
   knock: { requestsPerMinute: 16 * 60, bytesPerMinute: 64 * MAX_SYNC_BYTES },
   /** A member whose log differs asks twice a second; twice in a minute it may need a whole log. */
   membership: { requestsPerMinute: 2 * (60 + MAX_SYNC_PAGES), bytesPerMinute: 2 * MAX_SYNC_PAGES * MAX_SYNC_BYTES },
+  /** By gossip: three things to say, each repeated every 2 s. */
+  affinity: { requestsPerMinute: 3 * 30, bytesPerMinute: 3 * 30 * MAX_AFFINITY_BYTES },
   /** A node that cannot be reached asks every 5 s; as often again for a person who runs the doctor. */
   reach: { requestsPerMinute: 24, bytesPerMinute: 24 * 2 * MAX_REACH_BYTES },
   /**

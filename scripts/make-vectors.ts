@@ -10,6 +10,7 @@ import { encodeControl, encodeFrame } from '../protocols/split-step/index.ts'
 import { encodeCanonical } from '../src/membership/encoding.ts'
 import { encodeKnock, encodeLink } from '../src/membership/index.ts'
 import * as compression from '../src/compression/index.ts'
+import { affinityMessages } from './vectors/affinity-wire.ts'
 import { exampleLog } from './vectors/membership.ts'
 import { knockMessages, membershipMessages } from './vectors/members-wire.ts'
 import type { Control } from '../protocols/split-step/index.ts'
@@ -22,6 +23,7 @@ const MEMBERSHIP = join(VECTORS, 'membership', '1.0.0')
 /** The messages that carry entries; the entries themselves are in MEMBERSHIP. */
 const SYNC = join(VECTORS, 'membership-sync', '1.0.0')
 const KNOCK = join(VECTORS, 'knock', '1.0.0')
+const AFFINITY = join(VECTORS, 'affinity-wire', '1.0.0')
 
 function named (name: string, shape: number[], ...data: number[]): NamedTensor {
   return { name, tensor: { shape, data: Float32Array.from(data) } }
@@ -90,7 +92,7 @@ async function vector (name: string, bytes: Uint8Array, says: unknown, out = OUT
   await writeFile(`${path}.json`, JSON.stringify(says, null, 2) + '\n')
 }
 
-for (const folder of [OUT, MEMBERSHIP, SYNC, KNOCK]) await mkdir(folder, { recursive: true })
+for (const folder of [OUT, MEMBERSHIP, SYNC, KNOCK, AFFINITY]) await mkdir(folder, { recursive: true })
 for (const [name, frame] of Object.entries(frames)) {
   for (const codec of name === 'forward' ? compression.CODECS : ['f32'] as const) {
     const tensors = frame.tensors.map(({ name, tensor }) => ({ name, shape: tensor.shape, data: [...tensor.data] }))
@@ -117,3 +119,4 @@ await vector('log', encodeCanonical(log.heads), {
 }, MEMBERSHIP)
 for (const { name, bytes, says } of membershipMessages(log)) await vector(name, bytes, says, SYNC)
 for (const { name, bytes, says } of knockMessages(log, knock)) await vector(name, bytes, says, KNOCK)
+for (const { name, bytes, says } of affinityMessages()) await vector(name, bytes, says, AFFINITY)

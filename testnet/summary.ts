@@ -2,6 +2,7 @@
  * The closing object of a run, `{type: 'summary', ...}`, gathered from the nodes' events: what every client got out of it,
  * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
  */
+import { affinityOf } from './affinity.ts'
 import { bare } from '../node/cli/facts.ts'
 import { conflictsOf, fallbacksOf } from './conflicts.ts'
 import { finite, meanOf, sum } from './figures.ts'
@@ -10,6 +11,7 @@ import type { Charter } from '../src/federation/charter.ts'
 import type { Conflicts, CosineFigures } from './conflicts.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
+import type { SummaryAffinity } from './affinity.ts'
 import type { Scores } from '../src/tasks/task.ts'
 import type { ClientReport, TaskReport } from '../src/training/committee.ts'
 
@@ -42,7 +44,10 @@ export interface SummaryTask {
   readonly reason: string
 }
 
-export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {}
+export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {
+  /** Tasks that trained in it, where tasks train in groups. */
+  readonly group?: readonly string[]
+}
 
 export interface NodeFigures {
   readonly node: string
@@ -117,6 +122,8 @@ export interface Summary extends Omit<RunFacts, 'startedAt' | 'nodes'> {
   /** Mean over the ranked tasks of a metric, for metrics where higher is better: those share a scale. */
   readonly means: Readonly<Record<string, Means>>
   readonly conflicts: Conflicts
+  /** Where the tasks were split. */
+  readonly affinity?: SummaryAffinity
   readonly rounds: readonly SummaryRound[]
   readonly hosts: readonly SummaryHost[]
   readonly clients: readonly SummaryClient[]
@@ -142,7 +149,7 @@ interface NodeRecord {
   computing?: Event<'client:computing'>
   report?: ClientReport
   wait: string
-  rounds: RoundReport[]
+  rounds: Array<RoundReport & Pick<SummaryRound, 'group'>>
   attached: string[]
   detached: Array<{ host: string, reason: string }>
   rss: number
@@ -159,6 +166,7 @@ export class SummaryBuilder {
   readonly #rssByProcess = new Map<number, number>()
   readonly #errors: Array<Omit<Event<'error'>, 'type'>> = []
   #firstRoundAt: number | undefined
+  #affinity: SummaryAffinity | undefined
 
   /** @param now - milliseconds, the clock of `startedAt` */
   constructor (now: () => number = Date.now) { this.#now = now }
@@ -179,9 +187,10 @@ export class SummaryBuilder {
       case 'waiting': record.wait = bare(event.reason); break
       case 'report': record.report = event.report; break
       case 'round':
-        record.rounds.push(event.report)
+        record.rounds.push({ ...event.report, ...event.group === undefined ? {} : { group: event.group } })
         this.#firstRoundAt ??= this.#now()
         break
+      case 'affinity': this.#affinity ??= affinityOf(event); break
       case 'gauges': this.#gauges(record, event); break
       case 'error': {
         const { type, ...rest } = event
@@ -212,6 +221,7 @@ export class SummaryBuilder {
       tasks,
       means: meansOf(tasks),
       conflicts: conflictsOf(rounds),
+      ...this.#affinity === undefined ? {} : { affinity: this.#affinity },
       rounds,
       hosts: records.filter(record => record.rounds.length > 0 || record.host !== undefined || record.started?.roles.includes('host') === true).map(record => ({
         ...figures(record),

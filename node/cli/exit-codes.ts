@@ -62,6 +62,7 @@ export const EXIT_ROWS: readonly ExitRow[] = [
   { status: 51, code: 'ERR_CHECKPOINT', meaning: 'a checkpoint that is damaged or of another model' },
   { status: 52, code: 'ERR_BLOB', meaning: 'a payload that does not match its hash, or that nobody delivered' },
   { status: 53, code: 'ERR_DELTA', meaning: 'a delta that cannot be used' },
+  { status: 53, code: 'ERR_SPLIT', meaning: 'what members say about how to split the tasks cannot be used' },
   { status: 54, code: 'ERR_LEDGER', meaning: 'the ledger is damaged, another node\'s, or cannot be written' },
   { status: 54, code: 'ERR_MEMBER_LOG', meaning: 'entries of the member log that cannot be' },
   { status: EXIT_NOT_AS_SIGNED, meaning: '`audit verify` found what is not as it was signed' },

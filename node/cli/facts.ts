@@ -25,7 +25,12 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
     case 'peer:refused': return `${node} refused ${event.peer} from ${clean(event.address)}: ${name(event.reason)}`
     case 'waiting': return event.reason === '' ? undefined : `${node} waits: ${name(bare(event.reason))}`
     case 'step:skipped': return `${node} skipped ${event.from === event.to ? `step ${event.from}` : `steps ${event.from} to ${event.to}`}: ${name(event.reason)}`
-    case 'round': return `${node} closed round ${event.report.round}: ${[merge(event.report, name), conflicts(event.report), ...between(event.report), ...fallbacks(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
+    case 'round': return `${node} closed round ${event.report.round}${event.group === undefined ? '' : ` of ${event.group.map(clean).join(' + ')}`}: ${[merge(event.report, name), conflicts(event.report), ...between(event.report), ...fallbacks(event.report), cost(event.report), ...absent(event.report, name)].join('; ')}`
+    case 'phase': return `${node} begins: ${clean(event.title)}`
+    case 'affinity': {
+      const { partition: { groups, reason }, encoderSteps: { total, allInOne } } = event
+      return `${node} splits the tasks: ${groups.map(group => group.tasks.map(clean).join(' + ')).join(' | ')} (${clean(reason)}); ${count(total)} encoder steps, as one model ${count(allInOne)}`
+    }
     case 'report': {
       const { client, served, tasks } = event.report
       const who = client === event.node ? node : `${node} (${clean(client)})`

@@ -77,7 +77,7 @@ function absentText (err: unknown): string[] {
 }
 
 export function statusLines (status: StatusAnswer, peers: readonly PeerFacts[], width: number, paint: Paint): string[] {
-  const { name, pid, uptimeSeconds, peer, roles, backend, consortium, charter, waiting, done, round, rounds, step, total, host, clients, disk } = status
+  const { name, pid, uptimeSeconds, peer, roles, backend, consortium, charter, waiting, done, round, rounds, step, total, phase, host, clients, disk } = status
   const fact = (title: string, { yes, why }: Answer): string => `${title.padEnd(13)}${paint(yes ? 'green' : 'yellow', yes ? 'yes' : 'no ')}  ${clean(why)}`
   return [
     `${clean(name)}, process ${pid}, up ${duration(uptimeSeconds)}${roles.length === 0 ? '' : `, ${list(roles)}`}${backend === undefined || backend === 'none' ? '' : ` on ${clean(backend)}`}`,
@@ -88,6 +88,7 @@ export function statusLines (status: StatusAnswer, peers: readonly PeerFacts[], 
     fact('ready', status.ready),
     fact('contributing', status.contributing),
     '',
+    ...phase === undefined ? [] : [clean(phase)],
     `round ${Math.min(round, rounds)} of ${rounds}, step ${step} of ${total}  ${bar(step / total, BAR_CELLS)}`,
     ...host === undefined ? [] : [`attached to ${clean(host.name || host.peer)}`],
     ...clients === undefined || clients.length === 0 ? [] : [`serves ${list(clients.map(clean))}`],

@@ -2,7 +2,6 @@
 import { createServer } from 'node:net'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { CheckpointStore } from '../store/checkpoints.ts'
 import { InvalidParametersError, RefusedError, ResourceError } from '../../src/errors.ts'
 import { memberAt } from '../membership/home.ts'
 import { Residence } from '../control/residence.ts'
@@ -17,6 +16,7 @@ import { detach } from './detach.ts'
 import { examples, formatOption, strategyOption } from './help.ts'
 import { factOf } from './facts.ts'
 import { failureJson, failureLine } from './failure.ts'
+import { folderOf, storesIn } from '../groups/phase.ts'
 import { loadConfig } from '../config/config.ts'
 import { loadOrCreateIdentity, signerOf } from '../store/identity.ts'
 import { openStrategy, ruleFile } from '../../src/strategies/outside.ts'
@@ -133,10 +133,6 @@ async function up (flags: Flags): Promise<void> {
   })
   const { emit } = residence
   const privateKey = member?.privateKey ?? await loadOrCreateIdentity(join(home, 'identity'))
-  const store = (part: string): CheckpointStore => new CheckpointStore(join(home, charterHash(charter), 'checkpoints', part), {
-    expect: { model: charterHash(charter) },
-    onDamaged: line => { emit({ type: 'error', node: name, code: 'ERR_CHECKPOINT', message: line }) }
-  })
   await runNode({
     name,
     emit,
@@ -164,7 +160,7 @@ async function up (flags: Flags): Promise<void> {
       bootstrap,
       profile,
       network,
-      stores: { host: store('host'), client: store('client') },
+      storesOf: phase => storesIn(folderOf(home, charter, phase, join(home, charterHash(phase))), phase, line => { emit({ type: 'error', node: name, code: 'ERR_CHECKPOINT', message: line }) }),
       ledger: await NodeLedger.open({
         home,
         signer: signerOf(privateKey),

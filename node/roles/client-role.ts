@@ -19,7 +19,6 @@ import type { Admission, AttachRequest, FrameChannel, RoundReport } from '../../
 import type { BackboneHost } from '../../src/federation/backbone-host.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
-import type { CheckpointStore } from '../store/checkpoints.ts'
 import type { ClientDescription } from '../../src/training/client-description.ts'
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
@@ -28,7 +27,9 @@ import type { Gathering, HostOffer } from './host-choice.ts'
 import type { Ledger } from '../ledger.ts'
 import type { NodeEvent } from '../events.ts'
 import type { NodeView } from '../telemetry/facts.ts'
+import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { Protocols } from '../../protocols/index.ts'
+import type { Remote } from '../../src/compute/remote.ts'
 import type { RungName } from '../../src/backend/ladder.ts'
 
 export interface ClientRoleInit {
@@ -40,12 +41,21 @@ export interface ClientRoleInit {
   readonly prefer: readonly string[]
   /** Default 'spread'. */
   readonly gathering?: Gathering
-  readonly store?: CheckpointStore
+  readonly store?: Checkpoints
+  /** Weights to begin with in place of the charter's start values: those of a phase before. */
+  readonly from?: readonly NamedTensor[]
+  /** Hears of the trainer when it is brought up, at every round's end, and when it has nothing to learn any more. */
+  readonly observe?: ClientObserver
   /** Where is written down what this client was told of each round. */
   readonly ledger?: Ledger
   readonly emit: (event: NodeEvent) => void
   /** Default: a worker thread of this process. */
   readonly spawn?: (init: ClientTrainerInit) => Promise<Compute<ClientTrainer>>
+}
+
+export interface ClientObserver {
+  readonly onBoundary: (step: number, trainer: Remote<ClientTrainer>) => Promise<void>
+  readonly onTrained: (trainer: Remote<ClientTrainer>) => Promise<void>
 }
 
 /** A host in the same node. */
@@ -142,23 +152,33 @@ export class ClientRole {
 
   /** Until training is complete or the compute worker is lost, from the newest checkpoint. */
   async #runOnce (protocols: Protocols, local: LocalHost | undefined, signal: AbortSignal): Promise<ClientReport> {
-    const { node, charter, store, emit } = this.#init
+    const { node, charter, store, from, observe, emit } = this.#init
     const { trainer } = this.compute
     const { samples } = this.#description
+    const restored = await this.#checkpoints.latest()
+    let begun = restored !== undefined
     const save = async ({ step, localSteps }: { step: number, localSteps: number }): Promise<void> => {
       await this.#taking
       const { bytes } = await this.#checkpoints.save(step, await trainer.save(), { model: this.#model, localSteps: String(localSteps) })
       this.#losses.settled()
       if (store !== undefined) emit({ type: 'checkpoint', node, step, bytes })
     }
-    const client = new SplitClient(trainer, {
+    const begin = async (): Promise<void> => {
+      await this.#bringUp()
+      if (!begun && from !== undefined) await trainer.start(from)
+      begun = true
+      await observe?.onBoundary(client.step, trainer)
+    }
+    const client: SplitClient = new SplitClient(trainer, {
       charter,
       holdoutRows: samples.holdout,
       testRows: samples.test,
-      onBegin: async () => { await this.#bringUp() },
-      onBoundary: save
+      onBegin: begin,
+      onBoundary: async at => {
+        await save(at)
+        await observe?.onBoundary(at.step, trainer)
+      }
     })
-    const restored = await this.#checkpoints.latest()
     if (restored !== undefined) {
       await trainer.load([...restored.tensors])
       client.resume({ step: restored.step, localSteps: Number(restored.meta.localSteps ?? restored.step) })
@@ -191,6 +211,7 @@ export class ClientRole {
         emit({ type: 'client:attached', node, host, ...card === undefined ? {} : { hostName: card.name }, step: admission.step })
         await this.#runAt(host, admission.step, async moving => { await client.run(channel, admission.step, { signal: AbortSignal.any([signal, moving]) }) }, () => this.#offers(protocols, local), client)
         await this.#taking
+        await this.#init.observe?.onTrained(this.#compute.trainer)
         return await client.report()
       } catch (error) {
         signal.throwIfAborted()

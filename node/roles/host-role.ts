@@ -19,13 +19,13 @@ import type { Admission, AttachRequest, FrameChannel } from '../../src/backbone/
 import type { BackendError } from '../../src/errors.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Checkpoints } from '../store/memory.ts'
-import type { CheckpointStore } from '../store/checkpoints.ts'
 import type { ClosedRound } from '../../src/federation/round-log.ts'
 import type { ConflictFigures } from '../../src/ledger/index.ts'
 import type { Compute, ComputeFacts, HostTrainerInit } from '../../src/compute/spawn.ts'
 import type { HostOffer } from './host-choice.ts'
 import type { HostTrainer } from '../../src/training/host-trainer.ts'
 import type { Ledger } from '../ledger.ts'
+import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { NodeEvent } from '../events.ts'
 import type { NodeView } from '../telemetry/facts.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -47,7 +47,9 @@ export interface HostRoleInit {
   readonly strategyFile?: StrategyFile
   /** Training rows that a client must say it has. Default: any number. */
   readonly minRows?: number
-  readonly store?: CheckpointStore
+  readonly store?: Checkpoints
+  /** Weights to begin with in place of the charter's start values: those of a phase before, which its clients hold too. */
+  readonly from?: readonly NamedTensor[]
   /** Where each round is written down before it is announced. */
   readonly ledger?: Ledger
   readonly emit: (event: NodeEvent) => void
@@ -241,13 +243,14 @@ export class HostRole {
 
   /** A host on the compute worker of now, at the newest checkpoint. Not started. */
   async #takeUp (exchange: GossipExchange): Promise<BackboneHost> {
-    const { peer, charter, slots } = this.#init
+    const { peer, charter, slots, from } = this.#init
     const compute = this.#compute
     const restored = await this.#checkpoints.latest()
     if (restored !== undefined) await compute.trainer.load([...restored.tensors])
+    else if (from !== undefined) await compute.trainer.start(from)
     if (this.#init.ledger !== undefined) this.#state = await compute.trainer.anchorHash()
     const host = this.#host = new BackboneHost({ trainer: compute.trainer, exchange, commit: async round => { await this.#close(round) } }, { id: peer, charter, slots })
-    if (restored !== undefined) host.resume(restored.step)
+    if (restored !== undefined || from !== undefined) host.resume(restored?.step ?? 0, { begun: from !== undefined })
     this.#forward(host)
     this.#lost = false
     void compute.lost.then(error => { // before any call of the host's fails

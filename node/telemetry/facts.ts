@@ -22,6 +22,8 @@ export interface NodeView {
   readonly hosts: readonly HostCard[]
   readonly host?: { readonly step: number, readonly slots: number, readonly clients: ReadonlyArray<{ readonly peer: string, readonly name: string }>, readonly waiting: string, readonly done: boolean }
   readonly client?: { readonly step: number }
+  /** Where tasks are split: the part of the training that runs now, or, once it is over, ran last. Its charter is that of hosts and steps. */
+  readonly phase?: { readonly title: string, readonly charter: Charter, readonly over: boolean }
 }
 
 /** What a peer says of itself beside a host's card: its heartbeat. */
@@ -88,6 +90,10 @@ export class Facts {
     switch (event.type) {
       case 'node:started':
         this.#started = { peer: event.peer, roles: event.roles, addresses: event.addresses, backend: event.backend }
+        return
+      case 'phase':
+        this.#step = 0
+        this.#waiting = undefined
         return
       case 'client:computing': return this.#computes()
       case 'client:attached':
@@ -166,9 +172,10 @@ export class Facts {
   current (): StatusFacts {
     this.sample()
     const now = this.#now()
-    const { name, home, charter, bootstrap } = this.#init
+    const { name, home, bootstrap } = this.#init
+    const { host, client, hosts = [], addresses, phase } = this.#init.node() ?? {}
+    const charter = phase?.charter ?? this.#init.charter
     const { stepDeadlineMs, roundDeadlineMs, quorum, peers } = charter.clock
-    const { host, client, hosts = [], addresses } = this.#init.node() ?? {}
     const total = totalSteps(charter.training)
     const membership = this.#init.membership?.()
     return {
@@ -177,6 +184,7 @@ export class Facts {
       uptimeMs: now - this.#startedAt,
       ...this.#started === undefined ? {} : { started: { ...this.#started, ...addresses === undefined ? {} : { addresses } } },
       charter: { name: charter.name, model: charterHash(charter), stepsPerRound: charter.training.stepsPerRound, total, quorum, peers, stepMs: stepDeadlineMs + roundDeadlineMs },
+      ...phase === undefined ? {} : { phase: phase.title },
       ...membership === undefined ? {} : { membership },
       bootstrap,
       peers: this.peers(),
@@ -188,7 +196,7 @@ export class Facts {
       ...this.#lost === undefined ? {} : { computeLost: { message: this.#lost.message, agoMs: now - this.#lost.at, ...this.#lost.next === undefined ? {} : { next: this.#lost.next } } },
       ...this.#free === undefined ? {} : { disk: { freeBytes: this.#free, checkpointBytes: this.#checkpointBytes, path: home } },
       // a host that stands by for others is done with its own site
-      done: this.#isDone(host?.done === true || (host?.clients.length === 0 && this.#reported && this.#init.membership !== undefined))
+      done: this.#isDone((host?.done === true && phase?.over !== false) || (host?.clients.length === 0 && this.#reported && this.#init.membership !== undefined))
     }
   }
 

@@ -56,6 +56,8 @@ export interface StatusFacts {
     /** Longest time between two steps of a clock that goes, ms. */
     readonly stepMs: number
   }
+  /** Where tasks are split: 'merged', or 'group 2 of 3: tasks a, b'. */
+  readonly phase?: string
   /** Undefined where no consortium was founded or joined in this home. */
   readonly membership?: MembershipFacts
   /** Addresses that were given to dial first. */
@@ -100,6 +102,8 @@ export interface NodeStatus {
   readonly addresses: readonly string[]
   readonly backend?: string
   readonly charter: { readonly name: string, readonly model: string }
+  /** Where tasks are split; rounds and steps are those of this phase. */
+  readonly phase?: string
   readonly consortium?: string
   readonly joined: Answer
   readonly ready: Answer
@@ -132,6 +136,7 @@ export function statusOf (facts: StatusFacts): NodeStatus {
     roles: started?.roles ?? [],
     addresses: started?.addresses ?? [],
     charter: { name: charter.name, model: charter.model },
+    ...facts.phase === undefined ? {} : { phase: facts.phase },
     ...membership === undefined ? {} : { consortium: membership.consortium },
     joined,
     ready,

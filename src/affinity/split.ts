@@ -16,6 +16,8 @@ export interface SplitInit {
   readonly exact?: boolean
   /** What a split must be worth more than one group. Default 0. */
   readonly margin?: number
+  /** What the tasks are called in the reason. Default: their places. */
+  readonly names?: readonly string[]
 }
 
 export interface Split {
@@ -31,10 +33,10 @@ export interface Split {
 /** Up to here every partition is looked at, in some 100 ms for four groups; and so the second best is known. */
 const EXHAUSTIVE_TASKS = 10
 /** Branch and bound of a random matrix takes 1.3 s here for four groups, with two tasks more 33 s. */
-const MAX_TASKS = 14
+export const MAX_TASKS = 14
 
 /** @throws {InvalidParametersError} a number of groups or tasks that cannot be */
-export function chooseSplit (affinity: Affinity, { groups, exact = false, margin = 0 }: SplitInit): Split {
+export function chooseSplit (affinity: Affinity, { groups, exact = false, margin = 0, names = [] }: SplitInit): Split {
   expectSquare(affinity)
   const { length } = affinity
   if (!Number.isInteger(groups) || groups < 1 || (exact && groups > length)) throw new InvalidParametersError(`${length} tasks cannot be split into ${groups} groups`, { next: `take 1 to ${length} groups` })
@@ -42,7 +44,7 @@ export function chooseSplit (affinity: Affinity, { groups, exact = false, margin
   if (length > MAX_TASKS) throw new InvalidParametersError(`the best split of ${length} tasks takes too long to find`, { next: `split ${MAX_TASKS} tasks or fewer` })
   const all = [affinity.map((_, task) => task)]
   const allInOne = valueOf(affinity, all)
-  const missing = affinity.flatMap((row, source) => row.flatMap((value, target) => source === target || Number.isFinite(value) ? [] : [`${source} on ${target}`]))
+  const missing = affinity.flatMap((row, source) => row.flatMap((value, target) => source === target || Number.isFinite(value) ? [] : [`${names[source] ?? source} on ${names[target] ?? target}`]))
   if (missing.length > 0) return { groups: all, allInOne, reason: `one group: the effect of ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ` and ${missing.length - 3} more` : ''} was not measured` }
   const { best, runnerUp } = (length <= EXHAUSTIVE_TASKS ? exhaustive : branchAndBound)(affinity, { groups: Math.min(groups, length), exact })
   const found = { allInOne, best, ...runnerUp === undefined ? {} : { runnerUp } }

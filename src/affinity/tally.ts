@@ -10,14 +10,21 @@ import type { Affinity } from './matrix.ts'
 const CLIP_FROM = 5
 const CLIP_SHARE = 0.1
 
+/** What a site has measured, cell by cell, row by row. */
+export interface AffinitySums {
+  readonly sums: Float32Array
+  readonly counts: Uint32Array
+}
+
 export class AffinityTally {
   readonly #size: number
-  readonly #sums: Float64Array
+  readonly #sums: Float32Array | Float64Array
   readonly #counts: Uint32Array
 
-  constructor (size: number) {
+  /** @param sums - where to sum up; in float32, what is saved or sent is the sum to the bit */
+  constructor (size: number, sums: Float32Array | Float64Array = new Float64Array(size * size)) {
     this.#size = size
-    this.#sums = new Float64Array(size * size)
+    this.#sums = sums
     this.#counts = new Uint32Array(size * size)
   }
 
@@ -30,6 +37,14 @@ export class AffinityTally {
     }
   }
 
+  /** A copy. */
+  save (): AffinitySums { return { sums: Float32Array.from(this.#sums), counts: this.#counts.slice() } }
+
+  load ({ sums, counts }: AffinitySums): void {
+    this.#sums.set(sums)
+    this.#counts.set(counts)
+  }
+
   /** NaN where nothing was measured. */
   mean (): number[][] {
     return matrixOf(this.#size, (source, target) => {
@@ -37,6 +52,11 @@ export class AffinityTally {
       return (this.#sums[at] as number) / (this.#counts[at] as number)
     })
   }
+}
+
+/** Means of a site's sums; NaN where it has counted nothing. */
+export function affinityOf ({ sums, counts }: AffinitySums, size: number): number[][] {
+  return matrixOf(size, (source, target) => (sums[source * size + target] as number) / (counts[source * size + target] as number))
 }
 
 export interface SiteAffinity {
@@ -54,15 +74,10 @@ export function meanOverSites (sites: readonly SiteAffinity[], size: number): nu
   })
 }
 
+/** To values that somebody said: one in between would move with the outermost, however far out that is. */
 function clip (values: readonly number[]): number[] {
   const sorted = values.toSorted((a, b) => a - b)
-  const [low, high] = [quantile(sorted, CLIP_SHARE), quantile(sorted, 1 - CLIP_SHARE)]
+  const outside = Math.ceil(CLIP_SHARE * (sorted.length - 1))
+  const [low, high] = [sorted[outside], sorted[sorted.length - 1 - outside]] as [number, number]
   return values.map(value => Math.min(high, Math.max(low, value)))
-}
-
-/** Between the two nearest, by distance. */
-function quantile (sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1)
-  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]] as [number, number]
-  return below + (at - Math.floor(at)) * (above - below)
 }

@@ -115,12 +115,12 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get finished (): Promise<void> { return this.#end.promise }
 
   /**
-   * Goes on where a checkpoint ended; the trainer has been loaded already. Its clients come back one by one, or are served
-   * elsewhere: they are waited for as long as for a gradient, then it goes on with whoever is there.
+   * Goes on where a checkpoint ended; the trainer is loaded. Its clients come back one by one, or are served elsewhere: they are waited for as long as for a gradient, then it goes on with whoever is there. So it is where a
+   * training has `begun` under another charter: its clients get the values from here even at step 0.
    */
-  resume (step: number): void {
+  resume (step: number, { begun = false } = {}): void {
     this.#step = step
-    if (step > 0) {
+    if (step > 0 || begun) {
       this.#comeBack = AbortSignal.timeout(this.#init.charter.clock.stepDeadlineMs)
       this.#comeBack.addEventListener('abort', () => { this.#tryStart() })
       this.#whole?.replaced()
@@ -356,7 +356,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   #tryStart (): void {
     if (this.#started) return this.#check()
     const { clock } = this.#init.charter
-    const [quorum, peers] = this.#comeBack === undefined ? [clock.quorum, clock.peers] : [this.#comeBack.aborted ? 1 : clock.quorum, 0]
+    const [quorum, peers] = this.#comeBack === undefined ? [clock.quorum, clock.peers] : [this.#comeBack.aborted ? 1 : clock.quorum, this.#step > 0 ? 0 : clock.peers]
     if (this.#sessions.size < quorum) {
       this.#waiting = `waiting: ${this.#sessions.size} of ${quorum} clients needed to begin`
       return

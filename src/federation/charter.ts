@@ -1,5 +1,6 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
+import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
@@ -9,6 +10,7 @@ import { isOutside } from '../projection/outside.ts'
 import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import { weightingNames } from '../weighting/index.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
+import type { GroupingSpec } from './grouping.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { Options } from '../options.ts'
@@ -85,6 +87,8 @@ export interface Charter {
   readonly tasks: readonly TaskSpec[]
   /** Client units averaged every step: 'embed/<modality>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
   readonly shared: readonly string[]
+  /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
+  readonly grouping?: GroupingSpec
 }
 
 export interface CharterOptions {
@@ -98,6 +102,7 @@ export interface CharterOptions {
   readonly merge?: Partial<MergeSpec>
   readonly clock?: Partial<ClockSpec>
   readonly cutCodec?: Charter['cutCodec']
+  readonly grouping?: Partial<GroupingSpec>
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
@@ -141,6 +146,7 @@ export function createCharter (options: CharterOptions): Charter {
   inRange('clock.peers', clock.peers, hosts => Number.isInteger(hosts) && hosts >= 0, 'a whole number from 0')
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
+  const { input, tasks } = options
   return {
     name: options.name,
     seed: options.seed,
@@ -150,13 +156,14 @@ export function createCharter (options: CharterOptions): Charter {
     merge,
     clock,
     cutCodec,
-    input: options.input,
-    tasks: options.tasks,
+    input,
+    tasks,
     shared: [
       ...model.trunk === 'client' ? ['trunk'] : [],
-      ...model.sharedEmbedder ? [`embed/${options.input.modality}`] : [],
+      ...model.sharedEmbedder ? [`embed/${input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
-    ]
+    ],
+    ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) }
   }
 }
 
@@ -168,7 +175,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec } = value as Partial<Charter>
+  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -183,7 +190,8 @@ export function readCharter (value: unknown): Charter {
     ...projection === undefined ? {} : { projection },
     ...merge === undefined ? {} : { merge },
     ...clock === undefined ? {} : { clock },
-    ...cutCodec === undefined ? {} : { cutCodec }
+    ...cutCodec === undefined ? {} : { cutCodec },
+    ...grouping === undefined ? {} : { grouping }
   })
   if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
   return charter
@@ -191,9 +199,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, tasks, model, training, projection, merge, shared } = charter
+  const { seed, input, tasks, model, training, projection, merge, shared, grouping } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared })
+  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

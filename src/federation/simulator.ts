@@ -12,6 +12,7 @@ import { charterHash } from './charter.ts'
 import { meanByTask } from './round-log.ts'
 import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
+import { simulateGroups } from './group-simulator.ts'
 import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
 import type { Backend } from '../backend/backend.ts'
@@ -19,7 +20,16 @@ import type { Charter } from './charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Dataset } from '../data/dataset.ts'
+import type { EncoderSteps, TaskGroup, TaskPartition } from './groups.ts'
 import type { LoadedRule } from '../projection/outside.ts'
+import type { Remote } from '../compute/remote.ts'
+import type { SplitResult } from './group-simulator.ts'
+
+/** By name: a client's on the wire, a host's. */
+export interface Trainers {
+  readonly clients: ReadonlyMap<string, Remote<ClientTrainer>>
+  readonly hosts: ReadonlyMap<string, Remote<HostTrainer>>
+}
 
 export interface SimulationInit {
   readonly charter: Charter
@@ -39,10 +49,17 @@ export interface SimulationInit {
   readonly partsSeed?: (client: string) => number
   /** The gradient rule, where the charter names one from a strategy file. */
   readonly rule?: LoadedRule
+  /** The host of each client; default: client i attaches to host i mod hosts. */
+  readonly hostOf?: (client: string) => string
+  /** Before the first step of a run, or of each phase of one, and after its last: the place to give trainers weights to start from, and to read what they hold. */
+  readonly onTrainers?: (at: 'start' | 'end', trainers: Trainers, charter: Charter) => Promise<void>
+  /** Where tasks are split: into which groups, once everybody has measured, and what the whole run takes. */
+  readonly onPartition?: (partition: TaskPartition, steps: EncoderSteps) => void
   readonly onAttached?: (client: string, host: string, samples: ClientDescription['samples']) => void
-  /** After every step of a host: mean loss per task. */
-  readonly onStep?: (host: string, step: number, losses: Readonly<Record<string, number>>) => void
-  readonly onRound?: (report: RoundReport) => void
+  /** After every step of a host: mean loss per task. In a group of tasks, steps count from its own first one. */
+  readonly onStep?: (host: string, step: number, losses: Readonly<Record<string, number>>, group?: TaskGroup) => void
+  /** Rounds of a group of tasks count on from the merged ones. */
+  readonly onRound?: (report: RoundReport, group?: TaskGroup) => void
   /** Sees every frame that a client sends. */
   readonly onFrame?: (client: string, frame: Frame) => void
 }
@@ -56,15 +73,23 @@ export interface SimulationResult {
   readonly liveTensors: readonly number[]
   /** Payload of all attachments, from clients to hosts and back, the last evaluation included. */
   readonly bytes: { readonly up: number, readonly down: number }
+  /** Where the charter splits the tasks; the other fields are of all phases then, fingerprints of group g under 'name.g'. */
+  readonly split?: SplitResult
 }
 
 export async function simulate (init: SimulationInit): Promise<SimulationResult> {
+  const { grouping, training } = init.charter
+  return grouping !== undefined && training.rounds > grouping.mergedRounds ? await simulateGroups(init, run) : await run(init)
+}
+
+async function run (init: SimulationInit): Promise<SimulationResult> {
   const { charter, dataset, backend } = init
+  const hostOf = init.hostOf ?? ((client: string) => init.hosts[dataset.clientIds.indexOf(client) % init.hosts.length] as string)
   const rounds: RoundReport[] = []
   const liveTensors: number[] = []
   const hub = new ExchangeHub(init.hosts)
-  const hosts = init.hosts.map((id, h) => {
-    const quorum = dataset.clientIds.filter((_, c) => c % init.hosts.length === h).length
+  const hosts = init.hosts.map(id => {
+    const quorum = dataset.clientIds.filter(client => hostOf(client) === id).length
     const trainer = queued(new HostTrainer(backend, charter, backend.memoryBytes, init.rule))
     const host = new BackboneHost({ trainer, exchange: hub.exchangeOf(id) }, {
       id,
@@ -87,7 +112,7 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
     const partsSeed = init.partsSeed?.(id)
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
-    const { id: hostId, host } = hosts[c % hosts.length] as typeof hosts[number]
+    const { id: hostId, host } = hosts.find(host => host.id === hostOf(id)) as typeof hosts[number]
     const { tasks, cut, batch, samples } = raw.describe()
     const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
@@ -115,12 +140,15 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
       }
     }
   }))
+  const trainers: Trainers = { clients: new Map(clients.map(({ name, trainer }) => [name, trainer])), hosts: new Map(hosts.map(({ id, trainer }) => [id, trainer])) }
   try {
+    await init.onTrainers?.('start', trainers, charter)
     for (const { host } of hosts) host.start()
     await new Promise<void>((resolve, reject) => {
       for (const { host } of hosts) host.finished.catch(reject) // why it failed, before its clients say that it has left
       Promise.all(clients.map(async ({ run }) => { await run() })).then(() => { resolve() }, reject)
     })
+    await init.onTrainers?.('end', trainers, charter)
     const fingerprints: Record<string, string> = {}
     for (const { name, trainer } of clients) fingerprints[name] = await trainer.fingerprint()
     for (const { id, trainer } of hosts) fingerprints[id] = await trainer.fingerprint()

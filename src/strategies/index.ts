@@ -9,6 +9,7 @@ import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { local } from './local.ts'
+import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
 import { pfedme } from './pfedme.ts'
 import { splitfed } from './splitfed.ts'
@@ -17,7 +18,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, local, centralised]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

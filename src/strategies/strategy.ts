@@ -17,16 +17,20 @@ export interface Strategy {
   readonly training?: Readonly<Record<string, unknown>>
   readonly projection: Partial<ProjectionSpec>
   readonly merge: Partial<MergeSpec>
+  /** Splits the tasks into groups after some rounds; its defaults follow from the charter's rounds. */
+  readonly grouping?: CharterOptions['grouping']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'>
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping'>
+type Made = Required<Omit<Settings, 'grouping'>> & Pick<Settings, 'grouping'>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
-export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Required<Settings> {
+export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
   return {
     model: { ...recipe.model, ...strategy.model, ...own.model },
     training: { ...recipe.training, ...strategy.training, ...own.training },
     projection: { ...strategy.projection, ...own.projection },
-    merge: { ...strategy.merge, ...own.merge }
+    merge: { ...strategy.merge, ...own.merge },
+    ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } }
   }
 }

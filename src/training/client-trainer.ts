@@ -18,6 +18,8 @@
  * Where the charter asks for a personal model, the site trains and serves that one too; where it keeps normalisations
  * private, their stretches of the shared units go out as zeros and stay as they are.
  */
+import { AffinityProbe } from './probe.ts'
+import { dropoutMask, masked } from './dropout.ts'
 import { drawBatch } from './batches.ts'
 import { ClientParts, sumTensors } from './client-parts.ts'
 import { ContentGuard } from '../backbone/guard.ts'
@@ -26,11 +28,11 @@ import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
 import { LocalTrainer } from './local-trainer.ts'
 import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
-import { Random, deriveSeed } from '../random.ts'
+import { deriveSeed } from '../random.ts'
 import { describeClient } from './client-description.ts'
 import { fitSimple } from './simple/index.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
-import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
+import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
 import { createWeighting } from '../weighting/index.ts'
 import { weightingSettings } from './rules.ts'
@@ -38,6 +40,7 @@ import { pulled } from './local-rules.ts'
 import { meanByTask } from '../federation/round-log.ts'
 import { norm } from '../kernels/index.ts'
 import { WholeModel } from './whole-model.ts'
+import type { AffinitySums } from '../affinity/tally.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { CandidateScore, TaskLoss } from '../backbone/frames.ts'
@@ -73,6 +76,7 @@ export class ClientTrainer {
   readonly #locals: readonly LocalTrainer[]
   readonly #committee: Committee
   readonly #weighting: LossWeighting | undefined
+  readonly #probe: AffinityProbe | undefined
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
   readonly #refit: boolean
@@ -108,6 +112,7 @@ export class ClientTrainer {
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
     this.#committee = new Committee(this.#model, data)
     this.#refit = init.refit ?? true
+    this.#probe = AffinityProbe.of(charter, data.tasks)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
     if (training.attention !== undefined) {
@@ -117,6 +122,18 @@ export class ClientTrainer {
   }
 
   describe (): ClientDescription { return describeClient(this.#charter, this.#data) }
+
+  /** Starts from these weights in place of the seed's. @throws {InvalidParametersError} a unit is missing, or of another model */
+  start (weights: readonly NamedTensor[]): void { startFrom(this.#model.units, weights) }
+
+  /** Weights of every part at home. They stay on this machine. */
+  weights (): NamedTensor[] { return this.#model.units.map(({ name, parameters }) => vector(name, parameters)) }
+
+  /** What was measured of the tasks' effects on each other, cells over the charter's tasks. @throws {ProtocolError} the charter asks for none */
+  affinity (): AffinitySums {
+    if (this.#probe === undefined) throw new ProtocolError('the charter has no grouping section: nothing is measured')
+    return this.#probe.sums()
+  }
 
   /** Cut-layer activations of this step's batch, [B, N, D]. Steps left open that are not in flight beside it are dropped. */
   async forward (step: number): Promise<TensorData> {
@@ -259,6 +276,14 @@ export class ClientTrainer {
   /** Verdict on a candidate trunk from this client's hold-out, paired with 'own'. */
   score (candidate: string): CandidateScore { return this.#committee.score(candidate) }
 
+  /** Predictions that `evaluate` has left under `key`, by task. They stay on this machine. */
+  predictions (key: string, split: EvaluationSplit): NamedTensor[] { return this.#committee.predictions(key, split) }
+
+  /** Takes over predictions for this site's rows from trainers of some of its tasks. */
+  takePredictions (key: string, split: EvaluationSplit, predictions: readonly NamedTensor[]): void {
+    this.#committee.put(key, split, new Map(predictions.map(({ name, tensor }) => [name, tensor])))
+  }
+
   /** Metrics of all candidates and of what is served on the test rows, after 'federated' was evaluated on both splits. */
   async report (): Promise<ClientReport> {
     const names = ['local', 'control']
@@ -273,7 +298,7 @@ export class ClientTrainer {
   /** Everything a restart needs, to be written as one checkpoint. */
   save (): NamedTensor[] {
     const units = this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
-    return this.#weighting === undefined ? units : [...units, vector('weighting', this.#weighting.save())]
+    return [...units, ...this.#weighting === undefined ? [] : [vector('weighting', this.#weighting.save())], ...this.#probe?.save() ?? []]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
@@ -281,7 +306,9 @@ export class ClientTrainer {
     const saved = new SavedState(state)
     const found = this.#stateful().map(([prefix, unit]) => [unit, saved.unit(`${prefix}${unit.name}`, unit)] as const)
     const weighting = this.#weighting === undefined ? undefined : saved.need('weighting', this.#weighting.save().length)
+    const measured = this.#probe?.read(saved)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
+    if (measured !== undefined) this.#probe?.load(measured)
     if (weighting !== undefined) this.#weighting?.load(weighting)
   }
 
@@ -339,6 +366,7 @@ export class ClientTrainer {
     const { batch: size, shift, personal, proximal = 0, attention, pull = 0 } = this.#charter.training
     const weight = attention === undefined ? proximal : pull / attention
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
+    await this.#probe?.measure(this.#whole, batch, step)
     if (personal === 'ditto') await this.#personal?.step(batch, step, this.#agreed)
     const pass = await (personal === 'pfedme' ? this.#personal?.lead(batch, step, this.#whole.units) : undefined) ?? await this.#whole.pass(batch)
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -417,18 +445,9 @@ export class ClientTrainer {
     }
   }
 
-  /** Inverted dropout: 0 or 1 / (1 - share); undefined when off. */
   #mask (size: number, end: string, step: number): Float32Array | undefined {
-    const share = this.#charter.model.dropout
-    if (share <= 0) return undefined
-    const random = new Random(deriveSeed(this.#batchSeed, end, step))
-    return Float32Array.from({ length: size }, () => random.next() < share ? 0 : 1 / (1 - share))
+    return dropoutMask(this.#charter.model.dropout, size, { seed: this.#batchSeed, end, step })
   }
-}
-
-function masked (tensor: TensorData, mask: Float32Array | undefined): TensorData {
-  if (mask === undefined) return tensor
-  return { shape: tensor.shape, data: tensor.data.map((value, i) => value * (mask[i] as number)) }
 }
 
 function difference (values: Float32Array, from: Float32Array): Float32Array {

@@ -10,7 +10,7 @@ import type { ClientLayout } from './client-layout.ts'
 import type { EvaluationSplit } from './client-trainer.ts'
 import type { ServeCandidate } from '../ensemble/serve.ts'
 import type { Scores } from '../tasks/task.ts'
-import type { TensorData } from '../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 type Predictions = ReadonlyMap<string, TensorData>
 
@@ -62,6 +62,10 @@ export class Committee {
 
   put (candidate: string, split: EvaluationSplit, predictions: Predictions): void {
     this.#predictions.set(`${split}:${candidate}`, predictions)
+  }
+
+  predictions (candidate: string, split: EvaluationSplit): NamedTensor[] {
+    return [...this.#predictions.get(`${split}:${candidate}`) ?? []].map(([name, { shape, data }]) => ({ name, tensor: { shape, data: data.slice() } }))
   }
 
   /** Verdict on a candidate trunk, paired with the host's 'own'. */

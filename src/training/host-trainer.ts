@@ -29,7 +29,7 @@ import { agreedHash, agreedOf, conflictsOf, mergeDeltas, mergeTerms, stateHash }
 import { projectionRule } from './rules.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
-import { SavedState, fingerprintOf, saveUnit, vector } from './saved-state.ts'
+import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
@@ -122,6 +122,12 @@ export class HostTrainer {
     this.#contributions = new Contributions(this.unitSizes())
     const { attention: alphaK, sigma } = charter.training
     this.#cloud = alphaK === undefined ? undefined : new PersonalCloud(this.#contributions.places, { alphaK, sigma })
+    this.#anchor = this.#state()
+  }
+
+  /** Starts from these weights in place of the seed's. @throws {InvalidParametersError} a unit is missing, or of another model */
+  start (weights: readonly NamedTensor[]): void {
+    startFrom(this.#units.values(), weights)
     this.#anchor = this.#state()
   }
 

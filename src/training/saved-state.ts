@@ -32,6 +32,17 @@ export function saveUnit (name: string, unit: Weights): NamedTensor[] {
   ]
 }
 
+/** Starts units from weights that came from elsewhere. @throws {InvalidParametersError} a unit is missing, or of another model */
+export function startFrom (units: Iterable<Weights>, weights: readonly NamedTensor[]): void {
+  const byName = new Map(weights.map(({ name, tensor }) => [name, tensor.data]))
+  const found = [...units].map(unit => {
+    const data = byName.get(unit.name)
+    if (data?.length !== unit.parameters.length) throw new InvalidParametersError(`${unit.name} to start from is missing or of another model`)
+    return [unit, data] as const
+  })
+  for (const [unit, data] of found) unit.start(data) // all of them or none
+}
+
 export class SavedState {
   readonly #byName: ReadonlyMap<string, Float32Array>
 

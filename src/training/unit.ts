@@ -25,8 +25,7 @@ export class Weights {
   readonly parameters: Float32Array
   /** Whether the optimiser keeps moments of the gradients. */
   readonly moments: boolean
-  /** The weights that the seed gives, anew. */
-  readonly startValues: () => Float32Array
+  #startValues: () => Float32Array
   readonly #schedule: { readonly warmup: number, readonly total: number }
   readonly #rate: number
   readonly #optimiser: Optimiser
@@ -39,8 +38,18 @@ export class Weights {
     this.moments = optimiser === 'adamw'
     this.#optimiser = this.moments ? new AdamW(graph.parameterCount, { beta1, beta2, epsilon: 1e-8, weightDecay }) : new Sgd(weightDecay)
     this.parameters = storage ?? new Float32Array(graph.parameterCount)
-    this.startValues = () => initialise(graph, seed, name)
+    this.#startValues = () => initialise(graph, seed, name)
     this.parameters.set(this.startValues())
+  }
+
+  /** The weights that training starts from, anew: those that the seed gives, or what `start` was given. */
+  startValues (): Float32Array { return this.#startValues() }
+
+  /** Starts from these weights in place of the seed's. */
+  start (parameters: Float32Array): void {
+    const held = parameters.slice()
+    this.#startValues = () => held.slice()
+    this.set(held)
   }
 
   set (parameters: Float32Array): void {

@@ -8,6 +8,7 @@ import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { lookAhead } from '../affinity/look-ahead.ts'
 import { normalisationsOf } from '../models/normalisation.ts'
 import { Weights } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
@@ -28,6 +29,9 @@ export interface WholePass {
   /** Unit name -> gradient. */
   readonly gradients: ReadonlyMap<string, Float32Array>
 }
+
+/** Embedder and trunk come first; heads are the tasks' own. */
+const ENCODER_UNITS = 2
 
 export class WholeModel extends ClientLayout {
   /** Embedder, trunk, heads. */
@@ -71,6 +75,40 @@ export class WholeModel extends ClientLayout {
       rest = rest.subarray(length)
     }
     return { pieces, losses: results.map(({ loss }) => loss), gradients }
+  }
+
+  /**
+   * What a plain step on each task alone, with the rate of this step, would do to every task's loss on the batch: embedder
+   * and trunk move, heads do not (src/affinity). Nothing of the model changes.
+   */
+  async lookAhead (batch: Batch, { step, weightDecay }: { step: number, weightDecay: number }): Promise<number[][]> {
+    const encoder = this.units.slice(0, ENCODER_UNITS)
+    const shared = this.#flat.subarray(0, encoder.reduce((sum, { parameters }) => sum + parameters.length, 0))
+    const pieces = this.embedder.unfold(batch.x, batch.count)
+    const lossesOf = (outputs: Readonly<Record<string, TensorData>>): ReadonlyArray<{ loss: TaskLoss, grad: TensorData }> =>
+      this.taskParts.map(part => this.lossOf(part, outputs[part.task.spec.id] as TensorData, batch))
+    this.#model.setParameters(this.#flat)
+    const { outputs, kept } = await this.#model.forward({ pieces })
+    const gradients: Float32Array[] = []
+    const before = lossesOf(outputs)
+    try {
+      for (const source of before) {
+        const seeds = before.map(({ loss, grad }) => [loss.task, loss === source.loss ? grad : { shape: grad.shape, data: new Float32Array(grad.data.length) }])
+        gradients.push((await this.#model.backwardKeep(kept, Object.fromEntries(seeds))).parameters.slice(0, shared.length))
+      }
+    } finally {
+      kept.release()
+    }
+    const moved = this.#flat.slice()
+    try {
+      return await lookAhead({ shared, losses: before.map(({ loss }) => loss.loss), gradients, rate: (encoder[0] as Weights).rateAt(step), weightDecay }, async values => {
+        moved.set(values)
+        this.#model.setParameters(moved)
+        return lossesOf(await this.#model.infer({ pieces })).map(({ loss }) => loss.loss)
+      })
+    } finally {
+      this.#model.setParameters(this.#flat)
+    }
   }
 
   /** Linked outputs per task over all rows of a split, [rows, positions, channels]. */

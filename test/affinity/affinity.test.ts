@@ -136,10 +136,10 @@ testProp('in whatever order sites come, the mean has the same bits, and so the s
   t.deepEqual(chooseSplit(second, { groups: 2 }), chooseSplit(first, { groups: 2 }))
 })
 
-for (const { honest, moves } of [{ honest: 3, moves: true }, { honest: 5, moves: false }]) {
-  test(`${honest} sites and one that lies: ${moves ? 'it' : 'it no longer'} decides the split`, t => {
+for (const { honest, times, moves } of [{ honest: 3, times: -3, moves: true }, { honest: 4, times: -3, moves: false }, { honest: 4, times: -1e30, moves: false }, { honest: 5, times: -1e6, moves: false }]) {
+  test(`${honest} sites and one that lies by ${times}: ${moves ? 'it' : 'it no longer'} decides the split`, t => {
     const truth = Array.from({ length: honest }, (_, i) => ({ site: `honest ${i}`, affinity: APART }))
-    const lie = { site: 'liar', affinity: APART.map(row => row.map(value => value * -3)) }
+    const lie = { site: 'liar', affinity: APART.map(row => row.map(value => value * times)) }
     const { groups } = chooseSplit(meanOverSites([...truth, lie], 3), { groups: 2 })
     t.is(JSON.stringify(groups) !== JSON.stringify([[0, 1], [2]]), moves)
   })

@@ -6,6 +6,7 @@
  */
 import test from 'ava'
 import fc from 'fast-check'
+import * as affinity from '../../protocols/affinity/index.ts'
 import { decodeCard, encodeCard } from '../../protocols/announce/index.ts'
 import * as attach from '../../protocols/attach/messages.ts'
 import * as blob from '../../protocols/blob/messages.ts'
@@ -14,6 +15,7 @@ import * as knock from '../../protocols/knock/index.ts'
 import * as limits from '../../protocols/limits.ts'
 import * as membership from '../../protocols/membership/index.ts'
 import * as reach from '../../protocols/reach/messages.ts'
+import { AffinityMessage, AffinityRow } from '../../protocols/affinity/messages.generated.ts'
 import * as pb from '../../protocols/split-step/messages.generated.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
 import * as compression from '../../src/compression/index.ts'
@@ -69,6 +71,8 @@ const beat: Beat = {
   entries: [new Uint8Array(40).fill(1), new Uint8Array(300).fill(2)]
 }
 
+const row: affinity.AffinityRow = { site: HOST, charter: '4'.repeat(64), tasks: ['a', 'b'], sums: Float32Array.of(0, 0.5, -1, 0), counts: Uint32Array.of(0, 3, 3, 0) }
+
 interface Decoder {
   id: string
   corpus: Uint8Array[]
@@ -77,6 +81,17 @@ interface Decoder {
 }
 
 const decoders: Decoder[] = [
+  {
+    id: 'affinity message',
+    corpus: [
+      affinity.encodeAffinity({ row }),
+      affinity.encodeAffinity({ roll: { charter: row.charter, clients: [HOST, 'another'] } }),
+      affinity.encodeAffinity({ claim: { charter: row.charter, partition: '5'.repeat(64), rows: [{ site: HOST, hash: '6'.repeat(64), bytes: 200 }] } })
+    ],
+    decode: affinity.decodeAffinity,
+    encode: affinity.encodeAffinity
+  },
+  { id: 'affinity row', corpus: [affinity.encodeRow(row)], decode: affinity.decodeRow, encode: affinity.encodeRow },
   { id: 'attach request', corpus: [attach.encodeRequest({ ...attachRequest(HOST), resume: 'r' })], decode: attach.decodeRequest, encode: attach.encodeRequest },
   {
     id: 'attach response',
@@ -200,6 +215,37 @@ for (const { id, corpus, decode, encode } of decoders) {
   })
 }
 
+const ROW = { site: row.site, charter: row.charter, tasks: [...row.tasks], sums: new Uint8Array(row.sums.buffer), counts: new Uint8Array(row.counts.buffer) }
+const hostileRows: Array<{ id: string, row: Partial<typeof ROW> }> = [
+  { id: 'sums of more cells than its tasks have', row: { sums: new Uint8Array(20) } },
+  { id: 'counts of fewer cells than its tasks have', row: { counts: new Uint8Array(12) } },
+  { id: 'no task', row: { tasks: [], sums: new Uint8Array(0), counts: new Uint8Array(0) } },
+  { id: '65 tasks', row: { tasks: Array.from({ length: 65 }, (_, i) => `t${i}`), sums: new Uint8Array(4 * 65 ** 2), counts: new Uint8Array(4 * 65 ** 2) } },
+  { id: 'one task twice', row: { tasks: ['a', 'a'] } },
+  { id: 'a sum that is no number', row: { sums: new Uint8Array(Float32Array.of(0, NaN, 0, 0).buffer) } },
+  { id: 'an endless sum', row: { sums: new Uint8Array(Float32Array.of(0, 0, Infinity, 0).buffer) } },
+  { id: 'a sum of no batch', row: { counts: new Uint8Array(16) } },
+  { id: 'no charter', row: { charter: '' } }
+]
+for (const { id, row } of hostileRows) {
+  test(`an affinity row with ${id} is refused`, t => {
+    t.throws(() => affinity.decodeRow(AffinityRow.encode({ ...ROW, ...row })), { instanceOf: DecodeError })
+    t.throws(() => affinity.decodeAffinity(AffinityMessage.encode({ row: { ...ROW, ...row } })), { instanceOf: DecodeError })
+  })
+}
+
+test('an affinity row of 64 tasks fits into its message, and travels from any place in a buffer', t => {
+  const tasks = Array.from({ length: 64 }, (_, i) => `${i}`.padStart(64, 't'))
+  const large = { ...row, tasks, sums: Float32Array.from({ length: 4096 }, (_, i) => Math.fround(Math.sin(i))), counts: new Uint32Array(4096).fill(0xffffffff) }
+  const bytes = affinity.encodeAffinity({ row: large })
+  t.true(bytes.byteLength <= limits.MAX_AFFINITY_BYTES)
+  for (const offset of [0, 1, 2, 3]) {
+    const moved = new Uint8Array(bytes.byteLength + offset)
+    moved.set(bytes, offset)
+    t.deepEqual(affinity.decodeAffinity(moved.subarray(offset)), { row: large })
+  }
+})
+
 /** A frame whose header is written by hand. */
 function crafted (tensor: Partial<pb.TensorHeader>, data = new Uint8Array(8)): Uint8Array {
   const header = pb.Header.encode({ kind: 'forward', tensors: [{ name: 'a', shape: [2], codec: 'f32', bytes: 8, ...tensor }] })
@@ -240,6 +286,8 @@ test('the crafted frame itself is valid, and NaN may be allowed', t => {
 })
 
 const unsendable: Array<{ id: string, send: () => unknown }> = [
+  { id: 'a row of more cells than tasks', send: () => affinity.encodeRow({ ...row, tasks: ['a'] }) },
+  { id: 'a claim of the same site twice', send: () => affinity.encodeAffinity({ claim: { charter: row.charter, partition: row.charter, rows: [{ site: 's', hash: row.charter, bytes: 9 }, { site: 's', hash: row.charter, bytes: 9 }] } }) },
   { id: '65 tensors', send: () => encodeFrame({ kind: 'share', step: 0, tensors: Array.from({ length: 65 }, (_, i) => ({ name: `u${i}`, tensor: { shape: [1], data: new Float32Array(1) } })) }, 'f32', compression) },
   { id: 'a negative step', send: () => encodeFrame({ kind: 'share', step: -1, tensors: [] }, 'f32', compression) },
   { id: 'an empty tensor', send: () => encodeFrame({ kind: 'share', step: 0, tensors: [{ name: 'a', tensor: { shape: [0], data: new Float32Array(0) } }] }, 'f32', compression) },

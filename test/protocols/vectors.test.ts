@@ -1,9 +1,11 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
+import * as affinity from '../../protocols/affinity/index.ts'
 import * as knock from '../../protocols/knock/index.ts'
 import * as membership from '../../protocols/membership/index.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
+import { affinityMessages } from '../../scripts/vectors/affinity-wire.ts'
 import { exampleLog } from '../../scripts/vectors/membership.ts'
 import { knockMessages, membershipMessages } from '../../scripts/vectors/members-wire.ts'
 import * as compression from '../../src/compression/index.ts'
@@ -34,6 +36,7 @@ for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.json'))) {
 
 /** By message: what reads it, as the JSON beside it has it, and what writes that again. */
 const CODECS: Readonly<Record<string, { read: (bytes: Uint8Array) => unknown, write: (value: never) => Uint8Array }>> = {
+  AffinityMessage: { read: affinity.decodeAffinity, write: affinity.encodeAffinity },
   Beat: { read: membership.decodeBeat, write: membership.encodeBeat },
   SyncRequest: { read: membership.decodeSyncRequest, write: membership.encodeSyncRequest },
   SyncResponse: { read: membership.decodeSyncResponse, write: membership.encodeSyncResponse },
@@ -47,12 +50,16 @@ const CODECS: Readonly<Record<string, { read: (bytes: Uint8Array) => unknown, wr
   KnockResponse: { read: knock.decodeAnswer, write: knock.encodeAnswer }
 }
 
-/** Bytes stand in the JSON as `{ hex }`. */
+/** Bytes stand in the JSON as `{ hex }`, cells as `{ float32 }` or `{ uint32 }`. */
 function revived (_key: string, value: unknown): unknown {
-  return value !== null && typeof value === 'object' && 'hex' in value && typeof value.hex === 'string' ? Uint8Array.from(Buffer.from(value.hex, 'hex')) : value
+  if (value === null || typeof value !== 'object') return value
+  if ('float32' in value) return Float32Array.from(value.float32 as number[])
+  if ('uint32' in value) return Uint32Array.from(value.uint32 as number[])
+  return 'hex' in value && typeof value.hex === 'string' ? Uint8Array.from(Buffer.from(value.hex, 'hex')) : value
 }
 
 for (const { protocol, messages } of [
+  { protocol: 'affinity-wire', messages: async () => affinityMessages() },
   { protocol: 'membership-sync', messages: async () => membershipMessages((await exampleLog()).log) },
   { protocol: 'knock', messages: async () => await exampleLog().then(({ log, knock }) => knockMessages(log, knock)) }
 ]) {
@@ -70,7 +77,7 @@ for (const { protocol, messages } of [
     })
   }
 
-  test(`${protocol} 1.0.0: the same log makes the same messages today`, async t => {
+  test(`${protocol} 1.0.0: what it was made of makes the same messages today`, async t => {
     const made = await messages()
     t.deepEqual(made.map(({ name }) => name).toSorted(), names.toSorted())
     for (const { name, bytes } of made) t.deepEqual(Uint8Array.from(bytes), bytesOf(name), name)

@@ -1,6 +1,7 @@
 /** Runs a plan without network: the simulator, telling the same story in the same events. */
 import { createBackend } from '../../src/backend/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
+import { phaseRounds } from '../../src/federation/groups.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { totalSteps } from '../../src/training/spec.ts'
 import type { NodeEvent } from '../../node/events.ts'
@@ -22,6 +23,13 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
   const gauges = (node: string): void => emit({
     type: 'gauges', node, rssBytes: process.resourceUsage().maxRSS * 1024, liveTensors: backend.liveTensors(), loopLagP99Ms: 0, loopLagMaxMs: 0, loopBusyP99Ms: 0, bytesSent: 0, bytesReceived: 0
   })
+  let total = totalSteps(charter.training)
+  /** Steps that a host has taken when a group begins: groups train one after the other here. */
+  const stepsBefore = (group: number): number => {
+    const { merged, group: rest } = phaseRounds(charter)
+    return (merged + group * rest) * charter.training.stepsPerRound
+  }
+  const ready = new Set<string>()
   const tasksOf = new Map(clients.map(client => [client.data, client.tasks]))
   const result = await simulate({
     charter,
@@ -35,12 +43,17 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
     tasksOf: id => tasksOf.get(id) ?? [],
     onAttached: (id, host, samples) => {
       const { name, tasks } = clients.find(client => client.data === id) as typeof clients[number]
-      emit({ type: 'client:ready', node: name, tasks, samples })
+      if (!ready.has(id)) emit({ type: 'client:ready', node: name, tasks, samples })
+      ready.add(id)
       emit({ type: 'client:attached', node: name, host, step: 0 })
     },
-    onStep: (host, step, losses) => emit({ type: 'step', node: hostName(host), step, total: totalSteps(charter.training), losses }),
-    onRound: report => {
-      emit({ type: 'round', node: hostName(report.host), report })
+    onStep: (host, step, losses, group) => emit({ type: 'step', node: hostName(host), step: step + (group === undefined ? 0 : stepsBefore(group.index)), total, losses }),
+    onPartition: (partition, encoderSteps) => {
+      total = stepsBefore(partition.groups.length)
+      emit({ type: 'affinity', node: (hosts[0] as typeof hosts[number]).name, partition, encoderSteps })
+    },
+    onRound: (report, group) => {
+      emit({ type: 'round', node: hostName(report.host), report, ...group === undefined ? {} : { group: group.tasks } })
       gauges(hostName(report.host))
     }
   })

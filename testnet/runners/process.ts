@@ -18,7 +18,7 @@ import type { TestnetPlan } from '../plan.ts'
 const STOP_MS = 10_000
 const SLOW_PERIOD_MS = 100
 /** Errors after which a node goes on. */
-const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE', 'ERR_LEDGER'])
+const NOTICES: ReadonlySet<string> = new Set(['ERR_DELTA', 'ERR_CHECKPOINT', 'ERR_COMPUTE_LOST', 'ERR_DEADLINE', 'ERR_LEDGER', 'ERR_SPLIT'])
 
 interface Running {
   readonly spec: DaemonSpec

@@ -1,5 +1,6 @@
 /** The end of a run as a person reads it: the table per client and task, the conflict report, what it cost, one sentence. */
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
+import { affinityLines } from './affinity.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL, inWords } from '../verdict.ts'
 import { removed } from '../../node/cli/facts.ts'
@@ -18,6 +19,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
   return [
     ...results(summary, width, paint),
     '',
+    ...summary.affinity === undefined ? [] : [...affinityLines(summary.affinity, section, { width: prose, paint }), ''],
     ...section('conflicts', pairs === 0
       ? 'no two gradients met in one step'
       : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection: ${removed(summary.conflicts.removedShare)}`),
