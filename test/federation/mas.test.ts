@@ -9,7 +9,7 @@ import { groupCharter, mergedCharter, partitionOf } from '../../src/federation/g
 import { simulate } from '../../src/federation/simulator.ts'
 import { smallCharter } from '../helpers/federation.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
-import type { ClientData } from '../../src/data/dataset.ts'
+import type { ClientData, Dataset } from '../../src/data/dataset.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'
 import type { SimulationInit, SimulationResult } from '../../src/federation/simulator.ts'
@@ -36,7 +36,8 @@ function charterOf (changes: Partial<CharterOptions> = {}, name = 'mas'): Charte
 type Split = SimulationResult & { readonly split: SplitResult }
 
 async function run (charter: Charter, init: Partial<SimulationInit> = {}): Promise<Split> {
-  const dataset = syntheticDataset({ clients: SITES })
+  // An object without properties of its own, as one of a class may be.
+  const dataset = Object.create(syntheticDataset({ clients: SITES })) as Dataset
   const result = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false, ...init })
   return result as Split
 }
