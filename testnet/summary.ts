@@ -3,11 +3,13 @@
  * what every round did, what it cost, and whether anybody is missing. Numbers that do not exist are null, never 0.
  */
 import { bare } from '../node/cli/facts.ts'
+import { scopesOf } from './scopes.ts'
 import { verdict } from './verdict.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 import type { Scores } from '../src/tasks/task.ts'
 import type { ClientReport, TaskReport } from '../src/training/committee.ts'
+import type { SummaryScopes } from './scopes.ts'
 
 /** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
 export const FEWEST_POSITIVES = 10
@@ -36,6 +38,8 @@ export interface SummaryTask {
   readonly gain: number | null
   readonly servedBy: string
   readonly reason: string
+  /** Where the client's rows have some of the classes only. */
+  readonly scopes?: SummaryScopes
 }
 
 export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {}
@@ -350,7 +354,8 @@ function tasksOf (report: ClientReport): SummaryTask[] {
       positives,
       gain: ranked ? (task.higherIsBetter ? served - local : local - served) : null,
       servedBy: report.served,
-      reason: report.reason
+      reason: report.reason,
+      ...task.scopes === undefined ? {} : { scopes: scopesOf(task.scopes) }
     }
   })
 }

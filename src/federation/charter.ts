@@ -1,6 +1,7 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
+import { LINEAR_KINDS } from '../models/linear.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -98,6 +99,7 @@ export function createCharter (options: CharterOptions): Charter {
   const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
   const training = parseTrainingSpec(options.training ?? {})
   if (model.trunk !== 'client') refuseWholeSettings(model, training)
+  if (model.kind === 'linear') checkLinear(model, training, options.tasks)
   if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
@@ -136,7 +138,7 @@ export function createCharter (options: CharterOptions): Charter {
     input: options.input,
     tasks: options.tasks,
     shared: [
-      ...model.trunk === 'client' ? ['trunk'] : [],
+      ...model.trunk === 'client' && model.kind !== 'linear' ? ['trunk'] : [],
       ...model.sharedEmbedder ? [`embed/${options.input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
     ]
@@ -187,9 +189,20 @@ function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: Mo
 
 /** @throws {InvalidParametersError} a setting of whole models where the model is split */
 function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
-  const only = (['localSteps', 'proximal', 'personal', 'serverRate'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
+  const only = (['localSteps', 'proximal', 'personal', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
   const [first] = [...only, ...model.privateNorms === undefined ? [] : ['model.privateNorms']]
   if (first !== undefined) throw new InvalidParametersError(`${first} needs the whole model at the client`, { next: `set model.trunk to client, or leave ${first} out` })
+}
+
+/** @throws {InvalidParametersError} a setting or a task that a linear model has no place for */
+function checkLinear ({ sharedHeads }: ModelSpec, training: TrainingSpec, tasks: readonly TaskSpec[]): void {
+  const foreign = tasks.find(({ kind }) => !LINEAR_KINDS.includes(kind))
+  if (foreign !== undefined) throw new InvalidParametersError(`model.kind linear answers once per row, task ${foreign.id} (${foreign.kind}) has more labels`, { next: 'choose other tasks, or leave model.kind out' })
+  const alone = tasks.find(({ id }) => !sharedHeads.includes(id))
+  if (alone !== undefined) throw new InvalidParametersError(`model.kind linear shares all heads, ${alone.id} is private`, { next: 'set model.sharedHeads to all' })
+  if (training.optimiser !== 'sgd') throw new InvalidParametersError('model.kind linear takes plain gradient steps, which add up to those of one site with all rows', { next: 'set training.optimiser to sgd' })
+  const only = (['localSteps', 'proximal', 'personal'] as const).find(key => training[key] !== undefined)
+  if (only !== undefined) throw new InvalidParametersError(`training.${only} has no place where model.kind is linear: a step is one gradient over all rows`, { next: `leave ${only} out` })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

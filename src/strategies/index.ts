@@ -3,6 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { ditto } from './ditto.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
+import { fedlinear } from './fedlinear.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
@@ -14,7 +15,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedlinear]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

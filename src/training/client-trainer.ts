@@ -18,8 +18,9 @@
 import { drawBatch } from './batches.ts'
 import { ClientParts, sumTensors } from './client-parts.ts'
 import { ContentGuard } from '../backbone/guard.ts'
-import { Committee } from './committee.ts'
+import { Committee, splitsOf } from './committee.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
+import { LinearModel } from './linear/model.ts'
 import { LocalTrainer } from './local-trainer.ts'
 import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
@@ -38,7 +39,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { CandidateScore, TaskLoss } from '../backbone/frames.ts'
 import type { Charter } from '../federation/charter.ts'
-import type { ClientData } from '../data/dataset.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
@@ -56,13 +57,13 @@ interface OpenStep {
   headGradients: ReadonlyMap<string, Float32Array>
 }
 
-export type EvaluationSplit = 'holdout' | 'test'
+export type EvaluationSplit = 'holdout' | 'test' | 'all'
 
 export class ClientTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
   readonly #data: ClientData
-  readonly #model: ClientParts | WholeModel
+  readonly #model: ClientParts | WholeModel | LinearModel
   readonly #personal: PersonalModel | undefined
   /** What stays here of shared units, by unit. */
   readonly #kept: ReadonlyMap<string, readonly Stretch[]>
@@ -72,6 +73,7 @@ export class ClientTrainer {
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
   readonly #refit: boolean
+  readonly #baseline: boolean
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
   /** By step. */
@@ -91,15 +93,18 @@ export class ClientTrainer {
     this.#data = data
     const { model, training, seed, projection: { weighting } } = charter
     this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound })
-    this.#model = model.trunk === 'client'
-      ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
-      : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    this.#model = model.kind === 'linear'
+      ? new LinearModel(data, { seed, training })
+      : model.trunk === 'client'
+        ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+        : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
     this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
     this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
     // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
-    const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
+    this.#baseline = init.baseline ?? true
+    const seeds = !this.#baseline || model.kind === 'linear' ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
-    this.#committee = new Committee(this.#model, data)
+    this.#committee = new Committee(this.#model, data, data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)))
     this.#refit = init.refit ?? true
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
@@ -169,9 +174,9 @@ export class ClientTrainer {
    * @returns what that changed in the shared units, and the mean loss per task
    */
   async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const shared = this.#model.units.filter(unit => this.#shared.has(unit.name))
+    const shared = this.#model.units.filter(unit => this.#shared.has(unit.name) && this.#whole.moves(unit.name))
     this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
-    const { personal, batch } = this.#charter.training
+    const { personal } = this.#charter.training
     const steps = localStepsOf(this.#charter.training)
     const losses: TaskLoss[] = []
     if (personal === 'pfedme') this.#personal?.copy(this.#model.units)
@@ -183,7 +188,7 @@ export class ClientTrainer {
       return vector(unit.name, change)
     })
     for (const { name, tensor } of changes) this.#release(name, tensor)
-    const samples = Math.min(batch, this.#data.train.count) * steps
+    const samples = losses.filter(({ task }) => task === losses[0]?.task).reduce((sum, { samples }) => sum + samples, 0)
     return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
   }
 
@@ -206,7 +211,7 @@ export class ClientTrainer {
    */
   async evaluate (key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
     const whole = units.length === 0 ? this.#personal ?? this.#whole : this.#whole
-    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(this.#data[split])))
+    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(this.#rowsOf(split))))
   }
 
   /** As many gradient steps of the local model, and of the control where there is one, as one step of the clock means. */
@@ -217,7 +222,7 @@ export class ClientTrainer {
 
   /** Activations of hold-out or test rows under candidate values of the shared units. */
   async evaluateForward (split: EvaluationSplit, start: number, units: readonly NamedTensor[] = []): Promise<TensorData> {
-    const rows = this.#data[split]
+    const rows = this.#rowsOf(split)
     const count = Math.min(EVALUATION_ROWS, rows.count - start)
     const size = elements(this.#data.input.shape)
     const { pieces, activations } = await this.#with(units, async () => await this.#parts.embedRows(rows, size, start, count))
@@ -233,7 +238,8 @@ export class ClientTrainer {
     chunks.push(predictions)
     this.#chunks.set(key, chunks)
     const done = start + (features.shape[0] as number)
-    if (done < this.#data[split].count) return this.#data[split].count - done
+    const { count } = this.#rowsOf(split)
+    if (done < count) return count - done
     this.#chunks.delete(key)
     this.#committee.put(key, split, joinRows(chunks))
     return 0
@@ -247,10 +253,9 @@ export class ClientTrainer {
     const names = ['local', 'control']
     for (const [i, local] of this.#locals.entries()) {
       const name = names[i] as string
-      this.#committee.put(name, 'holdout', await local.predict(this.#data.holdout))
-      this.#committee.put(name, 'test', await local.predict(this.#data.test))
+      for (const split of splitsOf(this.#data)) this.#committee.put(name, split, await local.predict(this.#rowsOf(split)))
     }
-    return this.#committee.report(this.#locals.length === 0 ? undefined : this.#putSimple())
+    return this.#committee.report(this.#baseline ? this.#putSimple() : undefined)
   }
 
   /** Everything a restart needs, to be written as one checkpoint. */
@@ -309,8 +314,8 @@ export class ClientTrainer {
   }
 
   /** @throws {ProtocolError} the charter places the trunk at the host */
-  get #whole (): WholeModel {
-    if (!(this.#model instanceof WholeModel)) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
+  get #whole (): WholeModel | LinearModel {
+    if (this.#model instanceof ClientParts) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
     return this.#model
   }
 
@@ -320,7 +325,8 @@ export class ClientTrainer {
    */
   async #trainWhole (step: number): Promise<WholePass> {
     const { batch: size, shift, personal, proximal = 0 } = this.#charter.training
-    const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
+    const { train, input } = this.#data
+    const batch: Batch = this.#model instanceof LinearModel ? train : drawBatch(train, input, { size, seed: this.#batchSeed, step, shift })
     if (personal === 'ditto') await this.#personal?.step(batch, step, this.#agreed)
     const pass = await (personal === 'pfedme' ? this.#personal?.lead(batch, step, this.#whole.units) : undefined) ?? await this.#whole.pass(batch)
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -331,7 +337,8 @@ export class ClientTrainer {
       return pass
     }
     for (const unit of this.#whole.units) {
-      const gradient = pass.gradients.get(unit.name) as Float32Array
+      const gradient = pass.gradients.get(unit.name)
+      if (gradient === undefined) continue
       const agreed = this.#agreed.get(unit.name)
       if (agreed === undefined) this.#learn(unit, gradient, step)
       else unit.learn(pulled(gradient, unit.parameters, agreed, proximal), step)
@@ -352,13 +359,21 @@ export class ClientTrainer {
    */
   #putSimple (): string {
     const { model, line } = fitSimple(this.#data)
-    const models = model === undefined ? [] : [['simple', model] as const, ...this.#refit ? [['simpleRefit', model.refit()] as const] : []]
+    // Where the charter's own model is linear, this is what the site would train alone.
+    const names = this.#model instanceof LinearModel ? ['simple', 'local'] : ['simple']
+    const models = model === undefined ? [] : [...names.map(name => [name, model] as const), ...this.#refit ? [['simpleRefit', model.refit()] as const] : []]
     for (const [name, { weights, predict }] of models) {
       for (const [task, numbers] of weights) this.#guard.protect(`the ${name} model of ${task}`, numbers)
-      this.#committee.put(name, 'holdout', predict(this.#data.holdout))
-      this.#committee.put(name, 'test', predict(this.#data.test))
+      for (const split of splitsOf(this.#data)) this.#committee.put(name, split, predict(this.#rowsOf(split)))
     }
     return line
+  }
+
+  /** @throws {ProtocolError} only benches have rows of all labels */
+  #rowsOf (split: EvaluationSplit): Rows {
+    const rows = this.#data[split]
+    if (rows === undefined) throw new ProtocolError(`there are no ${split} rows here`)
+    return rows
   }
 
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }

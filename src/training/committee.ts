@@ -3,15 +3,19 @@
  * predictor. It serves one combination with the federated model, by modality, and leaves it only on evidence from its own
  * hold-out (src/ensemble/serve.ts).
  */
+import { ownLabels, restricted, within, withoutClasses } from './label-scopes.ts'
 import { serve } from '../ensemble/serve.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { ClientData, Modality } from '../data/dataset.ts'
 import type { ClientLayout } from './client-layout.ts'
 import type { EvaluationSplit } from './client-trainer.ts'
-import type { ServeCandidate } from '../ensemble/serve.ts'
-import type { Scores } from '../tasks/task.ts'
+import type { LabelScopes } from './label-scopes.ts'
+import type { ServeCandidate, ServeDecision } from '../ensemble/serve.ts'
+import type { Scores, Task } from '../tasks/task.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 
+/** What it takes of a client's model: the tasks, and their targets in the order of the predictions. */
+type Layout = Pick<ClientLayout, 'tasks' | 'targets'>
 type Predictions = ReadonlyMap<string, TensorData>
 
 export interface TaskReport {
@@ -25,6 +29,8 @@ export interface TaskReport {
    * but the competitor at its best); bestLocal, the better of local and simple. Without a baseline federated and served alone.
    */
   readonly scores: Readonly<Record<string, Scores>>
+  /** Where the site's rows have some of the task's classes only. */
+  readonly scopes?: LabelScopes
 }
 
 export interface ClientReport {
@@ -51,13 +57,16 @@ const DEFAULTS: Readonly<Record<Modality, readonly string[]>> = {
 }
 
 export class Committee {
-  readonly #parts: ClientLayout
+  readonly #parts: Layout
   readonly #data: ClientData
+  readonly #sharedTasks: readonly string[]
   readonly #predictions = new Map<string, Predictions>()
 
-  constructor (parts: ClientLayout, data: ClientData) {
+  /** @param sharedTasks - tasks whose head all members teach; default all of them */
+  constructor (parts: Layout, data: ClientData, sharedTasks?: readonly string[]) {
     this.#parts = parts
     this.#data = data
+    this.#sharedTasks = sharedTasks ?? data.tasks.map(task => task.id)
   }
 
   put (candidate: string, split: EvaluationSplit, predictions: Predictions): void {
@@ -109,8 +118,44 @@ export class Committee {
         if (bestLocal !== undefined) scores.bestLocal = scores[bestLocal] as Scores
         scores.served = scores[decision.served] as Scores
         const { higherIsBetter, support } = scores.served
-        return { id, metric, higherIsBetter, support, scores }
+        const scopes = this.#scopes(task, shown, decision, bestLocal)
+        return { id, metric, higherIsBetter, support, scores, ...scopes === undefined ? {} : { scopes } }
       })
+    }
+  }
+
+  /** Scores of a task with restricted and with all labels, where the site's rows lack some. */
+  #scopes (task: Task, shown: readonly string[], decision: ServeDecision, bestLocal: string | undefined): LabelScopes | undefined {
+    const { spec } = task
+    const labels = ownLabels(spec, this.#data)
+    if (labels === undefined) return undefined
+    const { test, all = test } = this.#data
+    const of = (split: EvaluationSplit, candidate: string): TensorData => (this.#predictions.get(`${split}:${candidate}`) as Predictions).get(spec.id) as TensorData
+    const scored = (served: string, score: (candidate: string) => Scores): Record<string, Scores> => {
+      const scores = Object.fromEntries(shown.map(name => [name, withoutClasses(score(name))]))
+      return { ...scores, ...bestLocal === undefined ? {} : { bestLocal: scores[bestLocal] as Scores }, served: scores[served] as Scores }
+    }
+    const taught = this.#sharedTasks.includes(spec.id)
+    const others = spec.channels - labels.size
+    const servedOfAll = taught ? 'federated' : decision.served
+    const ownY = this.#parts.targets(spec.id, within(spec, test, labels), test.count)
+    const allY = this.#parts.targets(spec.id, all.y[spec.id] as Float32Array, all.count)
+    const split = this.#data.all === undefined ? 'test' : 'all'
+    return {
+      own: {
+        classes: labels.size,
+        scores: scored(decision.served, candidate => task.score(restricted(of('test', candidate), labels), ownY)),
+        served: decision.served,
+        reason: decision.reason
+      },
+      all: {
+        classes: spec.channels,
+        scores: scored(servedOfAll, candidate => task.score(of(split, candidate), allY)),
+        served: servedOfAll,
+        reason: taught
+          ? `federated: all members taught its head; the hold-out here has none of the other ${others} labels and cannot judge`
+          : `${decision.served}: the head of ${spec.id} is private, no model here knows the other ${others} labels`
+      }
     }
   }
 
@@ -136,7 +181,7 @@ export class Committee {
   }
 
   #average (name: string, members: readonly string[]): void {
-    for (const split of ['holdout', 'test'] as const) {
+    for (const split of splitsOf(this.#data)) {
       const of = members.map(member => this.#predictions.get(`${split}:${member}`) as Predictions)
       const averaged = new Map<string, TensorData>()
       for (const [task, first] of of[0] as Predictions) {
@@ -147,6 +192,9 @@ export class Committee {
     }
   }
 }
+
+/** What a candidate is evaluated on. */
+export function splitsOf ({ all }: ClientData): readonly EvaluationSplit[] { return all === undefined ? ['holdout', 'test'] : ['holdout', 'test', 'all'] }
 
 /** Neither has an advance: with k = 0 the lower loss decides, and without two rows to go by it is the simple one. */
 function betterLocal (candidates: readonly ServeCandidate[]): 'local' | 'simple' {

@@ -2,6 +2,7 @@
 import { bytes, clean, count, duration, metric, percent, plural, pad, signed, table, tableWidth, wrap } from '../../node/cli/format.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL } from '../verdict.ts'
+import { scopeLines } from '../scopes.ts'
 import { removed } from '../../node/cli/facts.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
@@ -17,6 +18,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
   const { conflictPairs, pairs } = summary.conflicts
   return [
     ...results(summary, width, paint),
+    ...scopeLines(summary.tasks).flatMap(text => section('labels', text)),
     '',
     ...section('conflicts', pairs === 0
       ? 'no two gradients met in one step'
