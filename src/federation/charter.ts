@@ -95,8 +95,9 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {
-  const { sharedHeads = [], ...parts } = options.model ?? {}
-  const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
+  const { sharedHeads = [], correctedHeads = [], ...parts } = options.model ?? {}
+  const listed = (heads: unknown): unknown => heads === 'all' ? options.tasks.map(task => task.id) : heads
+  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, options.input)
   const training = parseTrainingSpec(options.training ?? {})
   if (model.trunk !== 'client') refuseWholeSettings(model, training)
   if (model.kind === 'linear') checkLinear(model, training, options.tasks)

@@ -45,6 +45,11 @@ export interface ModelSpec {
   readonly sharedEmbedder: boolean
   /** Tasks whose head is averaged every step over the clients that have the task. */
   readonly sharedHeads: readonly string[]
+  /**
+   * Split models only: tasks whose shared head is corrected at every client by a private one of the same form, which starts at
+   * 0 and decays ten times as fast. Left out: none.
+   */
+  readonly correctedHeads?: readonly string[]
   /** Whole models only: gains and biases of normalisations stay at the client, in shared units too. Left out: they are shared. */
   readonly privateNorms?: true
 }
@@ -53,7 +58,7 @@ const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, att
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
-const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'privateNorms', 'trunk']
+const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -85,7 +90,8 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
     sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
-    sharedHeads: headList(raw),
+    sharedHeads: headList(raw, 'sharedHeads'),
+    ...correctedOf(raw),
     ...flag('model.privateNorms', raw.privateNorms ?? false) ? { privateNorms: true } : {}
   }
 }
@@ -95,12 +101,25 @@ function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): 
   const { trunk = 'client' } = raw
   if (trunk !== 'client') throw new InvalidParametersError('model.kind linear has no trunk that a host could hold', { next: 'leave model.trunk out' })
   if (raw.privateNorms === true) throw new InvalidParametersError('model.privateNorms: a linear model has no normalisations', { next: 'leave it out' })
-  return { kind: 'linear', backbone: NO_TRUNK, trunk, embedder: NO_EMBEDDER, adapter: 0, dropout: 0, sharedEmbedder: input.modality === 'tokens', sharedHeads: headList(raw) }
+  correctedOf({ ...raw, trunk })
+  return { kind: 'linear', backbone: NO_TRUNK, trunk, embedder: NO_EMBEDDER, adapter: 0, dropout: 0, sharedEmbedder: input.modality === 'tokens', sharedHeads: headList(raw, 'sharedHeads') }
 }
 
-function headList ({ sharedHeads = [] }: Readonly<Record<string, unknown>>): string[] {
-  if (!Array.isArray(sharedHeads) || !sharedHeads.every(task => typeof task === 'string')) throw new InvalidParametersError('model.sharedHeads must be a list of task ids')
-  return sharedHeads as string[]
+function headList (raw: Readonly<Record<string, unknown>>, key: 'sharedHeads' | 'correctedHeads'): string[] {
+  const tasks = raw[key] ?? []
+  if (!Array.isArray(tasks) || !tasks.every(task => typeof task === 'string')) throw new InvalidParametersError(`model.${key} must be a list of task ids`)
+  return tasks as string[]
+}
+
+/** A correction of what is not shared would be a second head of the same client. */
+function correctedOf (raw: Readonly<Record<string, unknown>>): Pick<ModelSpec, 'correctedHeads'> {
+  const corrected = headList(raw, 'correctedHeads')
+  if (corrected.length === 0) return {}
+  const shared = headList(raw, 'sharedHeads')
+  const alone = corrected.find(task => !shared.includes(task))
+  if (alone !== undefined) throw new InvalidParametersError(`model.correctedHeads: the head of ${alone} is private already`, { next: 'share it with model.sharedHeads, or leave it out' })
+  if (raw.trunk === 'client') throw new InvalidParametersError('model.correctedHeads needs a split model', { next: 'set model.trunk to host, or leave correctedHeads out' })
+  return { correctedHeads: corrected }
 }
 
 function parseEmbedder (raw: unknown, input: InputSpec): EmbedderSpec {

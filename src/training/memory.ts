@@ -25,7 +25,7 @@ import { EVALUATION_ROWS } from './evaluation.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { createEmbedder } from '../models/embedder.ts'
-import { createHead } from '../models/head.ts'
+import { createCorrection, createHead } from '../models/head.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { linearUnits } from '../models/linear.ts'
@@ -102,7 +102,8 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   const heads = new Map(data.tasks.map(task => [task.id, createHead(task, embedder, model.backbone.width, model.adapter).graph]))
   const program = differentiate(composeModel({ embedder: embedder.graph, trunk: buildTrunk(model.backbone), heads, tokens: embedder.tokens }), [])
   const whole = program.graph.parameterCount
-  const parts = [embedder.graph, ...heads.values()].reduce((total, graph) => total + graph.parameterCount, 0)
+  const corrections = data.tasks.filter(task => model.correctedHeads?.includes(task.id) === true).map(task => createCorrection(task, embedder, model.backbone.width).graph)
+  const parts = [embedder.graph, ...heads.values(), ...corrections].reduce((total, graph) => total + graph.parameterCount, 0)
   const at = sizes(Math.min(training.batch, data.train.count), embedder.tokens)
   const split = model.trunk !== 'client'
   const open = split ? pass(differentiate(embedder.graph, []), at).kept : 0
