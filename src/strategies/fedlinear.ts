@@ -18,11 +18,11 @@ export const fedlinear: Strategy = {
   source: 'McMahan et al. (FedSGD), arXiv 1602.05629',
   model: { kind: 'linear', sharedHeads: 'all' },
   training: {
-    rounds: 10,
+    rounds: 5, // sentences .677 in 100 steps, .679 in 800; heart (disease, exang) .825 and .819, in 200 .823 and .816
     stepsPerRound: 20,
     optimiser: 'sgd',
     lrLocal: 1, // of the largest step that surely descends
-    serverMomentum: 0.95,
+    serverMomentum: 0.9,
     weightDecay: 4e-4, // 1 / (C n): C = 10 of 250 rows
     smoothing: 0
   }

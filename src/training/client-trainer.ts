@@ -104,7 +104,7 @@ export class ClientTrainer {
     this.#baseline = init.baseline ?? true
     const seeds = !this.#baseline || model.kind === 'linear' ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
     this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
-    this.#committee = new Committee(this.#model, data, data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)))
+    this.#committee = new Committee(this.#model, data, { sharedTasks: data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)), linear: model.kind === 'linear' })
     this.#refit = init.refit ?? true
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))

@@ -4,8 +4,9 @@
  *     own    which of the labels that I know is it?     the other classes' outputs are left out, and rows of other labels
  *     all    which of all members' labels is it?        nothing is left out
  *
- * A site's hold-out has its own labels alone: it is evidence for `own` and blind for `all`. Serving `all` by it left .43 of
- * .90 of all-intent accuracy (snips, mean of three seeds), so there the federated model answers, whose head all members taught.
+ * A site's hold-out has its own labels alone: it is evidence for `own`, with the same labels left out, and blind for `all`.
+ * Serving `all` by it gave .34 where the federated model has .85 (snips, all intents, seed 1), so there the federated model
+ * answers, whose head all members taught.
  */
 import { elements } from '../tensor/tensor.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'

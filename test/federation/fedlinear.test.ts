@@ -117,7 +117,7 @@ test.serial('beside it the site\'s own linear model is the local one, and no con
   const { clients } = await run(TEXT_SITES, ['host'])
   for (const { tasks, bestLocal, served } of clients) {
     t.is(bestLocal, 'simple')
-    t.is(served, 'simple+federated')
+    t.is(served, 'federated')
     for (const { scores } of tasks) {
       t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'ensemble', 'federated', 'local', 'served', 'simple', 'simple+federated', 'simpleRefit'])
       t.deepEqual(scores.local, scores.simple)

@@ -29,7 +29,7 @@ function site (init: { train: readonly number[], holdout: readonly number[], tes
 /** Candidates that put out these probabilities whatever the row. */
 function reportOf (data: ClientData, outputs: Readonly<Record<string, readonly number[]>>, sharedTasks?: readonly string[]): ClientReport {
   const { model, training } = smallCharter([SIDE])
-  const committee = new Committee(new ClientLayout(data, model, training.smoothing), data, sharedTasks)
+  const committee = new Committee(new ClientLayout(data, model, training.smoothing), data, sharedTasks === undefined ? {} : { sharedTasks })
   for (const [name, probabilities] of Object.entries(outputs)) {
     for (const split of ['holdout', 'test', 'all'] as const) {
       const rows = data[split]
@@ -44,12 +44,13 @@ const KNOWS_TWO = { train: [0, 0, 1], holdout: [1, 0], test: [1, 1, 0, 3] }
 const OUTPUTS = { local: [0.8, 0.2, 0, 0], federated: [0.1, 0.3, 0.1, 0.5] }
 
 test('among its own labels a site\'s models choose from those, and rows of others do not count', t => {
-  const { tasks: [task], served } = reportOf(site(KNOWS_TWO), OUTPUTS)
+  const { tasks: [task] } = reportOf(site(KNOWS_TWO), OUTPUTS)
   const { own, all } = task?.scopes ?? {}
   t.is(own?.classes, 2)
   t.deepEqual([own?.scores.federated?.value, own?.scores.local?.value], [2 / 3, 1 / 3])
   t.is(own?.scores.federated?.support, 3)
-  t.deepEqual([own?.served, own?.reason], [served, reportOf(site(KNOWS_TWO), OUTPUTS).reason])
+  t.is(own?.served, 'ensemble')
+  t.regex(own?.reason ?? '', /^ensemble: local is the nearest rival/)
   t.deepEqual([all?.classes, all?.served], [4, 'federated'])
   t.regex(all?.reason ?? '', /the hold-out here has none of the other 2 labels/)
   t.deepEqual([all?.scores.federated?.value, all?.scores.served?.value, all?.scores.local?.value], [0.25, 0.25, 0.25])
@@ -61,6 +62,17 @@ test('where a bench has rows of all labels, these are what `all` is about', t =>
   const { tasks: [task] } = reportOf(site({ ...KNOWS_TWO, all: [3, 3, 3, 2, 1] }), OUTPUTS)
   t.deepEqual([task?.scopes?.all.scores.federated?.value, task?.scopes?.all.scores.local?.value], [0.6, 0])
   t.is(task?.scopes?.own.scores.federated?.support, 3)
+})
+
+test('among its own labels the hold-out is asked with the others left out, and of a site\'s own and the averaged model alone', t => {
+  // Unrestricted the federated model is hopeless on rows of 0; among 0 and 1 it is the surest, and the average follows it.
+  const rows = site({ train: [0, 0, 1], holdout: Array.from({ length: 12 }, (_, i) => i === 0 ? 1 : 0), test: [0, 1, 2] })
+  const sure = { local: [0.5, 0.5, 0, 0], simple: [0.5, 0.5, 0, 0], federated: [0.05, 0, 0, 0.95] }
+  const { served, tasks: [task] } = reportOf(rows, sure)
+  t.is(served, 'local')
+  t.is(task?.scopes?.own.served, 'simple+federated')
+  const unsure = { ...sure, simple: [0.9, 0.1, 0, 0], federated: [0.05, 0.95, 0, 0], local: [1, 0, 0, 0] }
+  t.is(reportOf(rows, unsure).tasks[0]?.scopes?.own.served, 'simple')
 })
 
 test('a private head knows no other labels: both scopes are served alike', t => {
