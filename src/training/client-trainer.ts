@@ -287,7 +287,8 @@ export class ClientTrainer {
 
   /** A private unit learns; neither what it learned from nor what it knows may leave. */
   #learn (unit: Weights, gradient: Float32Array, step: number): void {
-    this.#guard.protect(`the gradient of ${unit.name}`, gradient)
+    // A correction's gradient is that of the shared head beside it, which the charter sends.
+    if (!unit.name.startsWith('correction/')) this.#guard.protect(`the gradient of ${unit.name}`, gradient)
     unit.learn(gradient, step)
     this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
   }
