@@ -6,6 +6,7 @@ import { affinityOf } from './affinity.ts'
 import { bare } from '../node/cli/facts.ts'
 import { conflictsOf, fallbacksOf } from './conflicts.ts'
 import { finite, meanOf, sum } from './figures.ts'
+import { scopesOf } from './scopes.ts'
 import { verdict } from './verdict.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { Conflicts, CosineFigures } from './conflicts.ts'
@@ -14,6 +15,7 @@ import type { RoundReport } from '../src/backbone/frames.ts'
 import type { SummaryAffinity } from './affinity.ts'
 import type { Scores } from '../src/tasks/task.ts'
 import type { ClientReport, TaskReport } from '../src/training/committee.ts'
+import type { SummaryScopes } from './scopes.ts'
 
 /** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
 export const FEWEST_POSITIVES = 10
@@ -42,6 +44,8 @@ export interface SummaryTask {
   readonly gain: number | null
   readonly servedBy: string
   readonly reason: string
+  /** Where the client's rows have some of the classes only. */
+  readonly scopes?: SummaryScopes
 }
 
 export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {
@@ -353,7 +357,8 @@ function tasksOf (report: ClientReport): SummaryTask[] {
       positives,
       gain: ranked ? (task.higherIsBetter ? served - bestLocal : bestLocal - served) : null,
       servedBy: report.served,
-      reason: report.reason
+      reason: report.reason,
+      ...task.scopes === undefined ? {} : { scopes: scopesOf(task.scopes) }
     }
   })
 }

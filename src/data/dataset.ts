@@ -39,6 +39,8 @@ export interface ClientData {
   /** Private hold-out: never trained on; decides what is served and which deltas help. */
   readonly holdout: Rows
   readonly test: Rows
+  /** Benches only: rows of all sites' labels. No real site has any. */
+  readonly all?: Rows
 }
 
 /** Model and training settings that a manifest recommends; flags and config override. Unknown keys are refused. */
@@ -88,6 +90,7 @@ export function withTasks (data: ClientData, ids: readonly string[]): ClientData
     tasks: data.tasks.filter(task => ids.includes(task.id)),
     train: keep(data.train),
     holdout: keep(data.holdout),
-    test: keep(data.test)
+    test: keep(data.test),
+    ...data.all === undefined ? {} : { all: keep(data.all) }
   }
 }

@@ -2,6 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
+import { LINEAR_KINDS } from '../models/linear.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -112,10 +113,12 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 
 /** @throws {InvalidParametersError} a setting that is unknown or cannot be */
 export function createCharter (options: CharterOptions): Charter {
-  const { sharedHeads = [], ...parts } = options.model ?? {}
-  const model = parseModelSpec({ ...parts, sharedHeads: sharedHeads === 'all' ? options.tasks.map(task => task.id) : sharedHeads }, options.input)
+  const { sharedHeads = [], correctedHeads = [], ...parts } = options.model ?? {}
+  const listed = (heads: unknown): unknown => heads === 'all' ? options.tasks.map(task => task.id) : heads
+  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, options.input)
   const training = parseTrainingSpec(options.training ?? {})
   if (model.trunk !== 'client') refuseWholeSettings(model, training)
+  if (model.kind === 'linear') checkLinear(model, training, options.tasks)
   if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
@@ -159,7 +162,7 @@ export function createCharter (options: CharterOptions): Charter {
     input,
     tasks,
     shared: [
-      ...model.trunk === 'client' ? ['trunk'] : [],
+      ...model.trunk === 'client' && model.kind !== 'linear' ? ['trunk'] : [],
       ...model.sharedEmbedder ? [`embed/${input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
     ],
@@ -212,7 +215,7 @@ function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: Mo
 
 /** @throws {InvalidParametersError} a setting of whole models where the model is split */
 function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
-  const only = (['localSteps', 'proximal', 'personal', 'attention', 'serverRate'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
+  const only = (['localSteps', 'proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
   const [first] = [...only, ...model.privateNorms === undefined ? [] : ['model.privateNorms']]
   if (first !== undefined) throw new InvalidParametersError(`${first} needs the whole model at the client`, { next: `set model.trunk to client, or leave ${first} out` })
 }
@@ -221,6 +224,17 @@ function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
 function refuseCommonSettings (model: ModelSpec, merge: MergeSpec): void {
   if (merge.mode !== 'none') throw new InvalidParametersError(`merge.mode ${merge.mode} needs a model that hosts have in common, training.attention leaves none`, { next: 'set merge.mode to none' })
   if (model.privateNorms === true) throw new InvalidParametersError('model.privateNorms has no effect with training.attention: all of a model is its site\'s', { next: 'leave it out' })
+}
+
+/** @throws {InvalidParametersError} a setting or a task that a linear model has no place for */
+function checkLinear ({ sharedHeads }: ModelSpec, training: TrainingSpec, tasks: readonly TaskSpec[]): void {
+  const foreign = tasks.find(({ kind }) => !LINEAR_KINDS.includes(kind))
+  if (foreign !== undefined) throw new InvalidParametersError(`model.kind linear answers once per row, task ${foreign.id} (${foreign.kind}) has more labels`, { next: 'choose other tasks, or leave model.kind out' })
+  const alone = tasks.find(({ id }) => !sharedHeads.includes(id))
+  if (alone !== undefined) throw new InvalidParametersError(`model.kind linear shares all heads, ${alone.id} is private`, { next: 'set model.sharedHeads to all' })
+  if (training.optimiser !== 'sgd') throw new InvalidParametersError('model.kind linear takes plain gradient steps, which add up to those of one site with all rows', { next: 'set training.optimiser to sgd' })
+  const only = (['localSteps', 'proximal', 'personal', 'attention'] as const).find(key => training[key] !== undefined)
+  if (only !== undefined) throw new InvalidParametersError(`training.${only} has no place where model.kind is linear: a step is one gradient over all rows`, { next: `leave ${only} out` })
 }
 
 function inRange (name: string, value: number, fits: (value: number) => boolean, what: string): void {

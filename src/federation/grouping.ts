@@ -34,8 +34,10 @@ export const GROUPING = { every: 10, groups: 2, exact: false, margin: 0 } as con
 export function parseGrouping (raw: unknown, { tasks, model, training }: { tasks: readonly TaskSpec[], model: ModelSpec, training: TrainingSpec }): GroupingSpec {
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`grouping must be a section of settings, got ${String(raw)}`)
   refuseUnknown('grouping', raw, ['mergedRounds', 'affinityRounds', ...Object.keys(GROUPING)])
-  const { rounds, personal } = training
+  const { rounds, personal, attention } = training
   if (model.trunk !== 'client') throw new InvalidParametersError('grouping needs the whole model at the client', { next: 'set model.trunk to client, or leave grouping out' })
+  if (model.kind === 'linear') throw new InvalidParametersError('grouping splits a trunk, and a linear model has none', { next: 'leave grouping or model.kind out' })
+  if (attention !== undefined) throw new InvalidParametersError('grouping splits the agreed model, and training.attention leaves none', { next: 'leave either out' })
   if (personal !== undefined) throw new InvalidParametersError(`grouping splits the agreed model, and training.personal ${personal} serves another one`, { next: 'leave either out' })
   if (tasks.length > MAX_TASKS) throw new InvalidParametersError(`grouping can split ${MAX_TASKS} tasks at most, these are ${tasks.length}`, { next: 'choose fewer tasks, or leave grouping out' })
   if (rounds < 2) throw new InvalidParametersError('grouping takes two rounds or more: some merged, the rest in groups', { next: 'set training.rounds to 2 or more' })

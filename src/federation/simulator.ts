@@ -19,7 +19,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { Charter } from './charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
 import type { ClientReport } from '../training/committee.ts'
-import type { Dataset } from '../data/dataset.ts'
+import type { Dataset, Rows } from '../data/dataset.ts'
 import type { EncoderSteps, TaskGroup, TaskPartition } from './groups.ts'
 import type { LoadedRule } from '../projection/outside.ts'
 import type { Remote } from '../compute/remote.ts'
@@ -43,6 +43,8 @@ export interface SimulationInit {
   readonly tasksOf?: (client: string) => readonly string[]
   /** Train a second local model for the two-locals control. */
   readonly control: boolean
+  /** Every client is evaluated on these rows too, for its report on all labels (benches only). */
+  readonly all?: Rows
   /** Train a local model to compare with. Default true. */
   readonly baseline?: boolean
   /** Start values of one client's embedder and heads from another seed than the charter's (experiments only). */
@@ -107,14 +109,15 @@ async function run (init: SimulationInit): Promise<SimulationResult> {
   })
   const clients = await Promise.all(dataset.clientIds.map(async (id, c) => {
     const name = init.clients[c] ?? id
-    const all = await dataset.client(id)
-    const data = init.tasksOf === undefined ? all : withTasks(all, init.tasksOf(id))
+    const own = await dataset.client(id)
+    const whole = init.all === undefined ? own : { ...own, all: init.all }
+    const data = init.tasksOf === undefined ? whole : withTasks(whole, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
     const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts.find(host => host.id === hostOf(id)) as typeof hosts[number]
     const { tasks, cut, batch, samples } = raw.describe()
-    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test })
+    const client = new SplitClient(trainer, { charter, silenceMs: Infinity, holdoutRows: samples.holdout, testRows: samples.test, allRows: data.all?.count ?? 0 })
     const request: AttachRequest = { client: name, name: id, model: charterHash(charter), tasks, cut, samples: samples.train, batch }
     init.onAttached?.(id, hostId, samples)
     const admission = host.admit(request)

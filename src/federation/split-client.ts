@@ -19,6 +19,8 @@ export interface SplitClientInit {
   readonly silenceMs?: number
   readonly holdoutRows: number
   readonly testRows: number
+  /** Rows of all sites' labels, where a bench has some. Default 0. */
+  readonly allRows?: number
   /** Called when the host's clock runs, before this client's first step there: the place to load what computing takes. */
   readonly onBegin?: () => Promise<void>
   /** Called between two steps at every round's end, before the next step begins: the place to save. */
@@ -84,7 +86,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
         options.signal?.throwIfAborted()
         await this.#trainer.localStep(this.#localSteps++)
       }
-      for (const split of ['holdout', 'test'] as const) {
+      for (const split of this.#splits) {
         if (this.#whole) await this.#trainer.evaluate('federated', split)
         else await this.#evaluate(conversation, 'final', 'federated', split)
       }
@@ -97,6 +99,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   async report (): Promise<ClientReport> { return await this.#trainer.report() }
 
   get #whole (): boolean { return this.#init.charter.model.trunk === 'client' }
+
+  get #splits (): readonly EvaluationSplit[] { return (this.#init.allRows ?? 0) > 0 ? ['holdout', 'test', 'all'] : ['holdout', 'test'] }
 
   async #takeStep (host: Conversation): Promise<void> {
     const { training } = this.#init.charter
@@ -152,7 +156,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   }
 
   async #evaluate (host: Conversation, candidate: string, key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
-    const rows = split === 'holdout' ? this.#init.holdoutRows : this.#init.testRows
+    const { holdoutRows: holdout, testRows: test, allRows: all = 0 } = this.#init
+    const rows = { holdout, test, all }[split]
     for (let start = 0; start < rows;) {
       const activations = await this.#trainer.evaluateForward(split, start, units)
       const features = await host.ask(candidate, activations)

@@ -23,7 +23,12 @@ export interface Head {
 }
 
 /** @throws {InvalidParametersError} the task's positions do not fit the embedder's token grid */
-export function createHead (task: TaskSpec, embedder: Embedder, width: number, adapter: number): Head {
+export function createHead (task: TaskSpec, embedder: Embedder, width: number, adapter: number): Head { return buildHead(task, embedder, width, adapter, 0.5 * width ** -0.5) }
+
+/** A head of the same form that starts at 0: what one client adds to the outputs of a shared one. */
+export function createCorrection (task: TaskSpec, embedder: Embedder, width: number): Head { return buildHead(task, embedder, width, 0, 0) }
+
+function buildHead (task: TaskSpec, embedder: Embedder, width: number, adapter: number, deviation: number): Head {
   const g = new GraphBuilder()
   const { tokens } = embedder
   let features = g.reshape(g.input('features', ['B', tokens, width]), [`B*${tokens}`, width])
@@ -37,14 +42,14 @@ export function createHead (task: TaskSpec, embedder: Embedder, width: number, a
     const cell = positions / tokens
     const order = dense ? cellOrder(task, embedder) : undefined
     if (!dense && cell !== 1) throw new InvalidParametersError(`task ${task.id} labels ${positions} tokens, the embedder makes ${tokens}`)
-    const outputs = linear(g, features, 'readout', width, cell * task.channels, 0.5 * width ** -0.5)
+    const outputs = linear(g, features, 'readout', width, cell * task.channels, deviation)
     g.output('prediction', g.reshape(outputs, ['B', positions, task.channels]))
     return { graph: g.build(), positions, order }
   }
   const query = g.parameter('query', [width, 1], { deviation: 0.1 })
   const weights = g.reshape(g.softmax(g.reshape(g.matMul(features, query), ['B', tokens])), ['B', 1, tokens])
   const pooled = g.reshape(g.matMul(weights, g.reshape(features, ['B', tokens, width])), ['B', width])
-  const outputs = linear(g, pooled, 'readout', width, task.channels, 0.5 * width ** -0.5)
+  const outputs = linear(g, pooled, 'readout', width, task.channels, deviation)
   g.output('prediction', g.reshape(outputs, ['B', 1, task.channels]))
   return { graph: g.build(), positions: 1, order: undefined }
 }

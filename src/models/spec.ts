@@ -1,6 +1,7 @@
 /** Model settings as a charter fixes them; every peer builds the same parts from them and from the charter's seed. */
 import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
+import { NO_EMBEDDER, NO_TRUNK } from './linear.ts'
 import type { InputSpec } from '../data/dataset.ts'
 
 export interface BackboneSpec {
@@ -24,6 +25,11 @@ export interface EmbedderSpec {
 }
 
 export interface ModelSpec {
+  /**
+   * linear: one linear layer per task on hashed words or columns, at the client, and no trunk; backbone, embedder, adapter and
+   * dropout are then what stands in for none. Left out: embedder, trunk and heads.
+   */
+  readonly kind?: 'linear'
   readonly backbone: BackboneSpec
   /**
    * Where the trunk is placed. Left out: at the host, and the model is split. 'client': every client holds the whole model
@@ -39,6 +45,11 @@ export interface ModelSpec {
   readonly sharedEmbedder: boolean
   /** Tasks whose head is averaged every step over the clients that have the task. */
   readonly sharedHeads: readonly string[]
+  /**
+   * Split models only: tasks whose shared head is corrected at every client by a private one of the same form, which starts at
+   * 0 and decays ten times as fast. Left out: none.
+   */
+  readonly correctedHeads?: readonly string[]
   /** Whole models only: gains and biases of normalisations stay at the client, in shared units too. Left out: they are shared. */
   readonly privateNorms?: true
 }
@@ -47,7 +58,7 @@ const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, att
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
-const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'privateNorms', 'trunk']
+const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -55,6 +66,9 @@ const KNOWN = ['width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embed
  */
 export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
   refuseUnknown('model', raw, KNOWN)
+  const { kind = 'deep' } = raw
+  if (kind !== 'deep' && kind !== 'linear') throw new InvalidParametersError(`model.kind must be deep or linear, got ${String(kind)}`)
+  if (kind === 'linear') return linearSpec(raw, input)
   const whole = (key: keyof BackboneSpec): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
   const backbone = {
     width: whole('width'),
@@ -65,10 +79,9 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   }
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
-  const { norm = 'layer', dropout = 0, sharedHeads = [], trunk = 'host' } = raw
+  const { norm = 'layer', dropout = 0, trunk = 'host' } = raw
   if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
-  if (!Array.isArray(sharedHeads) || !sharedHeads.every(task => typeof task === 'string')) throw new InvalidParametersError('model.sharedHeads must be a list of task ids')
   if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
   return {
     backbone,
@@ -77,9 +90,36 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
     sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
-    sharedHeads: sharedHeads as string[],
+    sharedHeads: headList(raw, 'sharedHeads'),
+    ...correctedOf(raw),
     ...flag('model.privateNorms', raw.privateNorms ?? false) ? { privateNorms: true } : {}
   }
+}
+
+/** Settings of a trunk that a recipe brings along are passed over. */
+function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
+  const { trunk = 'client' } = raw
+  if (trunk !== 'client') throw new InvalidParametersError('model.kind linear has no trunk that a host could hold', { next: 'leave model.trunk out' })
+  if (raw.privateNorms === true) throw new InvalidParametersError('model.privateNorms: a linear model has no normalisations', { next: 'leave it out' })
+  correctedOf({ ...raw, trunk })
+  return { kind: 'linear', backbone: NO_TRUNK, trunk, embedder: NO_EMBEDDER, adapter: 0, dropout: 0, sharedEmbedder: input.modality === 'tokens', sharedHeads: headList(raw, 'sharedHeads') }
+}
+
+function headList (raw: Readonly<Record<string, unknown>>, key: 'sharedHeads' | 'correctedHeads'): string[] {
+  const tasks = raw[key] ?? []
+  if (!Array.isArray(tasks) || !tasks.every(task => typeof task === 'string')) throw new InvalidParametersError(`model.${key} must be a list of task ids`)
+  return tasks as string[]
+}
+
+/** A correction of what is not shared would be a second head of the same client. */
+function correctedOf (raw: Readonly<Record<string, unknown>>): Pick<ModelSpec, 'correctedHeads'> {
+  const corrected = headList(raw, 'correctedHeads')
+  if (corrected.length === 0) return {}
+  const shared = headList(raw, 'sharedHeads')
+  const alone = corrected.find(task => !shared.includes(task))
+  if (alone !== undefined) throw new InvalidParametersError(`model.correctedHeads: the head of ${alone} is private already`, { next: 'share it with model.sharedHeads, or leave it out' })
+  if (raw.trunk === 'client') throw new InvalidParametersError('model.correctedHeads needs a split model', { next: 'set model.trunk to host, or leave correctedHeads out' })
+  return { correctedHeads: corrected }
 }
 
 function parseEmbedder (raw: unknown, input: InputSpec): EmbedderSpec {

@@ -5,6 +5,7 @@ import { ditto } from './ditto.ts'
 import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
+import { fedlinear } from './fedlinear.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
@@ -18,7 +19,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, local, centralised]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fedlinear, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

@@ -1,5 +1,6 @@
 /** The model parts that stay at a client, embedder and heads, and the arithmetic between them and a trunk elsewhere. */
 import { ClientLayout } from './client-layout.ts'
+import { createCorrection } from '../models/head.ts'
 import { Unit } from './unit.ts'
 import type { Backend, Kept } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
@@ -26,17 +27,37 @@ export interface HeadPass {
   readonly gradients: ReadonlyMap<string, Float32Array>
 }
 
+/** Weight decay of a private correction over a head's: it is to leave the shared head only where its rows insist (slots: +.04). */
+const CORRECTION_DECAY = 10
+
+/** A task's head, and what this client alone adds to its outputs. */
+interface HeadPart extends TaskPart {
+  readonly unit: Unit
+  readonly correction: Unit | undefined
+}
+
 export class ClientParts extends ClientLayout {
   readonly embedUnit: Unit
-  readonly #heads: ReadonlyArray<TaskPart & { readonly unit: Unit }>
+  readonly #heads: readonly HeadPart[]
 
   constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number }) {
     super(data, model, init.training.smoothing)
     this.embedUnit = new Unit(backend, this.embedName, this.embedder.graph, { ...init, wanted: [] })
-    this.#heads = this.taskParts.map(part => ({ ...part, unit: new Unit(backend, `head/${part.task.spec.id}`, part.head.graph, { ...init, wanted: ['features'] }) }))
+    const { training } = init
+    const decaying = { ...init, training: { ...training, weightDecay: CORRECTION_DECAY * training.weightDecay } }
+    this.#heads = this.taskParts.map(part => {
+      const { id } = part.task.spec
+      const corrected = model.correctedHeads?.includes(id) === true
+      return {
+        ...part,
+        unit: new Unit(backend, `head/${id}`, part.head.graph, { ...init, wanted: ['features'] }),
+        correction: corrected ? new Unit(backend, `correction/${id}`, createCorrection(part.task.spec, this.embedder, model.backbone.width).graph, { ...decaying, wanted: ['features'] }) : undefined
+      }
+    })
   }
 
-  get units (): readonly Unit[] { return [this.embedUnit, ...this.#heads.map(part => part.unit)] }
+  /** The embedder, then heads and corrections. */
+  get units (): readonly Unit[] { return [this.embedUnit, ...this.#heads.flatMap(unitsOf)] }
 
   async embed (batch: Batch): Promise<Embedded> {
     const pieces = this.embedder.unfold(batch.x, batch.count)
@@ -59,12 +80,11 @@ export class ClientParts extends ClientLayout {
     const losses: TaskLoss[] = []
     const gradients = new Map<string, Float32Array>()
     for (const part of this.#heads) {
-      const { unit } = part
-      const { outputs, kept } = await unit.model.forward({ features })
-      const { loss, grad } = this.lossOf(part, outputs.prediction as TensorData, batch)
-      const back = await unit.model.backward(kept, { prediction: grad })
-      featureGrads.push({ name: `task/${loss.task}`, tensor: back.inputs.features as TensorData })
-      gradients.set(unit.name, back.parameters)
+      const passes = await Promise.all(unitsOf(part).map(async unit => ({ unit, ...await unit.model.forward({ features }) })))
+      const { loss, grad } = this.lossOf(part, sumTensors(passes.map(({ outputs }) => outputs.prediction as TensorData)), batch)
+      const backs = await Promise.all(passes.map(async ({ unit, kept }) => ({ unit, ...await unit.model.backward(kept, { prediction: grad }) })))
+      featureGrads.push({ name: `task/${loss.task}`, tensor: sumTensors(backs.map(({ inputs }) => inputs.features as TensorData)) })
+      for (const { unit, parameters } of backs) gradients.set(unit.name, parameters)
       losses.push(loss)
     }
     return { featureGrads, losses, gradients }
@@ -73,14 +93,17 @@ export class ClientParts extends ClientLayout {
   /** Linked outputs (probabilities, original units) per task for features of some rows. */
   async predict (features: TensorData): Promise<ReadonlyMap<string, TensorData>> {
     const predictions = new Map<string, TensorData>()
-    for (const { task, unit } of this.#heads) {
-      predictions.set(task.spec.id, task.link((await unit.model.infer({ features })).prediction as TensorData))
+    for (const part of this.#heads) {
+      const outputs = await Promise.all(unitsOf(part).map(async unit => (await unit.model.infer({ features })).prediction as TensorData))
+      predictions.set(part.task.spec.id, part.task.link(sumTensors(outputs)))
     }
     return predictions
   }
 
   dispose (): void { for (const unit of this.units) unit.dispose() }
 }
+
+function unitsOf ({ unit, correction }: HeadPart): Unit[] { return correction === undefined ? [unit] : [unit, correction] }
 
 export function sumTensors (tensors: readonly TensorData[]): TensorData {
   const [first, ...rest] = tensors as [TensorData, ...TensorData[]]

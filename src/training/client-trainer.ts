@@ -25,12 +25,12 @@ import { ClientParts, sumTensors } from './client-parts.ts'
 import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
-import { LocalTrainer } from './local-trainer.ts'
+import { LinearModel } from './linear/model.ts'
+import { OwnModels, rowsOf } from './own-models.ts'
 import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
 import { deriveSeed } from '../random.ts'
 import { describeClient } from './client-description.ts'
-import { fitSimple } from './simple/index.ts'
 import { elements, sameShape } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { inFlight, localStepsOf } from './spec.ts'
@@ -63,23 +63,22 @@ interface OpenStep {
   headGradients: ReadonlyMap<string, Float32Array>
 }
 
-export type EvaluationSplit = 'holdout' | 'test'
+export type EvaluationSplit = 'holdout' | 'test' | 'all'
 
 export class ClientTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
   readonly #data: ClientData
-  readonly #model: ClientParts | WholeModel
+  readonly #model: ClientParts | WholeModel | LinearModel
   readonly #personal: PersonalModel | undefined
   /** What stays here of shared units, by unit. */
   readonly #kept: ReadonlyMap<string, readonly Stretch[]>
-  readonly #locals: readonly LocalTrainer[]
+  readonly #own: OwnModels
   readonly #committee: Committee
   readonly #weighting: LossWeighting | undefined
   readonly #probe: AffinityProbe | undefined
   readonly #shared: ReadonlySet<string>
   readonly #batchSeed: number
-  readonly #refit: boolean
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
   /** By step. */
@@ -102,16 +101,15 @@ export class ClientTrainer {
     const { model, training, seed, projection } = charter
     const { weighting } = projection
     this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound, ...weightingSettings(projection) })
-    this.#model = model.trunk === 'client'
-      ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
-      : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    this.#model = model.kind === 'linear'
+      ? new LinearModel(data, { seed, training })
+      : model.trunk === 'client'
+        ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+        : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
     this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
     this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
-    // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
-    const seeds = init.baseline === false ? [] : [deriveSeed(seed, 'local'), ...init.control ? [deriveSeed(seed, 'control')] : []]
-    this.#locals = seeds.map(local => new LocalTrainer(backend, data, model, training, local))
-    this.#committee = new Committee(this.#model, data)
-    this.#refit = init.refit ?? true
+    this.#own = new OwnModels(backend, charter, data, init)
+    this.#committee = new Committee(this.#model, data, { sharedTasks: data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)), linear: model.kind === 'linear' })
     this.#probe = AffinityProbe.of(charter, data.tasks)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
@@ -197,9 +195,9 @@ export class ClientTrainer {
    * @returns what that changed in the shared units, and the mean loss per task
    */
   async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const shared = this.#model.units.filter(unit => this.#shared.has(unit.name))
+    const shared = this.#model.units.filter(unit => this.#shared.has(unit.name) && this.#whole.moves(unit.name))
     if (this.#anchors === undefined) this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
-    const { personal, batch } = this.#charter.training
+    const { personal } = this.#charter.training
     const steps = localStepsOf(this.#charter.training)
     const losses: TaskLoss[] = []
     if (personal === 'pfedme') this.#personal?.copy(this.#model.units)
@@ -211,7 +209,7 @@ export class ClientTrainer {
       return vector(unit.name, change)
     })
     for (const { name, tensor } of changes) this.#release(name, tensor)
-    const samples = Math.min(batch, this.#data.train.count) * steps
+    const samples = losses.filter(({ task }) => task === losses[0]?.task).reduce((sum, { samples }) => sum + samples, 0)
     return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
   }
 
@@ -240,18 +238,15 @@ export class ClientTrainer {
    */
   async evaluate (key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
     const whole = units.length === 0 ? this.#personal ?? this.#whole : this.#whole
-    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(this.#data[split])))
+    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(rowsOf(this.#data, split))))
   }
 
   /** As many gradient steps of the local model, and of the control where there is one, as one step of the clock means. */
-  async localStep (step: number): Promise<void> {
-    const steps = localStepsOf(this.#charter.training)
-    for (const local of this.#locals) for (let i = 0; i < steps; i++) await local.step(step * steps + i)
-  }
+  async localStep (step: number): Promise<void> { await this.#own.step(step) }
 
   /** Activations of hold-out or test rows under candidate values of the shared units. */
   async evaluateForward (split: EvaluationSplit, start: number, units: readonly NamedTensor[] = []): Promise<TensorData> {
-    const rows = this.#data[split]
+    const rows = rowsOf(this.#data, split)
     const count = Math.min(EVALUATION_ROWS, rows.count - start)
     const size = elements(this.#data.input.shape)
     const { pieces, activations } = await this.#with(units, async () => await this.#parts.embedRows(rows, size, start, count))
@@ -267,7 +262,8 @@ export class ClientTrainer {
     chunks.push(predictions)
     this.#chunks.set(key, chunks)
     const done = start + (features.shape[0] as number)
-    if (done < this.#data[split].count) return this.#data[split].count - done
+    const { count } = rowsOf(this.#data, split)
+    if (done < count) return count - done
     this.#chunks.delete(key)
     this.#committee.put(key, split, joinRows(chunks))
     return 0
@@ -286,13 +282,7 @@ export class ClientTrainer {
 
   /** Metrics of all candidates and of what is served on the test rows, after 'federated' was evaluated on both splits. */
   async report (): Promise<ClientReport> {
-    const names = ['local', 'control']
-    for (const [i, local] of this.#locals.entries()) {
-      const name = names[i] as string
-      this.#committee.put(name, 'holdout', await local.predict(this.#data.holdout))
-      this.#committee.put(name, 'test', await local.predict(this.#data.test))
-    }
-    return this.#committee.report(this.#locals.length === 0 ? undefined : this.#putSimple())
+    return this.#committee.report(await this.#own.putInto(this.#committee, this.#guard))
   }
 
   /** Everything a restart needs, to be written as one checkpoint. */
@@ -321,12 +311,13 @@ export class ClientTrainer {
     for (const step of [...this.#open.keys()]) this.#abandon(step)
     this.#model.dispose()
     this.#personal?.dispose()
-    for (const local of this.#locals) local.dispose()
+    this.#own.dispose()
   }
 
   /** A private unit learns; neither what it learned from nor what it knows may leave. */
   #learn (unit: Weights, gradient: Float32Array, step: number): void {
-    this.#guard.protect(`the gradient of ${unit.name}`, gradient)
+    // A correction's gradient is that of the shared head beside it, which the charter sends.
+    if (!unit.name.startsWith('correction/')) this.#guard.protect(`the gradient of ${unit.name}`, gradient)
     unit.learn(gradient, step)
     this.#guard.protect(`the weights of ${unit.name}`, unit.parameters)
   }
@@ -353,8 +344,8 @@ export class ClientTrainer {
   }
 
   /** @throws {ProtocolError} the charter places the trunk at the host */
-  get #whole (): WholeModel {
-    if (!(this.#model instanceof WholeModel)) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
+  get #whole (): WholeModel | LinearModel {
+    if (this.#model instanceof ClientParts) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
     return this.#model
   }
 
@@ -365,8 +356,9 @@ export class ClientTrainer {
   async #trainWhole (step: number): Promise<WholePass> {
     const { batch: size, shift, personal, proximal = 0, attention, pull = 0 } = this.#charter.training
     const weight = attention === undefined ? proximal : pull / attention
-    const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
-    await this.#probe?.measure(this.#whole, batch, step)
+    const { train, input } = this.#data
+    const batch: Batch = this.#model instanceof LinearModel ? train : drawBatch(train, input, { size, seed: this.#batchSeed, step, shift })
+    if (this.#model instanceof WholeModel) await this.#probe?.measure(this.#model, batch, step)
     if (personal === 'ditto') await this.#personal?.step(batch, step, this.#agreed)
     const pass = await (personal === 'pfedme' ? this.#personal?.lead(batch, step, this.#whole.units) : undefined) ?? await this.#whole.pass(batch)
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -377,7 +369,8 @@ export class ClientTrainer {
       return pass
     }
     for (const unit of this.#whole.units) {
-      const gradient = pass.gradients.get(unit.name) as Float32Array
+      const gradient = pass.gradients.get(unit.name)
+      if (gradient === undefined) continue
       const anchor = (this.#anchors ?? this.#agreed).get(unit.name)
       if (anchor === undefined) this.#learn(unit, gradient, step)
       else unit.learn(pulled(gradient, unit.parameters, anchor, weight), step)
@@ -392,28 +385,13 @@ export class ClientTrainer {
     unit.set(merged)
   }
 
-  /**
-   * Fits the simple model and puts its predictions before the committee. A function of the rows alone: a run that was
-   * interrupted finds the same model, and a checkpoint need not hold it. It goes nowhere. @returns the line on what it is
-   */
-  #putSimple (): string {
-    const { model, line } = fitSimple(this.#data)
-    const models = model === undefined ? [] : [['simple', model] as const, ...this.#refit ? [['simpleRefit', model.refit()] as const] : []]
-    for (const [name, { weights, predict }] of models) {
-      for (const [task, numbers] of weights) this.#guard.protect(`the ${name} model of ${task}`, numbers)
-      this.#committee.put(name, 'holdout', predict(this.#data.holdout))
-      this.#committee.put(name, 'test', predict(this.#data.test))
-    }
-    return line
-  }
-
   #heads (): readonly Unit[] { return this.#parts.units.slice(1) }
 
   #stateful (): ReadonlyArray<readonly [string, Weights]> {
     return [
       ...this.#model.units.map(unit => ['', unit] as const),
       ...(this.#personal?.units ?? []).map(unit => ['personal/', unit] as const),
-      ...this.#locals.flatMap((local, i) => local.units.map(unit => [`local${i}/`, unit] as const))
+      ...this.#own.units
     ]
   }
 

@@ -20,6 +20,7 @@ import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
 import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { SHARES, linearUnits } from '../models/linear.ts'
 import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { Contributions, weightedMean } from './contributions.ts'
@@ -30,7 +31,7 @@ import { projectionRule } from './rules.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
-import { Unit } from './unit.ts'
+import { Unit, Weights } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -91,12 +92,16 @@ const TRUNK = 'trunk'
 export class HostTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
-  readonly #units: ReadonlyMap<string, Unit>
+  /** The trunk, and client units, which are averaged here and computed nowhere. */
+  readonly #units: ReadonlyMap<string, Weights>
+  readonly #trunk: Unit
   readonly #rule: Pick<GradientRule, 'aggregate'>
   readonly #scratch: Model
   readonly #passes: OpenPasses
   readonly #contributions: Contributions
   readonly #cloud: PersonalCloud | undefined
+  /** By unit, where the charter asks for momentum on clients' changes. */
+  readonly #momentum = new Map<string, Float32Array>()
   readonly #candidates = new Map<string, Candidate>()
   #anchor: Units
   #velocity: Units | undefined
@@ -115,7 +120,12 @@ export class HostTrainer {
     const { model, projection, clock } = charter
     const rule = isOutside(projection.rule) ? expectLoaded(projection.rule, loaded) : undefined
     const trunk = buildTrunk(model.backbone)
-    this.#units = new Map([...sharedGraphs(charter, trunk)].map(([name, graph]) => [name, this.#unit(name, graph)]))
+    const { seed, training } = charter
+    // A mean of changes is added as it is: no moments to keep.
+    const optimiser = model.trunk === 'client' ? 'sgd' : 'adamw'
+    this.#trunk = new Unit(backend, TRUNK, trunk, { seed, training, rate: training.lrTrunk, optimiser, wanted: ['activations'], grouped: true })
+    const shared = [...sharedGraphs(charter)].map(([name, graph]) => [name, new Weights(name, graph, { seed, training, rate: training.lrClient, optimiser })] as const)
+    this.#units = new Map([[TRUNK, this.#trunk], ...shared])
     this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = rule === undefined ? projectionRule(projection) : outsideRule(rule, { strict: projection.strict !== 'off', deadlineMs: clock.stepDeadlineMs })
@@ -181,7 +191,7 @@ export class HostTrainer {
     this.#contributions.add(client, step, samples, changes)
   }
 
-  /** Adds the mean of the clients' changes, times the charter's server rate, rounded as the wire will round it. */
+  /** Adds the mean of the clients' changes, with the charter's server momentum and rate, rounded as the wire will round it. */
   applyMean (step: number, clients: readonly string[]): MeanReport {
     const { cutCodec, training: { serverRate = 1 } } = this.#charter
     if (this.#cloud !== undefined) {
@@ -189,9 +199,10 @@ export class HostTrainer {
       return { report: { stats, minUpdateCosine: stats.minDirectionCosine }, change: [] }
     }
     const { changes: means, stats } = this.#contributions.mean(step, clients)
-    const changes = serverRate === 1 ? means : new Map([...means].map(([name, mean]) => [name, mean.map(value => serverRate * value)]))
+    const directions = new Map([...means].map(([name, mean]) => [name, this.#accelerated(name, mean)]))
+    const changes = serverRate === 1 ? directions : new Map([...directions].map(([name, mean]) => [name, mean.map(value => serverRate * value)]))
     for (const [name, change] of changes) {
-      const unit = this.#units.get(name) as Unit
+      const unit = this.#units.get(name) as Weights
       const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)
       unit.set(unit.parameters.map((value, i) => value + (applied[i] as number)))
     }
@@ -303,10 +314,12 @@ export class HostTrainer {
   save (): NamedTensor[] {
     const tensors = [...this.#units].flatMap(([name, unit]) => {
       const velocity = this.#velocity?.[name]
+      const momentum = this.#momentum.get(name)
       return [
         ...saveUnit(name, unit),
         vector(`${name}.anchor`, this.#anchor[name] as Float32Array),
-        ...velocity === undefined ? [] : [vector(`${name}.velocity`, velocity)]
+        ...velocity === undefined ? [] : [vector(`${name}.velocity`, velocity)],
+        ...momentum === undefined ? [] : [vector(`${name}.momentum`, momentum)]
       ]
     })
     if (this.#history !== undefined) tensors.push(vector('history', this.#history))
@@ -319,9 +332,11 @@ export class HostTrainer {
     const saved = new SavedState(state)
     const velocity: Record<string, Float32Array> = {}
     const anchor: Record<string, Float32Array> = {}
+    const momentum = new Map<string, Float32Array>()
     const found = [...this.#units].map(([name, unit]) => {
       anchor[name] = saved.need(`${name}.anchor`, unit.parameters.length)
       if (saved.find(`${name}.velocity`) !== undefined) velocity[name] = saved.need(`${name}.velocity`, unit.parameters.length)
+      if (saved.find(`${name}.momentum`) !== undefined) momentum.set(name, saved.need(`${name}.momentum`, unit.parameters.length))
       return [unit, saved.unit(name, unit)] as const
     })
     this.#cloud?.load(saved)
@@ -330,6 +345,8 @@ export class HostTrainer {
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
     this.#history = saved.find('history')
     this.#agreed = withHash(saved.find('agreed'))
+    this.#momentum.clear()
+    for (const [name, data] of momentum) this.#momentum.set(name, data)
   }
 
   /** Hash over the live state; equal on hosts that merged the same set. */
@@ -344,14 +361,22 @@ export class HostTrainer {
 
   dispose (): void {
     this.#passes.dispose()
-    for (const unit of this.#units.values()) unit.dispose()
+    this.#trunk.dispose()
     this.#scratch.dispose()
   }
 
-  get #trunk (): Unit { return this.#units.get(TRUNK) as Unit }
-
   #state (): Record<string, Float32Array> {
     return Object.fromEntries([...this.#units].map(([name, unit]) => [name, unit.parameters.slice()]))
+  }
+
+  /** v <- mu v + mean, then mean + mu v. Shares of documents come once: nothing to accelerate. */
+  #accelerated (name: string, mean: Float32Array): Float32Array {
+    const { training: { serverMomentum: mu = 0 }, model } = this.#charter
+    if (mu === 0 || (model.kind === 'linear' && name === SHARES)) return mean
+    const before = this.#momentum.get(name)
+    const velocity = before === undefined ? mean.slice() : mean.map((value, i) => value + mu * (before[i] as number))
+    this.#momentum.set(name, velocity)
+    return mean.map((value, i) => value + mu * (velocity[i] as number))
   }
 
   #candidate (name: string): Candidate {
@@ -368,19 +393,6 @@ export class HostTrainer {
       throw new ProtocolError(`${client} sent gradients of ${names.join(', ') || 'nothing'}, the charter takes ${known.join(', ')}`)
     }
   }
-
-  #unit (name: string, graph: Graph): Unit {
-    const { seed, training } = this.#charter
-    return new Unit(this.#backend, name, graph, {
-      seed,
-      training,
-      rate: name === TRUNK ? training.lrTrunk : training.lrClient,
-      // A mean of changes is added as it is: no moments to keep.
-      optimiser: this.#charter.model.trunk === 'client' ? 'sgd' : 'adamw',
-      wanted: name === TRUNK ? ['activations'] : [],
-      grouped: name === TRUNK
-    })
-  }
 }
 
 function withHash (delta: Float32Array | undefined): { delta: Float32Array, hash: string } | undefined {
@@ -396,10 +408,10 @@ function historyOf (deltas: readonly DeltaEntry[]): { history?: string, without?
   return { without: `without history: ${lacking.length === 0 ? 'hosts hold different deltas' : `${lacking.sort().join(', ')} lacked the delta`} of the round before` }
 }
 
-/** The trunk and the client units that the charter averages, each with the graph that fixes its size and start values. */
-function sharedGraphs (charter: Charter, trunk: Graph): Map<string, Graph> {
-  const { model, input, tasks, shared } = charter
-  const graphs = new Map([[TRUNK, trunk]])
+/** The client units that the charter averages, each with the graph that fixes its size and start values. */
+function sharedGraphs ({ model, input, tasks, shared }: Charter): ReadonlyMap<string, Graph> {
+  if (model.kind === 'linear') return linearUnits(input, tasks)
+  const graphs = new Map<string, Graph>()
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   for (const name of shared) {
     const task = tasks.find(task => `head/${task.id}` === name)

@@ -18,6 +18,8 @@
  * it measures what tasks do to each other, a gradient for each of its tasks more, and weights to look ahead with. With
  * attention a host holds every client's model beside it and a client its anchor.
  *
+ * A linear model is its units alone; its training rows are read once and kept, in the sparse form the simple model has.
+ *
  * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
  */
 import { ResourceError } from '../errors.ts'
@@ -25,15 +27,16 @@ import { EVALUATION_ROWS } from './evaluation.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { createEmbedder } from '../models/embedder.ts'
-import { createHead } from '../models/head.ts'
+import { createCorrection, createHead } from '../models/head.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { linearUnits } from '../models/linear.ts'
 import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import { simpleFloats } from './simple/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Node } from '../graph/graph.ts'
+import type { Graph, Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -47,6 +50,8 @@ const HOST_SETS = 16
 const CLIENT_SETS = 5
 const WHOLE_SETS = 7
 const CANDIDATES = 9
+/** 32-bit numbers per entry of a row in sparse form: column and value, while they are collected and kept. */
+const SPARSE_FLOATS = 9
 const MIB = 2 ** 20
 
 /** Clients whose rows go through the trunk together: enough to keep both cores of a small machine busy inside every operation. */
@@ -66,6 +71,10 @@ export function keptLimit (memoryBytes: number): number {
  */
 export function estimateHost (charter: Charter, slots: number, memoryBytes = Infinity): MemoryEstimate {
   const { model, input, tasks, training, shared } = charter
+  if (model.kind === 'linear') {
+    const parameters = wholeParameters(charter)
+    return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
+  }
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const trunk = buildTrunk(model.backbone)
   const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
@@ -83,27 +92,36 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
 /** @param locals - models that the site trains alone, to compare with */
 export function estimateClient (charter: Charter, data: ClientData, locals: number): MemoryEstimate {
   const { model, training } = charter
+  if (model.kind === 'linear') {
+    return sum({
+      rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
+      weights: WHOLE_SETS * floatsOf(linearUnits(data.input, data.tasks)),
+      'one step': SPARSE_FLOATS * data.train.x.length + (locals > 0 ? simpleFloats(data) : 0),
+      predictions: predictionFloats(data)
+    })
+  }
   const embedder = createEmbedder(model.embedder, data.input, model.backbone.width)
   const heads = new Map(data.tasks.map(task => [task.id, createHead(task, embedder, model.backbone.width, model.adapter).graph]))
   const program = differentiate(composeModel({ embedder: embedder.graph, trunk: buildTrunk(model.backbone), heads, tokens: embedder.tokens }), [])
   const whole = program.graph.parameterCount
-  const parts = [embedder.graph, ...heads.values()].reduce((total, graph) => total + graph.parameterCount, 0)
+  const corrections = data.tasks.filter(task => model.correctedHeads?.includes(task.id) === true).map(task => createCorrection(task, embedder, model.backbone.width).graph)
+  const parts = [embedder.graph, ...heads.values(), ...corrections].reduce((total, graph) => total + graph.parameterCount, 0)
   const at = sizes(Math.min(training.batch, data.train.count), embedder.tokens)
   const split = model.trunk !== 'client'
   const open = split ? pass(differentiate(embedder.graph, []), at).kept : 0
   const largest = Math.max(pass(program, at).peak, pass(program, sizes(EVALUATION_ROWS, embedder.tokens)).forward)
-  const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
     weights: CLIENT_SETS * (split ? parts : 0) + (WHOLE_SETS + (training.attention === undefined ? 0 : 1)) * (split ? 0 : whole) +
       CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole),
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
-    predictions: CANDIDATES * predictions
+    predictions: predictionFloats(data)
   })
 }
 
 /** Numbers in a whole model of the charter, with a head for every task. */
 export function wholeParameters ({ model, input, tasks }: Charter): number {
+  if (model.kind === 'linear') return floatsOf(linearUnits(input, tasks))
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const graphs = [embedder.graph, buildTrunk(model.backbone), ...tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)]
   return graphs.reduce((total, graph) => total + graph.parameterCount, 0)
@@ -135,6 +153,12 @@ export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: num
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }
+
+function floatsOf (units: ReadonlyMap<string, Graph>): number { return [...units.values()].reduce((total, graph) => total + graph.parameterCount, 0) }
+
+function predictionFloats ({ holdout, test, tasks }: ClientData): number {
+  return CANDIDATES * (holdout.count + test.count) * tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
+}
 
 function rowFloats ({ x, y }: Rows): number { return x.length + Object.values(y).reduce((total, values) => total + values.length, 0) }
 

@@ -34,6 +34,11 @@ export interface TrainingSpec {
   readonly innerSteps?: number
   /** What the host multiplies the mean of whole models' changes with, beta of pFedMe. Left out: 1. */
   readonly serverRate?: number
+  /**
+   * Nesterov momentum of the host on the mean of whole models' changes (FedAvgM, Hsu et al., arXiv 1909.06335, in the form of
+   * Sutskever et al. 2013). Left out: 0.
+   */
+  readonly serverMomentum?: number
   /** Rows per client and step. */
   readonly batch: number
   /** Peak learning rates: trunk at the host, parts at the client, everything in a model that is not split. */
@@ -57,7 +62,7 @@ export interface TrainingSpec {
 /** A step under way keeps its activations at both ends; at 4, a link of 100 ms is hidden behind steps of 35 ms. */
 export const MAX_IN_FLIGHT = 4
 
-type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'attention' | 'sigma' | 'pull' | 'lrPersonal' | 'innerSteps' | 'serverRate' | 'inFlight'
+type Optional = 'localSteps' | 'optimiser' | 'proximal' | 'personal' | 'attention' | 'sigma' | 'pull' | 'lrPersonal' | 'innerSteps' | 'serverRate' | 'serverMomentum' | 'inFlight'
 
 const DEFAULTS: Omit<TrainingSpec, Optional> = {
   rounds: 10,
@@ -75,7 +80,7 @@ const DEFAULTS: Omit<TrainingSpec, Optional> = {
 }
 
 /** Settings that a charter leaves out where they have these values: charters from before them keep their hash. */
-const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, attention: 0, sigma: 0, pull: 0, lrPersonal: 0, serverRate: 1 } as const
+const LEFT_OUT = { localSteps: 1, innerSteps: 1, proximal: 0, attention: 0, sigma: 0, pull: 0, lrPersonal: 0, serverRate: 1, serverMomentum: 0 } as const
 const KNOWN: readonly string[] = [...Object.keys(DEFAULTS), ...Object.keys(LEFT_OUT), 'optimiser', 'personal', 'inFlight']
 const PERSONAL: ReadonlyArray<NonNullable<TrainingSpec['personal']>> = ['ditto', 'pfedme']
 
@@ -104,12 +109,13 @@ export function parseTrainingSpec (raw: Readonly<Record<string, unknown>>): Trai
 }
 
 /** Settings of one method beside another's, where they would do nothing or harm. @throws {InvalidParametersError} */
-function refuseMisfits ({ personal, attention, sigma, pull = 0, lrPersonal, innerSteps, proximal, serverRate, lrLocal }: TrainingSpec): void {
+function refuseMisfits ({ personal, attention, sigma, pull = 0, lrPersonal, innerSteps, proximal, serverRate, serverMomentum = 0, lrLocal }: TrainingSpec): void {
   const refuse = (why: string, next: string): never => { throw new InvalidParametersError(why, { next }) }
   if (serverRate === 0) refuse('training.serverRate 0 would leave the agreed model as it began', 'set it above 0, or leave it out for the plain mean')
+  if (serverMomentum >= 1) refuse(`training.serverMomentum must be below 1, got ${serverMomentum}`, 'with 1 a change would never fade')
   if (attention === undefined && sigma !== undefined) refuse('training.sigma is a distance for attention', 'set training.attention, or leave sigma out')
-  if (attention !== undefined && (personal ?? proximal ?? serverRate) !== undefined) {
-    refuse('training.attention leaves no common model for personal, proximal or serverRate to act on', 'leave them out')
+  if (attention !== undefined && ((personal ?? proximal ?? serverRate) !== undefined || serverMomentum > 0)) {
+    refuse('training.attention leaves no common model for personal, proximal, serverRate or serverMomentum to act on', 'leave them out')
   }
   if (personal === undefined && attention === undefined && pull > 0) refuse('training.pull needs a personal model to pull', `set training.personal to ${PERSONAL.join(' or ')}, or training.attention, or leave pull out`)
   if (personal === undefined && lrPersonal !== undefined) refuse('training.lrPersonal is the rate of a personal model', `set training.personal to ${PERSONAL.join(' or ')}, or leave lrPersonal out`)

@@ -62,6 +62,9 @@ export class WholeModel extends ClientLayout {
     this.#model.setParameters(this.#flat)
   }
 
+  /** Whether the next pass has a gradient of this unit. */
+  moves (_unit: string): boolean { return true }
+
   async pass (batch: Batch): Promise<WholePass> {
     const pieces = this.embedder.unfold(batch.x, batch.count)
     this.#model.setParameters(this.#flat)

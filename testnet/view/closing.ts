@@ -3,6 +3,7 @@ import { bytes, clean, count, duration, metric, percent, plural, pad, signed, ta
 import { affinityLines } from './affinity.ts'
 import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL, inWords } from '../verdict.ts'
+import { scopeLines } from '../scopes.ts'
 import { removed } from '../../node/cli/facts.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
@@ -18,6 +19,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
   const { conflictPairs, pairs } = summary.conflicts
   return [
     ...results(summary, width, paint),
+    ...scopeLines(summary.tasks).flatMap(text => section('labels', text)),
     '',
     ...summary.affinity === undefined ? [] : [...affinityLines(summary.affinity, section, { width: prose, paint }), ''],
     ...section('conflicts', pairs === 0

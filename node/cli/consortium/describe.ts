@@ -13,10 +13,11 @@ export function describeCharter (charter: ConsortiumCharter): string {
   const { training: { tasks, model, training, projection, merge, clock, cutCodec, shared }, governance, safeguards } = charter
   const { width, layers } = model.backbone
   const whole = model.trunk === 'client'
+  const layout = model.kind === 'linear' ? 'none: one linear layer per task' : `${layers} layers of width ${width}`
   return [
     `${clean(charter.name)}, charter version ${charter.version}`,
     `  trains      ${tasks.map(task => `${clean(task.id)} (${task.kind})`).join(', ')}`,
-    `  backbone    ${layers} layers of width ${width}, ${whole ? 'at every client' : 'at the hosts'}; ${plural(training.rounds, 'round')} of ${plural(training.stepsPerRound, 'step')}, batch ${training.batch}, from ${plural(clock.quorum, 'site')} on`,
+    `  backbone    ${layout}, ${whole ? 'at every client' : 'at the hosts'}; ${plural(training.rounds, 'round')} of ${plural(training.stepsPerRound, 'step')}, batch ${training.batch}, from ${plural(clock.quorum, 'site')} on`,
     `  update      rule ${projection.rule}, strict ${projection.strict}${projection.weighting === undefined ? '' : `, a site's tasks weighed by ${projection.weighting}`}; hosts merge by ${merge.mode}${merge.rule === undefined ? '' : ` and ${merge.rule}`}, no host above ${Math.round(merge.shareCap * 100)} % of three or more, clip ${merge.clip} x median`,
     `  leaves you  ${whole ? 'changes of the model' : 'activations and gradients at the cut'} as ${cutCodec}${shared.length > 0 ? `, gradients of ${shared.map(clean).join(', ')}` : ''}; never rows, labels or other units`,
     `  admission   ${ADMISSION[governance.admission]}; invitations live ${governance.invitationDays} days at most`,

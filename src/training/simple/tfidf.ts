@@ -11,17 +11,19 @@ export function inverseDocumentFrequency (documents: number, having: number): nu
   return Math.log((1 + documents) / (1 + having)) + 1
 }
 
-export function tfidfEncoder ({ shape: [length = 0, slots = 1] }: InputSpec, x: Float32Array, count: number): Encoder {
-  const countsOf = (rows: Float32Array, row: number): Map<number, number> => {
-    const counts = new Map<number, number>()
-    for (let token = 0; token < length; token++) {
-      const bucket = rows[(row * length + token) * slots] as number
-      if (bucket >= 0) counts.set(bucket, (counts.get(bucket) ?? 0) + 1)
-    }
-    return counts
+/** How often each bucket of words occurs in a text. */
+export function wordCounts ({ shape: [length = 0, slots = 1] }: InputSpec, x: Float32Array, row: number): Map<number, number> {
+  const counts = new Map<number, number>()
+  for (let token = 0; token < length; token++) {
+    const bucket = x[(row * length + token) * slots] as number
+    if (bucket >= 0) counts.set(bucket, (counts.get(bucket) ?? 0) + 1)
   }
+  return counts
+}
+
+export function tfidfEncoder (input: InputSpec, x: Float32Array, count: number): Encoder {
   const having = new Map<number, number>()
-  for (let row = 0; row < count; row++) for (const bucket of countsOf(x, row).keys()) having.set(bucket, (having.get(bucket) ?? 0) + 1)
+  for (let row = 0; row < count; row++) for (const bucket of wordCounts(input, x, row).keys()) having.set(bucket, (having.get(bucket) ?? 0) + 1)
   // In the order of buckets, so that columns do not depend on the order of texts.
   const columns = new Map([...having].sort(([a], [b]) => a - b).map(([bucket, n], column) => [bucket, { column, idf: inverseDocumentFrequency(count, n) }]))
   return {
@@ -30,7 +32,7 @@ export function tfidfEncoder ({ shape: [length = 0, slots = 1] }: InputSpec, x: 
       const builder = new RowBuilder()
       for (let row = 0; row < n; row++) {
         const entries: Array<[number, number]> = []
-        for (const [bucket, times] of countsOf(rows, row)) {
+        for (const [bucket, times] of wordCounts(input, rows, row)) {
           const word = columns.get(bucket)
           if (word !== undefined) entries.push([word.column, times * word.idf])
         }
