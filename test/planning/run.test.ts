@@ -85,6 +85,11 @@ const CONFLICTS: Array<{ id: string, rounds: readonly object[], want: ConflictFi
 ]
 for (const { id, rounds, want } of CONFLICTS) test(`conflicts: ${id}`, t => { t.is(conflictsOf(run({ rounds })).finding, want) })
 
+test('a step that projection made longer is not called removed', t => {
+  t.regex(conflictsOf(run()).reason, /^10\.0 % of the plain mean's length was removed/)
+  t.regex(conflictsOf(run({ rounds: [{ ...ROUND, removedShare: -0.057 }] })).reason, /^the step is 5\.7 % longer than the plain mean/)
+})
+
 test('conflict figures are means over pairs and steps', t => {
   const { pairs, conflictPairs, meanCosine, minCosine, removedShare } = conflictsOf(run({ rounds: [ROUND, { ...ROUND, pairs: 60, meanCosine: 0.4, minCosine: -0.6, steps: 60, removedShare: 0.2 }] }))
   t.deepEqual({ pairs, conflictPairs, minCosine }, { pairs: 80, conflictPairs: 12, minCosine: -0.6 })
