@@ -57,7 +57,7 @@ function asText (findings: Findings, width: number): string[] {
   return [
     ...prose(`the run: ${run.strategy === null ? '' : `${run.strategy}, `}${plural(run.hosts, 'host')}, ${run.clients.length === 0 ? '' : `${plural(run.clients.length, 'client')}, `}${plural(run.rounds.length, 'closed round')}${took}`),
     '',
-    ...prose(`conflicts: ${conflicts.conflictPairs} of ${conflicts.pairs} pairs of gradients, cosine ${metric(conflicts.meanCosine)} in the mean, ${metric(conflicts.minCosine)} at least, ${percent(conflicts.removedShare)} removed`),
+    ...prose(`conflicts: ${conflicts.conflictPairs} of ${conflicts.pairs} pairs of gradients, cosine ${metric(conflicts.meanCosine)} in the mean, ${metric(conflicts.minCosine)} at least`),
     ...prose(`${conflicts.finding}: ${conflicts.reason}`),
     '',
     ...splitting === undefined ? prose('tasks: this run did not measure what they do to each other (strategy mas does)') : splittingInWords(splitting, width, prose),

@@ -41,7 +41,11 @@ export function conflictsOf ({ rounds }: Pick<MeasuredRun, 'rounds'>): ConflictF
   if (pairs === 0 || withPairs.length === 0) {
     return { ...figures, finding: 'no pairs', reason: 'no host compared two gradients: with one gradient a step there is nothing to project' }
   }
-  const removed = `${(100 * (figures.removedShare ?? 0)).toFixed(1)} % of the mean gradient's length was removed`
+  const share = figures.removedShare ?? 0
+  // attention and balance may make the step longer than the plain mean
+  const removed = share < 0
+    ? `the step is ${(-100 * share).toFixed(1)} % longer than the plain mean`
+    : `${(100 * share).toFixed(1)} % of the plain mean's length was removed`
   if (withPairs.every(round => Math.abs(round.meanCosine as number) < INTERACTION)) {
     return {
       ...figures,
@@ -50,6 +54,6 @@ export function conflictsOf ({ rounds }: Pick<MeasuredRun, 'rounds'>): ConflictF
         'Begin private parts from one seed, share the embedder, or train apart'
     }
   }
-  if (Math.abs(figures.removedShare ?? 0) < EFFECT) return { ...figures, finding: 'no effect', reason: `${removed}: the rule 'mean' would have done the same at less cost` }
+  if (Math.abs(share) < EFFECT) return { ...figures, finding: 'no effect', reason: `${removed}: the rule 'mean' would have done the same at less cost` }
   return { ...figures, finding: 'active', reason: `${removed}: projection is at work` }
 }

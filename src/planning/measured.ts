@@ -28,15 +28,16 @@ export interface TrafficFindings {
 }
 
 /**
- * Every host's first round is left out where it has others: backends load and compile in it, and whole models begin with
- * start values that follow from the seed and do not travel.
+ * Every host's first round is left out where it has others: of seconds, as backends load and compile in it, and of whole
+ * models' bytes, as what they begin with follows from the seed. A split client may send the first activations of a round
+ * before the one before is closed: there only all rounds together hold what was sent in them.
  */
-export function measuredRound (run: Pick<MeasuredRun, 'rounds'>): MeasuredMeans {
+export function measuredRound (run: Pick<MeasuredRun, 'rounds' | 'charter'>): MeasuredMeans {
   const rounds = settled(run.rounds)
   const timed = rounds.filter(({ seconds, steps }) => seconds !== null && steps > 0)
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
   const seconds = sum(timed.map(({ seconds }) => seconds as number))
-  const counted = rounds.filter(({ bytes, contributors }) => bytes !== null && contributors > 0)
+  const counted = (run.charter?.model.trunk === 'client' ? rounds : run.rounds).filter(({ bytes, contributors }) => bytes !== null && contributors > 0)
   const shares = sum(counted.map(({ contributors }) => contributors))
   return {
     seconds: timed.length === 0 ? null : seconds / timed.length,

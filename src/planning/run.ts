@@ -4,6 +4,7 @@
  */
 import { DataError } from '../errors.ts'
 import { readCharter } from '../federation/charter.ts'
+import { valueOf } from '../affinity/partition.ts'
 import type { Affinity } from '../affinity/matrix.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { Traffic } from './traffic.ts'
@@ -35,7 +36,7 @@ export interface MeasuredAffinity {
   readonly tasks: readonly string[]
   readonly matrix: Affinity
   readonly groups: ReadonlyArray<readonly string[]>
-  /** What these groups are worth, and one group of all. */
+  /** What these groups are worth by the matrix, and one group of all; null where a pair was not measured. */
   readonly value: number | null
   readonly allInOne: number | null
   readonly reason: string
@@ -107,21 +108,19 @@ function readClient (value: unknown, at: number): MeasuredClient[] {
 }
 
 function readAffinity (value: unknown): MeasuredAffinity {
-  const { tasks: names, matrix, groups, value: worth, allInOne, reason } = objectIn(value, 'the affinity')
+  const { tasks: names, matrix, groups, reason } = objectIn(value, 'the affinity')
   const tasks = listIn(names, 'tasks of the affinity', MAX_TASKS).map(task => textIn(task, 'a task of the affinity'))
   const cell = (value: unknown): number => value === null ? NaN : numberIn(value, 'a cell of the affinity matrix', -Infinity, Infinity)
   const rows = listIn(matrix, 'the affinity matrix', MAX_TASKS).map(row => listIn(row, 'a row of the affinity matrix', MAX_TASKS).map(cell))
   if (rows.length !== tasks.length || rows.some(row => row.length !== tasks.length)) throw new DataError(`the affinity matrix is not ${tasks.length} x ${tasks.length}, one row and one column per task`, NEXT)
-  const found = listIn(groups, 'groups of the affinity', MAX_TASKS).map(group => listIn(Array.isArray(group) ? group : objectIn(group, 'a group').tasks, 'a group', MAX_TASKS).map(task => textIn(task, 'a task of a group')))
-  if (found.flat().toSorted().join('\n') !== tasks.toSorted().join('\n')) throw new DataError('the groups of the affinity do not hold every task once', NEXT)
-  return {
-    tasks,
-    matrix: rows,
-    groups: found,
-    value: optional(worth, value => numberIn(value, 'value of the affinity', -Infinity, Infinity)) ?? null,
-    allInOne: optional(allInOne, value => numberIn(value, 'allInOne of the affinity', -Infinity, Infinity)) ?? null,
-    reason: textIn(reason ?? '', 'reason of the affinity')
+  const found = listIn(groups, 'groups of the affinity', MAX_TASKS).map(group => listIn(group, 'a group', MAX_TASKS).map(task => textIn(task, 'a task of a group')))
+  if (new Set(tasks).size < tasks.length) throw new DataError('the affinity names a task twice', NEXT)
+  if (found.some(group => group.length === 0) || found.flat().toSorted().join('\n') !== tasks.toSorted().join('\n')) throw new DataError('the groups of the affinity do not hold every task once', NEXT)
+  const worth = (partition: ReadonlyArray<readonly string[]>): number | null => {
+    const value = valueOf(rows, partition.map(group => group.map(task => tasks.indexOf(task))))
+    return Number.isFinite(value) ? value : null
   }
+  return { tasks, matrix: rows, groups: found, value: worth(found), allInOne: worth([tasks]), reason: textIn(reason ?? '', 'reason of the affinity') }
 }
 
 const NEXT = { next: 'give the file as `fmtl-node testnet up --format json` wrote it' }

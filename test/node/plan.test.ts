@@ -77,7 +77,7 @@ function fits (t: ExecutionContext, text: string): void {
   for (const line of text.split('\n')) t.true(displayWidth(line) <= 100, `${displayWidth(line)} columns: ${line}`)
 }
 
-for (const strategy of ['fedavg', 'fedper', 'ditto']) {
+for (const strategy of ['fedavg', 'fedper']) {
   test(`a charter of ${strategy} is planned for, both ways`, async t => {
     const folder = await folderOf(t, DATA)
     const charter = join(folder, 'charter.json')

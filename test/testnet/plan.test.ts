@@ -32,15 +32,16 @@ for (const [strategy, training] of [['fedbone', { stepsPerRound: 4 }], ['fedavg'
     const { charter, dataset } = await planTestnet(run)
     const sites = await Promise.all(dataset.clientIds.map(async id => describeClient(charter, await dataset.client(id))))
     const planned = sites.map(site => new TrafficPlan(charter, site, { codec: charter.cutCodec, sizeOf: frameBytes }).round(0))
-    const summary = await runTestnet(run, () => {}, AbortSignal.timeout(60_000))
+    const summary = await runTestnet(run, () => {}, AbortSignal.timeout(110_000))
     t.true(summary.complete, summary.missing.join('; '))
-    const later = summary.rounds.filter(({ round }) => round > 0)
-    t.is(later.length, 2)
-    for (const { round, bytesUp, bytesDown } of later) {
-      for (const [way, carried] of [['up', bytesUp], ['down', bytesDown]] as const) {
-        const before = planned.reduce((sum, traffic) => sum + traffic[way], 0)
-        t.true(carried > 0 && Math.abs(before / carried - 1) <= MARGIN, `${way} in round ${round}: ${before} planned, ${carried} carried`)
-      }
+    t.is(summary.rounds.length, 3)
+    // whole models begin with values that follow from the seed; a split client's first activations may come a round early
+    const rounds = summary.rounds.filter(({ round }) => strategy === 'fedbone' || round > 0)
+    const mean = (of: (round: typeof rounds[number]) => number): number => rounds.reduce((sum, round) => sum + of(round), 0) / rounds.length
+    for (const [way, carried] of [['up', mean(round => round.bytesUp)], ['down', mean(round => round.bytesDown)]] as const) {
+      const before = planned.reduce((sum, traffic) => sum + traffic[way], 0)
+      t.true(carried > 0 && Math.abs(before / carried - 1) <= MARGIN, `${way}: ${before} planned, ${carried} carried`)
+      t.log(`${way}: ${before} bytes a round planned, ${carried} carried`)
     }
     t.deepEqual(summary.charter, charter)
   })
