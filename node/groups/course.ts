@@ -3,12 +3,13 @@
  * groups, one group after the other, each from the merged weights, in the order of the partition at everybody. A client trains
  * in the groups of its tasks, a host serves those of its clients. What a phase came to is kept: a restart goes on in the right one.
  */
-import { setTimeout as pause } from 'node:timers/promises'
+import { ProtocolError } from '../../src/errors.ts'
 import { SplitMeeting } from './split-meeting.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { charterOfGroup, firstCharter, storesInMemory, titleOf } from './phase.ts'
 import { SPLITS, finalReport, keepPredictions } from './final-report.ts'
-import { encoderSteps, groupingOf, phaseRounds } from '../../src/federation/groups.ts'
+import { held } from './held.ts'
+import { encoderSteps, groupCharter, groupingOf, phaseRounds } from '../../src/federation/groups.ts'
 import { loadAgreed, saveAgreed } from './agreed-store.ts'
 import { mergeId, rowOf } from './rows.ts'
 import { totalSteps } from '../../src/training/spec.ts'
@@ -16,6 +17,7 @@ import type { AffinityService } from '../../protocols/affinity/index.ts'
 import type { Agreement } from './split-meeting.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
+import type { Checkpoint } from '../store/checkpoints.ts'
 import type { Checkpoints } from '../store/memory.ts'
 import type { ClientRole } from '../roles/client-role.ts'
 import type { ClientTrainer } from '../../src/training/client-trainer.ts'
@@ -49,8 +51,8 @@ export interface CourseInit {
   readonly emit: (event: NodeEvent) => void
 }
 
-/** How often a host looks whether its clients have left a phase that is over, ms. */
-const LEAVING_MS = 200
+/** Not a failure: all hosts are in a later phase. */
+class LeftBehindError extends ProtocolError {}
 
 export class Course {
   readonly merged: Phase
@@ -64,8 +66,9 @@ export class Course {
   #weights: { host?: readonly NamedTensor[], client?: readonly NamedTensor[] } = {}
   #group: Phase['group']
   #rolled = false
-  /** Steps of all phases, once the groups are known. */
+  /** Steps of all phases, and the charters of the groups, once they are known. */
   #total: number
+  #models: readonly string[] = []
 
   constructor (init: CourseInit) {
     this.#init = init
@@ -123,15 +126,15 @@ export class Course {
     for (const group of partition.groups) {
       const hosted = membersAt(agreement, peer, group.tasks).length
       const others = [...agreement.rolls.keys()].filter(host => host !== peer && membersAt(agreement, host, group.tasks).length > 0).length
-      const groupCharter = charterOfGroup(charter, group, { quorum: Math.max(1, hosted), peers: Math.min(others, charter.clock.peers) })
-      const stores = this.#storesOf(groupCharter)
+      const training = charterOfGroup(charter, group, { quorum: Math.max(1, hosted), peers: Math.min(others, charter.clock.peers) })
+      const stores = this.#storesOf(training)
       const tasks = roles.client ? own.filter(task => group.tasks.includes(task)) : []
-      const total = totalSteps(groupCharter.training)
+      const total = totalSteps(training.training)
       const mine = { host: roles.host && hosted > 0 && !await reached(stores.host, total), client: tasks.length > 0 && !await reached(stores.outcome, total) }
       if (tasks.length > 0) outcomes.push(stores.outcome)
       if (!mine.host && !mine.client) continue
       await this.#phase({
-        charter: groupCharter,
+        charter: training,
         title: titleOf(group, partition),
         group,
         stores,
@@ -159,9 +162,14 @@ export class Course {
         const last = await store.latest()
         if (last !== undefined) this.#weights[role] = last.tensors
       }
-      return meeting.resume(kept)
+      const agreement = meeting.resume(kept)
+      this.#models = this.#modelsOf(agreement)
+      return agreement
     }
-    const deciding = this.#decided(meeting, roles, signal)
+    const deciding = this.#decided(meeting, roles, signal).then(agreement => {
+      this.#models = this.#modelsOf(agreement)
+      return agreement
+    })
     deciding.catch(() => undefined) // awaited below, unless the phase fails first
     await this.#phase(this.merged, roles, begin, signal, deciding)
     const agreement = await deciding
@@ -191,6 +199,8 @@ export class Course {
     const { merged, group: rest } = phaseRounds(charter)
     return (merged + group * rest) * charter.training.stepsPerRound
   }
+
+  #modelsOf ({ partition: { groups } }: Agreement): string[] { return groups.map(group => charterHash(groupCharter(this.#init.charter, group))) }
 
   #storesOf (charter: Charter): PhaseStores {
     const hash = charterHash(charter)
@@ -222,11 +232,18 @@ export class Course {
         await until
         if (until === undefined || host.offer.step > 0 || host.offer.attached > 0) await host.finished
       }
-      await orAbort(Promise.race([host.finished, idle()]), signal)
+      const over = new AbortController()
+      const deserted = phase.group === undefined ? [] : [held(() => host.offer.attached === 0, clock.stepDeadlineMs + clock.roundDeadlineMs, AbortSignal.any([signal, over.signal]))]
+      for (const each of deserted) each.catch(() => undefined) // it is given up when the phase is over
+      try {
+        await orAbort(Promise.race([host.finished, idle(), ...deserted]), signal)
+      } finally {
+        over.abort()
+      }
       // after a restart the round that tells it may have been closed before
       if (phase.group === undefined && host.offer.step > 0) this.#closed({ round: host.host.round, contributors: host.view.clients.map(({ peer }) => peer) })
     }
-    const parts = [client === undefined ? undefined : this.#trained(phase, client, async () => { await client.run(protocols, host, signal) }), hosted(), until]
+    const parts = [client === undefined ? undefined : this.#trained(phase, client, protocols, signal, async signal => { await client.run(protocols, host, signal) }), hosted(), until]
     try {
       await Promise.all(parts)
     } catch (error) {
@@ -234,18 +251,39 @@ export class Course {
       throw error
     }
     if (host === undefined) return
-    const deadline = performance.now() + clock.roundDeadlineMs
-    while (host.offer.attached > 0 && performance.now() < deadline) await pause(LEAVING_MS, undefined, { signal })
+    const late = AbortSignal.timeout(clock.roundDeadlineMs)
+    await held(() => host.offer.attached === 0, 0, AbortSignal.any([signal, late])).catch(() => { signal.throwIfAborted() })
     if (phase.group === undefined) this.#weights.host = await host.compute.trainer.clientUnits()
   }
 
-  /** A client that a restart has interrupted after its last step of the phase needs no host for what is left to do. */
-  async #trained ({ charter, stores, observe }: Phase, client: ClientRole, run: () => Promise<void>): Promise<void> {
-    const last = await stores.client.latest()
-    if (last === undefined || last.step < totalSteps(charter.training)) return await run()
+  /**
+   * A client that a restart has interrupted after its last step of the phase needs no host for what is left to do. One that
+   * finds all hosts in later phases goes on with what it has learnt.
+   */
+  async #trained ({ charter, group, from, stores, observe }: Phase, client: ClientRole, protocols: Protocols, signal: AbortSignal, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { node, emit, charter: { clock } } = this.#init
+    const ended = async (): Promise<Checkpoint | undefined> => await stores.client.latest()
+    if (((await ended())?.step ?? -1) < totalSteps(charter.training)) {
+      const [model, over, left] = [charterHash(charter), new AbortController(), new AbortController()]
+      const behind = (): boolean => {
+        const models = protocols.announce.hosts.map(card => card.model)
+        return !models.includes(model) && this.#models.slice(group === undefined ? 0 : group.index + 1).some(later => models.includes(later))
+      }
+      held(behind, clock.roundDeadlineMs, AbortSignal.any([signal, over.signal])).then(() => { left.abort(new LeftBehindError('all hosts are in a later phase')) }, () => undefined)
+      try {
+        return await run(AbortSignal.any([signal, left.signal]))
+      } catch (error) {
+        if (!(error instanceof LeftBehindError)) throw error
+        emit({ type: 'error', node, code: 'ERR_SPLIT', message: 'all hosts are in a later phase: this one ends here with what was learnt so far' })
+      } finally {
+        over.abort()
+      }
+    }
     const { trainer } = client.compute
-    await trainer.load([...last.tensors])
-    await observe.onBoundary(last.step, trainer)
+    const last = await ended()
+    if (last !== undefined) await trainer.load([...last.tensors])
+    else if (from?.client !== undefined) await trainer.start(from.client)
+    await observe.onBoundary(last?.step ?? 0, trainer)
     for (const split of SPLITS) await trainer.evaluate('federated', split)
     await observe.onTrained(trainer)
   }

@@ -61,3 +61,13 @@ test.serial('daemons over TCP split the tasks as the simulator does, and end wit
   t.true(titles('host-1')[1]?.startsWith('group 1 of 2: task') === true && titles('host-1')[1]?.endsWith(first.join(', ')) === true)
   t.true(titles('host-1')[2]?.endsWith(second.join(', ')) === true)
 })
+
+test.serial('a client that dies before it has told what it measured holds nobody up, and everybody else agrees', async t => {
+  const { summary, events } = await run({ ...small, kill: 'camera-2@0', charter: { ...small.charter, grouping: { ...small.charter?.grouping, affinityRounds: 2 } } }, 'process')
+  const splits = events.flatMap(event => event.type === 'affinity' ? [event] : [])
+  t.deepEqual(splits.map(({ node }) => node).sort(), ['camera-0', 'camera-1', 'host-1'])
+  t.is(new Set(splits.map(({ partition }) => partition.hash)).size, 1)
+  t.deepEqual([...new Set(summary.tasks.map(({ client }) => client))].sort(), ['camera-0', 'camera-1'])
+  t.is(summary.tasks.length, 8, 'both report every task')
+  t.true(summary.missing.every(line => line.startsWith('camera-2')), summary.missing.join('; '))
+})
