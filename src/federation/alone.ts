@@ -3,11 +3,12 @@
  * same models, schedules and numbers of steps as the strategies that it stands beside; reports have the model as `federated`.
  */
 import { ClientLayout } from '../training/client-layout.ts'
-import { Committee } from '../training/committee.ts'
+import { Committee, splitsOf } from '../training/committee.ts'
 import { LocalTrainer } from '../training/local-trainer.ts'
 import { deriveSeed } from '../random.ts'
 import { localStepsOf, totalSteps } from '../training/spec.ts'
 import { meanByTask } from './round-log.ts'
+import { rowsOf } from '../training/own-models.ts'
 import { pooledSites } from '../data/pool.ts'
 import { withTasks } from '../data/dataset.ts'
 import type { ClientData } from '../data/dataset.ts'
@@ -22,7 +23,8 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
   const { charter, dataset, backend, tasksOf, pooled } = init
   const { model, training, seed } = charter
   const sites = await Promise.all(dataset.clientIds.map(async id => {
-    const data = await dataset.client(id)
+    const own = await dataset.client(id)
+    const data = init.all === undefined ? own : { ...own, all: init.all }
     return tasksOf === undefined ? data : withTasks(data, tasksOf(id))
   }))
   const places = pooled ? [pooledSites(POOL, dataset.input, charter.tasks, sites)] : sites
@@ -45,7 +47,7 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
 
   async function reportOf (site: ClientData, trainer: LocalTrainer): Promise<ClientReport> {
     const committee = new Committee(new ClientLayout(site, model, training.smoothing), site)
-    for (const split of ['holdout', 'test'] as const) committee.put('federated', split, await trainer.predict(site[split]))
+    for (const split of splitsOf(site)) committee.put('federated', split, await trainer.predict(rowsOf(site, split)))
     return committee.report()
   }
 }

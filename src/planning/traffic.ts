@@ -11,6 +11,7 @@ import { buildTrunk } from '../models/trunk.ts'
 import { encodedBytes, packedBytes } from '../compression/index.ts'
 import { elements } from '../tensor/tensor.ts'
 import { sharedUnits } from '../training/client-description.ts'
+import { linearUnits } from '../models/linear.ts'
 import { totalSteps } from '../training/spec.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
@@ -40,8 +41,9 @@ export const payloadBytes: FrameBytes = ({ tensors, codec }, channelCodec) =>
 /** @param tasks - those of the site */
 export function modelFloats (charter: Charter, tasks: readonly string[]): ModelFloats {
   const { model, input } = charter
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const heads = charter.tasks.filter(({ id }) => tasks.includes(id))
+  if (model.kind === 'linear') return { trunk: 0, parts: Object.fromEntries([...linearUnits(input, heads)].map(([name, { parameterCount }]) => [name, parameterCount])) }
+  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   return {
     trunk: buildTrunk(model.backbone).parameterCount,
     parts: {

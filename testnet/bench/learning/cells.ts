@@ -45,6 +45,8 @@ export interface DataTable {
   /** The same before training on the hold-out rows too, of the leading strategy; undefined without a refit. */
   readonly before: readonly TaskRow[] | undefined
   readonly costs: readonly Cost[]
+  /** Strategies that have no answer to this data, with the reason. */
+  readonly unfit: Readonly<Record<string, string>>
 }
 
 /** Columns in the order in which tables show them. */
@@ -52,7 +54,8 @@ export function columnsOf (strategies: readonly string[]): string[] {
   return [...YARDSTICKS, ...strategies.filter(name => name !== 'local'), ...COMMITTEE, SERVED]
 }
 
-export function tableOf (data: string, runs: readonly Run[], strategies: readonly string[], lead: string): DataTable {
+export function tableOf (data: string, of: readonly Run[], strategies: readonly string[], lead: string): DataTable {
+  const runs = of.filter(({ unfit }) => unfit === undefined)
   const seeds = [...new Set(runs.map(({ order }) => order.seed))].sort((a, b) => a - b)
   const find = (strategy: string, seed: number, refit: boolean): Run | undefined =>
     runs.find(({ order }) => order.strategy === strategy && order.seed === seed && order.refit === refit)
@@ -74,7 +77,8 @@ export function tableOf (data: string, runs: readonly Run[], strategies: readonl
     seeds,
     tasks: rowsOf(bySeed, columns, (site, task, column) => valueOf(site, task, column, lead)),
     before: refit ? rowsOf(bySeed, [...YARDSTICKS.filter(name => name !== 'twoLocals'), lead, ...COMMITTEE, SERVED], (site, task, column) => beforeRefit(site, task, column, lead)) : undefined,
-    costs: costsOf(seeds, strategies, (strategy, seed) => find(strategy, seed, refit) ?? find(strategy, seed, false))
+    costs: costsOf(seeds, strategies, (strategy, seed) => find(strategy, seed, refit) ?? find(strategy, seed, false)),
+    unfit: Object.fromEntries(of.flatMap(({ order, unfit }) => unfit === undefined ? [] : [[order.strategy, unfit]]))
   }
 }
 
@@ -108,17 +112,18 @@ function cellOf (bySeed: ReadonlyMap<number, readonly Site[]>, task: string, val
 function valueOf ({ choice, final, others }: Site, task: string, column: string, lead: string): number {
   if (column === lead) return scoreOf(final, task, 'federated')
   if (others.has(column)) return scoreOf(others.get(column), task, 'federated')
-  const candidate = chosen(choice, column)
-  // fitted on all rows already, with the strength that the hold-out chose
-  return candidate === 'simple' ? scoreOf(choice, task, 'simpleRefit') : scoreOf(final, task, candidate)
+  const candidate = chosen(choice, task, column)
+  // Fitted on all rows with the strength that the hold-out chose; label scopes leave it out, where the strength is fixed.
+  const refit = candidate === 'simple' ? scoreOf(choice, task, 'simpleRefit') : Number.NaN
+  return Number.isFinite(refit) ? refit : scoreOf(final, task, candidate)
 }
 
 function beforeRefit ({ choice }: Site, task: string, column: string, lead: string): number {
-  return scoreOf(choice, task, column === lead ? 'federated' : chosen(choice, column))
+  return scoreOf(choice, task, column === lead ? 'federated' : chosen(choice, task, column))
 }
 
-function chosen ({ served, bestLocal = 'local' }: RunClient, column: string): string {
-  return column === SERVED ? served : column === 'bestLocal' ? bestLocal : column
+function chosen ({ served, bestLocal = 'local', tasks }: RunClient, task: string, column: string): string {
+  return column === SERVED ? tasks.find(({ id }) => id === task)?.served ?? served : column === 'bestLocal' ? bestLocal : column
 }
 
 function scoreOf (client: RunClient | undefined, task: string, candidate: string): number {

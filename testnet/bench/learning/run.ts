@@ -3,6 +3,8 @@
  * way. A run is a simulated consortium of one data set, strategy and seed; every figure is of test rows that no choice
  * looked at.
  */
+import { InvalidParametersError } from '../../../src/errors.ts'
+import { concatRows } from '../../../src/data/pool.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
 import { loadBestRung } from '../../../src/backend/ladder.ts'
@@ -10,13 +12,15 @@ import { localStepsOf, totalSteps } from '../../../src/training/spec.ts'
 import { modelFloats } from '../../../src/planning/index.ts'
 import { openDataset } from '../../../src/data/open.ts'
 import { openExperiment } from '../../../src/strategies/outside.ts'
+import { ownLabels } from '../../../src/training/label-scopes.ts'
 import { runExperiment } from '../../../src/federation/experiment.ts'
 import { settingsOf } from '../../../src/strategies/index.ts'
 import { tuneHeap } from '../../../src/compute/heap.ts'
 import type { Backend } from '../../../src/backend/backend.ts'
 import type { Charter, CharterOptions } from '../../../src/federation/charter.ts'
-import type { ClientReport } from '../../../src/training/committee.ts'
-import type { Dataset } from '../../../src/data/dataset.ts'
+import type { ClientReport, TaskReport } from '../../../src/training/committee.ts'
+import type { Dataset, Rows } from '../../../src/data/dataset.ts'
+import type { LabelScopes } from '../../../src/training/label-scopes.ts'
 import type { RungName } from '../../../src/backend/ladder.ts'
 
 export interface RunOrder {
@@ -41,11 +45,14 @@ export interface RunOrder {
 }
 
 export interface RunTask {
+  /** Where sites know some of the labels only, once among their own and once among all: 'intent (own)', 'intent (all)'. */
   readonly id: string
   readonly metric: string
   readonly higherIsBetter: boolean
   /** By candidate; null where the test rows do not define the metric. */
   readonly scores: Readonly<Record<string, number | null>>
+  /** Where it is not what the client serves otherwise. */
+  readonly served?: string
 }
 
 export interface RunClient {
@@ -70,6 +77,8 @@ export interface Run {
   /** Training loss, mean over the tasks and over a stretch of steps: [gradient steps so far, loss]. */
   readonly curve: ReadonlyArray<readonly [number, number]>
   readonly clients: readonly RunClient[]
+  /** Why the strategy has no answer to this data, in one line; the rest is empty then. */
+  readonly unfit?: string
 }
 
 export type RunAnswer = { readonly run: Run } | { readonly error: string, readonly next?: string }
@@ -88,13 +97,20 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     ...partition === undefined ? {} : { partition }
   })
   const { strategy, rule } = await openExperiment(order.strategy)
-  const charter = createCharter({
-    name: `bench ${dataset.name}`,
-    seed,
-    input: dataset.input,
-    tasks: dataset.tasks,
-    ...settingsOf(strategy, dataset.recipe, { ...settings, training: { ...rounds === undefined ? {} : { rounds }, ...settings?.training } })
-  })
+  let charter: Charter
+  try {
+    charter = createCharter({
+      name: `bench ${dataset.name}`,
+      seed,
+      input: dataset.input,
+      tasks: dataset.tasks,
+      ...settingsOf(strategy, dataset.recipe, { ...settings, training: { ...rounds === undefined ? {} : { rounds }, ...settings?.training } })
+    })
+  } catch (error) {
+    if (!(error instanceof InvalidParametersError)) throw error
+    return { order, data: dataset.name, seconds: 0, bytesUp: 0, bytesDown: 0, steps: 0, parameters: 0, curve: [], clients: [], unfit: error.message }
+  }
+  const all = await rowsOfAllLabels(dataset)
   const curve = new Curve(charter)
   const startedAt = performance.now()
   const result = await runExperiment(strategy, {
@@ -107,6 +123,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     ...rule === undefined ? {} : { rule },
     baseline,
     ...tasksOf(dataset),
+    ...all === undefined ? {} : { all },
     onStep: (_, step, losses) => { curve.add(step, losses) }
   })
   const floats = modelFloats(charter, dataset.tasks.map(({ id }) => id))
@@ -119,7 +136,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     steps: totalSteps(charter.training) * localStepsOf(charter.training),
     parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
     curve: curve.end(),
-    clients: result.clients.map(kept)
+    clients: result.clients.map(report => kept(report, all !== undefined))
   }
 }
 
@@ -129,17 +146,31 @@ function tasksOf ({ recipe, tasks, clientIds }: Dataset): { tasksOf?: (client: s
   return { tasksOf: client => [tasks[clientIds.indexOf(client) % tasks.length]?.id as string] }
 }
 
-function kept ({ client, served, bestLocal, tasks }: ClientReport): RunClient {
+/** The test rows of all sites, where every site lacks labels that others have. */
+async function rowsOfAllLabels (dataset: Dataset): Promise<Rows | undefined> {
+  const tests: Rows[] = []
+  for (const id of dataset.clientIds) {
+    const data = await dataset.client(id)
+    if (data.tasks.every(task => ownLabels(task, data) === undefined)) return undefined
+    tests.push(data.test)
+  }
+  return concatRows(tests)
+}
+
+/** @param scoped - labels differ from site to site */
+function kept ({ client, served, bestLocal, tasks }: ClientReport, scoped: boolean): RunClient {
+  const row = ({ id, metric, higherIsBetter }: TaskReport, scores: TaskReport['scores']): RunTask =>
+    ({ id, metric, higherIsBetter, scores: Object.fromEntries(Object.entries(scores).map(([name, { value }]) => [name, Number.isFinite(value) ? value : null])) })
   return {
     client,
     served,
     ...bestLocal === undefined ? {} : { bestLocal },
-    tasks: tasks.map(({ id, metric, higherIsBetter, scores }) => ({
-      id,
-      metric,
-      higherIsBetter,
-      scores: Object.fromEntries(Object.entries(scores).map(([name, { value }]) => [name, Number.isFinite(value) ? value : null]))
-    }))
+    tasks: tasks.flatMap(task => !scoped || task.scopes === undefined
+      ? [row(task, task.scores)]
+      : (['own', 'all'] as const).map(name => {
+          const { scores, served } = (task.scopes as LabelScopes)[name]
+          return { ...row(task, scores), id: `${task.id} (${name})`, served }
+        }))
   }
 }
 

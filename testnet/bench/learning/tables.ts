@@ -63,7 +63,7 @@ function costRows (tables: readonly DataTable[]): string[][] {
 
 /** Where what is served falls short of the best local model, in the mean and at a site. */
 export function verdicts (tables: readonly DataTable[]): string[] {
-  return tables.flatMap(({ data, tasks }) => tasks.flatMap(row => {
+  return tables.flatMap(({ data, tasks, unfit }) => [...Object.entries(unfit).map(([strategy, why]) => `${data}: no ${strategy}, ${why}`), ...tasks.flatMap(row => {
     const [served, local] = [row.cells[SERVED], row.cells.bestLocal]
     if (served === undefined || local === undefined) return []
     const loss = lossOf(row, served.mean, local.mean)
@@ -74,7 +74,7 @@ export function verdicts (tables: readonly DataTable[]): string[] {
     const said = (value: number): string => `${Math.abs(value).toFixed(3)}${unit}`
     return [`${data} ${row.task}: served ${loss > 0 ? `loses ${said(loss)} against` : `gains ${said(loss)} over`} the best local model${loss > limit ? ', more than is tolerated' : ''}; ` +
       `worst site ${worst.site} ${worst.loss > 0 ? `loses ${said(worst.loss)}` : `gains ${said(worst.loss)}`}`]
-  }))
+  })])
 }
 
 function lossOf ({ higherIsBetter }: TaskRow, served: number, local: number): number {
