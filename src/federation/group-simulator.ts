@@ -7,7 +7,7 @@ import { encoderSteps, groupCharter, mergedCharter, partitionOf, phaseRounds } f
 import { queued } from '../compute/remote.ts'
 import { totalSteps } from '../training/spec.ts'
 import { withTasks } from '../data/dataset.ts'
-import type { ClientData } from '../data/dataset.ts'
+import type { ClientData, Dataset } from '../data/dataset.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { EncoderSteps, SiteSums, TaskGroup, TaskPartition } from './groups.ts'
 import type { EvaluationSplit } from '../training/client-trainer.ts'
@@ -82,7 +82,7 @@ export async function simulateGroups (init: SimulationInit, run: (init: Simulati
     groups.push(await run({
       ...phase,
       charter: training,
-      dataset: { ...dataset, tasks: training.tasks, clientIds: members.map(({ id }) => id) },
+      dataset: someOf(dataset, training.tasks, members.map(({ id }) => id)),
       clients: members.map(({ name }) => name),
       hosts: init.hosts.filter(host => members.some(member => member.host === host)),
       tasksOf: client => members.find(({ id }) => id === client)?.tasks.filter(task => group.tasks.includes(task)) ?? [],
@@ -106,6 +106,11 @@ export async function simulateGroups (init: SimulationInit, run: (init: Simulati
     bytes: phases.reduce((sum, { bytes: { up, down } }) => ({ up: sum.up + up, down: sum.down + down }), { up: 0, down: 0 }),
     split: { partition, encoderSteps: steps, merged, groups }
   }
+}
+
+function someOf (dataset: Dataset, tasks: Dataset['tasks'], clientIds: readonly string[]): Dataset {
+  const { name, input, recipe } = dataset // one by one: a data set may be an object of a class
+  return { name, input, recipe, tasks, clientIds, client: async id => await dataset.client(id) }
 }
 
 async function dataOf ({ dataset, tasksOf }: SimulationInit, id: string): Promise<ClientData> {

@@ -27,19 +27,20 @@ export interface GroupingSpec {
 /** As the authors split: of 100 rounds 30 merged, of those 10 measured, every tenth batch. */
 const MERGED_SHARE = 0.3
 const AFFINITY_SHARE = 1 / 3
-const DEFAULTS = { every: 10, groups: 2, exact: false, margin: 0 } as const
+/** Defaults that do not follow from the charter's rounds. */
+export const GROUPING = { every: 10, groups: 2, exact: false, margin: 0 } as const
 
 /** @throws {InvalidParametersError} a setting that is unknown, cannot be, or does not fit the rest of the charter */
 export function parseGrouping (raw: unknown, { tasks, model, training }: { tasks: readonly TaskSpec[], model: ModelSpec, training: TrainingSpec }): GroupingSpec {
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`grouping must be a section of settings, got ${String(raw)}`)
-  refuseUnknown('grouping', raw, ['mergedRounds', 'affinityRounds', ...Object.keys(DEFAULTS)])
+  refuseUnknown('grouping', raw, ['mergedRounds', 'affinityRounds', ...Object.keys(GROUPING)])
   const { rounds, personal } = training
   if (model.trunk !== 'client') throw new InvalidParametersError('grouping needs the whole model at the client', { next: 'set model.trunk to client, or leave grouping out' })
   if (personal !== undefined) throw new InvalidParametersError(`grouping splits the agreed model, and training.personal ${personal} serves another one`, { next: 'leave either out' })
   if (tasks.length > MAX_TASKS) throw new InvalidParametersError(`grouping can split ${MAX_TASKS} tasks at most, these are ${tasks.length}`, { next: 'choose fewer tasks, or leave grouping out' })
   if (rounds < 2) throw new InvalidParametersError('grouping takes two rounds or more: some merged, the rest in groups', { next: 'set training.rounds to 2 or more' })
   const { mergedRounds = share(MERGED_SHARE, rounds), ...rest } = raw as Partial<GroupingSpec>
-  const { affinityRounds = share(AFFINITY_SHARE, mergedRounds), every, groups, exact, margin } = { ...DEFAULTS, ...rest }
+  const { affinityRounds = share(AFFINITY_SHARE, mergedRounds), every, groups, exact, margin } = { ...GROUPING, ...rest }
   whole('mergedRounds', mergedRounds)
   if (mergedRounds >= rounds) throw new InvalidParametersError(`grouping.mergedRounds ${mergedRounds} leaves none of ${rounds} rounds to train in groups`, { next: `take 1 to ${rounds - 1}` })
   whole('affinityRounds', affinityRounds)

@@ -116,9 +116,12 @@ export function partitionOf (sites: readonly SiteSums[], charter: Charter): Task
     if (sums.length !== tasks.length ** 2 || counts.length !== sums.length) throw new InvalidParametersError(`${site} sent ${sums.length} sums and ${counts.length} counts, ${tasks.length} tasks have ${tasks.length ** 2}`)
   }
   const affinity = meanOverSites(sites.map(row => ({ site: row.site, affinity: affinityOf(row, tasks.length) })), tasks.length)
+  const all = [tasks.map((_, task) => task)]
   const split = tasks.length < 2
-    ? { groups: [tasks.map((_, task) => task)], allInOne: 0, reason: 'one group: there is one task' }
-    : chooseSplit(affinity, { ...grouping, names: tasks })
+    ? { groups: all, allInOne: 0, reason: 'one group: there is one task' }
+    : sites.every(({ counts }) => counts.every(count => count === 0))
+      ? { groups: all, allInOne: Number.NaN, reason: 'one group: nobody has measured, which takes a client with two tasks or more' }
+      : chooseSplit(affinity, { ...grouping, names: tasks })
   const named = (groups: Partition): ReadonlyArray<readonly string[]> => groups.map(group => group.map(task => tasks[task] as string))
   const valued = (found: Valued | undefined): ValuedGroups | undefined => found === undefined ? undefined : { groups: named(found.groups), value: found.value }
   const [best, runnerUp] = 'best' in split ? [valued(split.best), valued(split.runnerUp)] : []

@@ -14,7 +14,8 @@
  *            + predictions of 9 candidates on hold-out and test rows
  *
  * Where the charter places the trunk at the client, a host computes no pass and holds one set of changes per client; a client
- * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open.
+ * holds 7 sets of the whole model (also the values that all agree on, and changes on their way) and leaves no step open; where
+ * it measures what tasks do to each other, a gradient for each of its tasks more, and weights to look ahead with.
  *
  * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
  */
@@ -93,7 +94,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   const predictions = (data.holdout.count + data.test.count) * data.tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole,
+    weights: CLIENT_SETS * (split ? parts : 0) + WHOLE_SETS * (split ? 0 : whole) + CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole),
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: CANDIDATES * predictions
   })

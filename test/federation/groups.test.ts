@@ -113,7 +113,9 @@ test('the published matrix: the groups, what they are worth, and what comes seco
 
 for (const { id, rows, grouping, tasks, reason } of [
   { id: 'a pair that nobody has measured', rows: [{ ...rowOf('a', APART), counts: Uint32Array.of(1, 1, 1, 1, 1, 0, 1, 1, 1) }], reason: /^one group: the effect of mask on side was not measured$/ },
-  { id: 'no site at all', rows: [], reason: /^one group: the effect of level on mask, .* and 3 more was not measured$/ },
+  { id: 'no site at all', rows: [], reason: /^one group: nobody has measured, which takes a client with two tasks or more$/ },
+  { id: 'sites with one task each', rows: [{ ...rowOf('a', APART), counts: new Uint32Array(9) }], reason: /^one group: nobody has measured/ },
+  { id: 'most pairs', rows: [{ ...rowOf('a', APART), counts: Uint32Array.of(1, 1, 0, 1, 1, 0, 0, 0, 1) }], reason: /^one group: the effect of level on side, mask on side, side on level and 1 more was not measured$/ },
   { id: 'sums that are no numbers', rows: [{ ...rowOf('a', APART), sums: new Float32Array(9).fill(Number.NaN) }], reason: /was not measured$/ },
   { id: 'a split that is not worth the margin', rows: [rowOf('a', APART)], grouping: { margin: 100 }, reason: /^one group: 2 groups are worth .*, which is not 100 more$/ },
   { id: 'one task', rows: [], tasks: [LEVEL], reason: /^one group: there is one task$/ }
