@@ -14,6 +14,20 @@ export function concatRows (parts: readonly Rows[]): Rows {
   }
 }
 
+/** Some of the rows, in the order asked for. */
+export function pickRows (rows: Rows, wanted: readonly number[]): Rows {
+  const pick = (values: Float32Array): Float32Array => {
+    const size = values.length / rows.count
+    return concatFloats(wanted.map(row => values.subarray(row * size, (row + 1) * size)))
+  }
+  return {
+    count: wanted.length,
+    x: pick(rows.x),
+    y: Object.fromEntries(Object.entries(rows.y).map(([id, values]) => [id, pick(values)])),
+    source: Int32Array.from(wanted, row => rows.source[row] as number)
+  }
+}
+
 /** All sites as one, with all of their tasks: a row has no label for a task that its site does not have. */
 export function pooledSites (id: string, input: InputSpec, tasks: readonly TaskSpec[], sites: readonly ClientData[]): ClientData {
   const pool = (split: 'train' | 'holdout' | 'test'): Rows => concatRows(sites.map(site => labelled(site[split], tasks)))

@@ -4,7 +4,7 @@
  * looked at.
  */
 import { InvalidParametersError } from '../../../src/errors.ts'
-import { concatRows } from '../../../src/data/pool.ts'
+import { concatRows, pickRows } from '../../../src/data/pool.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
 import { loadBestRung } from '../../../src/backend/ladder.ts'
@@ -146,13 +146,16 @@ function tasksOf ({ recipe, tasks, clientIds }: Dataset): { tasksOf?: (client: s
   return { tasksOf: client => [tasks[clientIds.indexOf(client) % tasks.length]?.id as string] }
 }
 
-/** The test rows of all sites, where every site lacks labels that others have. */
+/** The test rows of all sites, each once, where every site lacks labels that others have. */
 async function rowsOfAllLabels (dataset: Dataset): Promise<Rows | undefined> {
   const tests: Rows[] = []
+  const seen = new Set<number>()
   for (const id of dataset.clientIds) {
     const data = await dataset.client(id)
     if (data.tasks.every(task => ownLabels(task, data) === undefined)) return undefined
-    tests.push(data.test)
+    const { source } = data.test
+    tests.push(pickRows(data.test, [...source.keys()].filter(row => !seen.has(source[row] as number))))
+    for (const row of source) seen.add(row)
   }
   return concatRows(tests)
 }
