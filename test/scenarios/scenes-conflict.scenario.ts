@@ -42,6 +42,6 @@ test(`${HEAVY_TASK} 30 times as heavy: the conflicts that are reported, and what
   t.true(least('mean', 'minDirectionCosine') < 0, 'the mean goes against a task')
   t.true(least('strict', 'minDirectionCosine') >= -1e-6 && least('update', 'minDirectionCosine') >= -1e-6)
   t.true(least('update', 'minUpdateCosine') >= -1e-6)
-  // AdamW at the host and each task's own embedder leave projection little to do: no win is claimed, and none is lost.
+  // AdamW at the host and each task's own embedder leave projection little to do: a win is not claimed, a loss not accepted.
   for (const name of ['gp', 'strict', 'update'] as const) t.true(Math.abs(others(name) - others('mean')) < 0.05, name)
 })
