@@ -82,6 +82,7 @@ async function learning (flags: Flags): Promise<void> {
     jobs: flags.jobs === undefined ? availableParallelism() : whole('--jobs', flags.jobs),
     onStart: ({ data, strategy, seed, refit }) => { process.stderr.write(`${done} of ${waiting.length} done; ${data}, ${strategy}, seed ${seed}${refit ? ', on all rows' : ''}\n`) },
     onRun: run => {
+      if (run.unfit !== undefined && run.order.strategy === lead) throw new InvalidParametersError(`${run.data}: ${lead} leads and cannot train on this data: ${run.unfit}`, { next: 'name another strategy first' })
       done++
       runs.push(run)
       if (json) say(run)
@@ -113,7 +114,7 @@ async function ordersOf (flags: Flags, sets: readonly string[], strategies: read
     ...flags.clients === undefined ? {} : { clients: whole('--clients', flags.clients) },
     ...partition === undefined ? {} : { partition: partition as NonNullable<RunOrder['partition']> },
     ...backend === undefined ? {} : { backend: backend as RungName },
-    ...flags.set.length === 0 ? {} : { settings: readSettings(flags.set) }
+    ...flags.set.length === 0 ? {} : { settings: Object.fromEntries(Object.entries(readSettings(flags.set)).filter(([, section]) => Object.keys(section).length > 0)) }
   }
   const orders: RunOrder[] = []
   for (const set of sets) {
