@@ -16,6 +16,8 @@ export interface SplitInit {
   readonly exact?: boolean
   /** What a split must be worth more than one group. Default 0. */
   readonly margin?: number
+  /** The same as a share of the larger of the two, which does not depend on how affinities are scaled. Default 0. */
+  readonly gain?: number
   /** What the tasks are called in the reason. Default: their places. */
   readonly names?: readonly string[]
 }
@@ -36,11 +38,12 @@ const EXHAUSTIVE_TASKS = 10
 export const MAX_TASKS = 14
 
 /** @throws {InvalidParametersError} a number of groups or tasks that cannot be */
-export function chooseSplit (affinity: Affinity, { groups, exact = false, margin = 0, names = [] }: SplitInit): Split {
+export function chooseSplit (affinity: Affinity, { groups, exact = false, margin = 0, gain = 0, names = [] }: SplitInit): Split {
   expectSquare(affinity)
   const { length } = affinity
   if (!Number.isInteger(groups) || groups < 1 || (exact && groups > length)) throw new InvalidParametersError(`${length} tasks cannot be split into ${groups} groups`, { next: `take 1 to ${length} groups` })
   if (!(margin >= 0)) throw new InvalidParametersError(`the margin of a split must be a number from 0, got ${margin}`)
+  if (!(gain >= 0)) throw new InvalidParametersError(`the gain of a split must be a number from 0, got ${gain}`)
   if (length > MAX_TASKS) throw new InvalidParametersError(`the best split of ${length} tasks takes too long to find`, { next: `split ${MAX_TASKS} tasks or fewer` })
   const all = [affinity.map((_, task) => task)]
   const allInOne = valueOf(affinity, all)
@@ -51,5 +54,7 @@ export function chooseSplit (affinity: Affinity, { groups, exact = false, margin
   if (best.groups.length === 1) return { ...found, groups: all, reason: `one group: no split is worth more than its ${allInOne.toPrecision(4)}` }
   const worth = `${best.groups.length} groups are worth ${best.value.toPrecision(4)}, one ${allInOne.toPrecision(4)}`
   if (best.value - allInOne <= margin + roundingOf(affinity)) return { ...found, groups: all, reason: `one group: ${worth}, which is not ${margin} more` }
+  const share = (best.value - allInOne) / Math.max(Math.abs(best.value), Math.abs(allInOne))
+  if (share < gain) return { ...found, groups: all, reason: `one group: ${worth}, ${Math.round(100 * share)} % more, which is less than ${Math.round(100 * gain)} %` }
   return { ...found, groups: best.groups, reason: worth }
 }

@@ -6,7 +6,7 @@
  *     groups = argmax of the mean over tasks of sum_{i in g} Z[i][j] / (|g| - 1)
  *
  * Costs R0 + k (R - R0) rounds of the encoder, where one model of all tasks costs R and every task alone n R. Where the
- * measurements show no gain, all tasks stay in one group. Only a client with several tasks can measure. The rest is in the
+ * measurements show too little gain (grouping.gain), all tasks stay in one group. Only a client with several tasks can measure. The rest is in the
  * charter's `grouping`.
  * Source: Zhuang et al., MAS: towards resource-efficient federated multiple-task learning, arXiv 2307.11285.
  */
@@ -17,5 +17,5 @@ export const mas: Strategy = {
   ...fedavg,
   name: 'mas',
   source: 'Zhuang et al., arXiv 2307.11285',
-  grouping: { groups: 2, margin: 0 }
+  grouping: { groups: 2 }
 }

@@ -54,6 +54,7 @@ for (const { id, affinity, init, want, reason } of [
   { id: 'tasks that help and tasks that hurt', affinity: APART, init: { groups: 2 }, want: [[0, 1], [2]], reason: /^2 groups are worth/ },
   { id: 'no more than one group asked for', affinity: APART, init: { groups: 1 }, want: [[0, 1, 2]], reason: /^one group: no split is worth more/ },
   { id: 'a margin that is not reached', affinity: APART, init: { groups: 2, margin: 10 }, want: [[0, 1, 2]], reason: /^one group: 2 groups are worth .* which is not 10 more$/ },
+  { id: 'a gain that is not reached', affinity: APART, init: { groups: 2, gain: 10 }, want: [[0, 1, 2]], reason: /^one group: 2 groups are worth .* \d+ % more, which is less than 1000 %$/ },
   { id: 'exact groups, and a margin that is not reached', affinity: APART, init: { groups: 3, exact: true, margin: 10 }, want: [[0, 1, 2]], reason: /^one group: 3 groups/ },
   { id: 'no effect at all', affinity: APART.map(row => row.map(() => 0)), init: { groups: 3, exact: true }, want: [[0, 1, 2]], reason: /^one group: 3 groups are worth 0.000, one 0.000, which is not 0 more$/ },
   { id: 'a pair that was not measured', affinity: [[0, 1, -1], [1, 0, Number.NaN], [-1, -1, 0]], init: { groups: 2 }, want: [[0, 1, 2]], reason: /^one group: the effect of 1 on 2 was not measured$/ },

@@ -4,6 +4,7 @@
  */
 import test from 'ava'
 import { AffinityTally } from '../../src/affinity/tally.ts'
+import { GROUPING } from '../../src/federation/grouping.ts'
 import { Random, deriveSeed } from '../../src/random.ts'
 import { chooseSplit } from '../../src/affinity/split.ts'
 import { lookAhead } from '../../src/affinity/look-ahead.ts'
@@ -114,7 +115,7 @@ async function train (rows: Rows, start: Model, tasks: readonly number[], steps:
 interface Plan { readonly loss: number, readonly encoderSteps: number }
 interface Seed { readonly allInOne: Plan, readonly oneByOne: Plan, readonly mas: Plan, readonly oracle: Plan, readonly crossed: Plan, readonly groups: Partition }
 
-async function plansOf (seed: number, { margin = 0, ...world }: World & { readonly margin?: number }): Promise<Seed> {
+async function plansOf (seed: number, { gain = 0, ...world }: World & { readonly gain?: number }): Promise<Seed> {
   const { train: rows, test: held, start } = toyOf(seed, world)
   const inGroups = async (from: Model, groups: Partition, before: number): Promise<Plan> => {
     let [loss, encoderSteps] = [0, before]
@@ -127,7 +128,7 @@ async function plansOf (seed: number, { margin = 0, ...world }: World & { readon
   }
   const tally = new AffinityTally(TASKS.length)
   const merged = await train(rows, start, TASKS, MERGED, tally)
-  const { groups } = chooseSplit(tally.mean(), { groups: 2, margin })
+  const { groups } = chooseSplit(tally.mean(), { groups: 2, gain })
   return {
     allInOne: await inGroups(start, [TASKS], 0),
     oneByOne: await inGroups(start, TASKS.map(task => [task]), 0),
@@ -138,7 +139,7 @@ async function plansOf (seed: number, { margin = 0, ...world }: World & { readon
   }
 }
 
-async function seedsOf (world: World & { readonly margin?: number }): Promise<readonly Seed[]> {
+async function seedsOf (world: World & { readonly gain?: number }): Promise<readonly Seed[]> {
   return await Promise.all(Array.from({ length: SEEDS }, async (_, seed) => await plansOf(seed, world)))
 }
 
@@ -168,9 +169,9 @@ test('few noisy rows, groups that share a direction: a split beats one model and
   t.true(mean(seeds, 'oracle') <= mean(seeds, 'mas') && mean(seeds, 'mas') <= mean(seeds, 'crossed'))
 })
 
-test('the guard: tasks that all help each other stay together under a margin that lets the others part', async t => {
-  const margin = 0.1
-  const [together, apart] = [await seedsOf({ apart: false, spread: 0, rows: 300, noise: 0, margin }), await seedsOf({ apart: true, spread: 0.3, rows: 300, noise: 0, margin })]
+test('the guard: tasks that all help each other stay together under the preset gain, which lets the others part', async t => {
+  const { gain } = GROUPING
+  const [together, apart] = [await seedsOf({ apart: false, spread: 0, rows: 300, noise: 0, gain }), await seedsOf({ apart: true, spread: 0.3, rows: 300, noise: 0, gain })]
   const kept = together.filter(({ groups }) => groups.length === 1)
   t.log(`one group in ${kept.length} and in ${apart.filter(({ groups }) => groups.length === 1).length} of ${SEEDS}`)
   t.true(kept.length >= 0.85 * SEEDS)

@@ -29,7 +29,7 @@ function rowOf (site: string, affinity: readonly number[][]): SiteSums {
 const APART = [[0, -1, 1], [-1, 0, -1], [2, -1, 0]]
 
 test('a grouping of nothing but its presence: 30 % merged, a third of that measured, two groups', t => {
-  t.deepEqual(charterOf().grouping, { mergedRounds: 3, affinityRounds: 1, every: 10, groups: 2, exact: false, margin: 0 })
+  t.deepEqual(charterOf().grouping, { mergedRounds: 3, affinityRounds: 1, every: 10, groups: 2, exact: false, margin: 0, gain: 0.25 })
   t.like(charterOf({}, { training: { rounds: 2 } }).grouping, { mergedRounds: 1, affinityRounds: 1 })
   t.like(charterOf({ mergedRounds: 9 }).grouping, { mergedRounds: 9, affinityRounds: 3 })
 })
@@ -54,6 +54,7 @@ const REFUSED: ReadonlyArray<{ id: string, grouping: unknown, changes?: Partial<
   { id: 'exactly more groups than tasks', grouping: { groups: 4, exact: true } },
   { id: 'a word for a flag', grouping: { exact: 'yes' } },
   { id: 'a negative margin', grouping: { margin: -1 } },
+  { id: 'a gain above 200 %', grouping: { gain: 3 } },
   { id: 'a margin that is none', grouping: { margin: Number.NaN } },
   { id: 'a split model', grouping: {}, changes: { model: { trunk: 'host', sharedHeads: [] }, training: { localSteps: 1 } } },
   { id: 'a personal model', grouping: {}, changes: { training: { personal: 'ditto', pull: 1 } } },

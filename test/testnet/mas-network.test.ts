@@ -18,7 +18,7 @@ const small: Omit<TestnetOptions, 'runner'> = {
   charter: {
     model: { width: 16, layers: 1, heads: 2, hidden: 16, embedder: { kind: 'patches', patch: 8 } },
     training: { rounds: 4, stepsPerRound: 1, localSteps: 3, batch: 8, warmup: 2 },
-    grouping: { mergedRounds: 2, affinityRounds: 1, every: 1, groups: 2, exact: true }
+    grouping: { mergedRounds: 2, affinityRounds: 1, every: 1, groups: 2, exact: true, gain: 0 }
   }
 }
 
