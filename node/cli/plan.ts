@@ -86,6 +86,7 @@ async function plan (flags: Flags): Promise<void> {
   if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter, no data and no run: there is nothing to plan for', { next: 'give --charter FILE, --data PATH or --from RUN' })
   const { strategy, rule } = await openStrategy(config.node.strategy)
   const charter = flags.charter === undefined ? await charterFromData(config, strategy) : await readCharterFile(flags.charter)
+  if (charter.model.kind === 'linear') throw new InvalidParametersError('a linear model has no trunk to place and no cut to plan: a step is one gradient of its heads each way', { next: 'plan for a charter of another strategy' })
   const clients = count('--clients', flags.clients) ?? charter.clock.quorum
   const otherHosts = (count('--hosts', flags.hosts) ?? 1 + charter.clock.peers) - 1
   const hostSpeed = count('--host-speed', flags.hostSpeed)

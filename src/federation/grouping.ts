@@ -47,7 +47,7 @@ export function parseGrouping (raw: unknown, { tasks, model, training }: { tasks
   if (personal !== undefined) throw new InvalidParametersError(`grouping splits the agreed model, and training.personal ${personal} serves another one`, { next: 'leave either out' })
   if (tasks.length > MAX_TASKS) throw new InvalidParametersError(`grouping can split ${MAX_TASKS} tasks at most, these are ${tasks.length}`, { next: 'choose fewer tasks, or leave grouping out' })
   if (rounds < 2) throw new InvalidParametersError('grouping takes two rounds or more: some merged, the rest in groups', { next: 'set training.rounds to 2 or more' })
-  const { mergedRounds = share(MERGED_SHARE, rounds), ...rest } = raw as Partial<GroupingSpec>
+  const { mergedRounds = defaultGrouping(rounds).mergedRounds, ...rest } = raw as Partial<GroupingSpec>
   const { affinityRounds = share(AFFINITY_SHARE, mergedRounds), every, groups, exact, margin, gain } = { ...GROUPING, ...rest }
   whole('mergedRounds', mergedRounds)
   if (mergedRounds >= rounds) throw new InvalidParametersError(`grouping.mergedRounds ${mergedRounds} leaves none of ${rounds} rounds to train in groups`, { next: `take 1 to ${rounds - 1}` })
@@ -60,6 +60,12 @@ export function parseGrouping (raw: unknown, { tasks, model, training }: { tasks
   if (typeof margin !== 'number' || !(margin >= 0 && margin < Infinity)) throw new InvalidParametersError(`grouping.margin must be a number from 0, got ${String(margin)}`)
   if (typeof gain !== 'number' || !(gain >= 0 && gain <= 2)) throw new InvalidParametersError(`grouping.gain must be a number from 0 to 2, got ${String(gain)}`)
   return { mergedRounds, affinityRounds, every, groups, exact, margin, gain }
+}
+
+/** What a charter of so many rounds gets where it says no more. */
+export function defaultGrouping (rounds: number): GroupingSpec {
+  const mergedRounds = share(MERGED_SHARE, rounds)
+  return { ...GROUPING, mergedRounds, affinityRounds: share(AFFINITY_SHARE, mergedRounds) }
 }
 
 function share (of: number, rounds: number): number { return Math.max(1, Math.round(of * rounds)) }

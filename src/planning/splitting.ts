@@ -8,6 +8,7 @@
  *
  * n tasks and k groups are those of a client: who has one task of five trains one group.
  */
+import { defaultGrouping } from '../federation/grouping.ts'
 import { TrafficPlan } from './traffic.ts'
 import { measuredRound, siteOf } from './measured.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -29,16 +30,10 @@ export interface SplitFindings extends MeasuredAffinity {
   readonly costs: readonly SplitCost[]
 }
 
-/** As the authors split: of 100 rounds 30 merged, of those 10 measured, every tenth batch. */
-const MERGED_SHARE = 0.3
-const MEASURED_SHARE = 1 / 3
-const EVERY = 10
-
 export function splittingOf (run: MeasuredRun, affinity: MeasuredAffinity, sizeOf: FrameBytes): SplitFindings {
   const { charter } = run
   const rounds = charter?.training.rounds ?? 1 + Math.max(...run.rounds.map(({ round }) => round))
-  const mergedRounds = share(MERGED_SHARE, rounds)
-  const measured = share(MEASURED_SHARE, mergedRounds)
+  const { mergedRounds, affinityRounds, every } = { ...defaultGrouping(rounds), ...charter?.grouping }
   const { seconds } = measuredRound(run)
   const clients = run.clients.length > 0 ? run.clients.map(({ tasks }) => tasks.filter(task => affinity.tasks.includes(task))) : [affinity.tasks]
   const mean = (of: (tasks: readonly string[]) => number): number => clients.reduce((total, tasks) => total + of(tasks), 0) / clients.length
@@ -56,7 +51,7 @@ export function splittingOf (run: MeasuredRun, affinity: MeasuredAffinity, sizeO
     costs: [
       cost('all in one', () => rounds, (tasks, of) => rounds * of(tasks)),
       cost('groups',
-        tasks => mergedRounds + groupsOf(tasks).length * rest + (tasks.length < 2 ? 0 : measured * tasks.length / EVERY),
+        tasks => mergedRounds + groupsOf(tasks).length * rest + (tasks.length < 2 ? 0 : affinityRounds * tasks.length / every),
         (tasks, of) => mergedRounds * of(tasks) + rest * groupsOf(tasks).reduce((total, group) => total + of(group), 0)),
       cost('one by one', tasks => tasks.length * rounds, (tasks, of) => rounds * tasks.reduce((total, task) => total + of([task]), 0))
     ]
@@ -81,5 +76,3 @@ function roundOf (charter: Charter, tasks: readonly string[], otherHosts: number
   const site = siteOf(charter, { tasks, samples: { train: charter.training.batch, holdout: 0, test: 0 } })
   return new TrafficPlan(charter, site, { codec: charter.cutCodec, sizeOf }).round(otherHosts)
 }
-
-function share (of: number, rounds: number): number { return Math.max(1, Math.round(of * rounds)) }
