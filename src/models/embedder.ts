@@ -74,14 +74,20 @@ function layout (spec: EmbedderSpec, input: InputSpec): Layout {
       const [length, slots] = expectAxes(input, 2)
       const buckets = input.buckets ?? 0
       if (buckets < 1) throw new InvalidParametersError('the tokens embedder needs an input with hash buckets')
-      // A token is the mean of its slots' rows in the table; started small, or the sum of features drowns the positions.
+      const { taps = 1 } = spec
+      const reach = (taps - 1) / 2
+      // A token is the mean of its slots' rows in the table, and of its neighbours' in tables of their own; started small, or the
+      // sum of features drowns the positions.
       const unfold = (row: Float32Array, into: Float32Array): void => {
         for (let token = 0; token < length; token++) {
           const used = row.subarray(token * slots, (token + 1) * slots).filter(bucket => bucket >= 0)
-          for (const bucket of used) into[token * buckets + bucket] = (into[token * buckets + bucket] as number) + 1 / used.length
+          for (let seenBy = Math.max(0, token - reach); seenBy <= Math.min(length - 1, token + reach); seenBy++) {
+            const table = (seenBy * taps + token - seenBy + reach) * buckets
+            for (const bucket of used) into[table + bucket] = (into[table + bucket] as number) + 1 / used.length
+          }
         }
       }
-      return { grid: [length], pieceSize: buckets, deviation: 0.05, positions: true, unfold }
+      return { grid: [length], pieceSize: taps * buckets, deviation: 0.05, positions: true, unfold }
     }
   }
 }

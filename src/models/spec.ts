@@ -22,6 +22,8 @@ export interface EmbedderSpec {
   readonly patch: number
   readonly stride: number
   readonly padding: number
+  /** tokens only: how many tokens one embedding sees, itself in the middle; an odd number. Left out: 1. */
+  readonly taps?: number
 }
 
 export interface ModelSpec {
@@ -58,6 +60,8 @@ const BACKBONE: BackboneSpec = { width: 48, layers: 2, heads: 4, hidden: 96, att
 const EMBEDDER_OF = { image: 'patches', table: 'row', series: 'windows', tokens: 'tokens' } as const
 const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'row', 'columns', 'tokens']
 const DEFAULT_PATCH = 8
+/** Every tap takes a table of its own; the trunk's attention sees further. */
+const MAX_TAPS = 7
 const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
 
 /**
@@ -124,14 +128,17 @@ function correctedOf (raw: Readonly<Record<string, unknown>>): Pick<ModelSpec, '
 
 function parseEmbedder (raw: unknown, input: InputSpec): EmbedderSpec {
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`model.embedder must be a section of settings, got ${String(raw)}`)
-  refuseUnknown('model.embedder', raw, ['kind', 'patch', 'stride', 'padding'])
-  const { kind = EMBEDDER_OF[input.modality], patch = DEFAULT_PATCH, stride = patch, padding = 0 } = raw as Partial<EmbedderSpec>
+  refuseUnknown('model.embedder', raw, ['kind', 'patch', 'stride', 'padding', 'taps'])
+  const { kind = EMBEDDER_OF[input.modality], patch = DEFAULT_PATCH, stride = patch, padding = 0, taps = 1 } = raw as Partial<EmbedderSpec>
   if (!EMBEDDERS.includes(kind)) throw new InvalidParametersError(`model.embedder.kind cannot be '${String(kind)}'`, { next: `use one of ${EMBEDDERS.join(', ')}` })
+  if (count('model.embedder.taps', taps, 1) % 2 === 0 || taps > MAX_TAPS) throw new InvalidParametersError(`model.embedder.taps must be odd, from 1 to ${MAX_TAPS}, got ${taps}`)
+  if (taps > 1 && kind !== 'tokens') throw new InvalidParametersError(`model.embedder.taps are for tokens, the embedder is of kind ${kind}`, { next: 'leave taps out' })
   return {
     kind,
     patch: count('model.embedder.patch', patch, 1),
     stride: count('model.embedder.stride', stride, 1),
-    padding: count('model.embedder.padding', padding, 0)
+    padding: count('model.embedder.padding', padding, 0),
+    ...taps > 1 ? { taps } : {}
   }
 }
 

@@ -56,6 +56,14 @@ const UNFOLDED: Array<{ id: string, spec: EmbedderSpec, input: InputSpec, x: Flo
     want: [[0, 0, 1, 2], [3, 4, 5, 6], [7, 8, 0, 0]]
   },
   {
+    id: 'tokens that see the one before and the one after, in tables of their own',
+    spec: { kind: 'tokens', patch: 8, stride: 8, padding: 0, taps: 3 },
+    input: { modality: 'tokens', shape: [3, 1], buckets: 3 },
+    x: Float32Array.of(0, 2, -1),
+    grid: [3],
+    want: [[0, 0, 0, 1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0, 0, 0]]
+  },
+  {
     id: 'a table row as one token',
     spec: { kind: 'row', patch: 8, stride: 8, padding: 0 },
     input: { modality: 'table', shape: [3] },

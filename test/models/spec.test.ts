@@ -21,7 +21,7 @@ test('unset settings take defaults that fit the input', t => {
 
 const WRONG_MODELS: Array<Record<string, unknown>> = [
   { widht: 32 }, { toString: 1 }, { width: 0 }, { width: 1.5 }, { width: '48' }, { layers: -1 }, { heads: 5 }, { hidden: 1e9 },
-  { embedder: { pacth: 4 } }, { embedder: { kind: 'pixels' } }, { embedder: { patch: 2.5 } }, { embedder: { padding: -1 } },
+  { embedder: { pacth: 4 } }, { embedder: { kind: 'pixels' } }, { embedder: { patch: 2.5 } }, { embedder: { padding: -1 } }, { embedder: { taps: 3 } }, { embedder: { kind: 'tokens', taps: 2 } }, { embedder: { kind: 'tokens', taps: 9 } },
   { embedder: 'patches' }, { dropout: 1 }, { dropout: -0.1 }, { dropout: 'none' }, { adapter: -4 }, { adapter: 2.5 },
   { attention: 'no' }, { sharedEmbedder: 'no' }, { sharedHeads: 'side' }, { sharedHeads: [3] }
 ]
