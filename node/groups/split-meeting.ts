@@ -4,6 +4,7 @@
  * one than most fetches the rows that most computed from. Waits have a reason; what was said is said again for those who come late.
  */
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
+import { Waiters } from '../waiters.ts'
 import { MAX_PEERS } from '../../protocols/limits.ts'
 import { mergeId, partitionOfRows } from './rows.ts'
 import { ranked } from './claims.ts'
@@ -52,7 +53,7 @@ export class SplitMeeting {
   readonly #rows = new Map<string, Held[]>()
   readonly #rolls = new Map<string, readonly string[]>()
   readonly #claims = new Map<string, AffinityClaim>()
-  readonly #waiting = new Set<() => void>()
+  readonly #waiters = new Waiters()
   readonly #end: () => void
   readonly #timer: NodeJS.Timeout
 
@@ -103,20 +104,20 @@ export class SplitMeeting {
 
   /** Resolves when somebody has claimed a partition. */
   async claimed (signal: AbortSignal): Promise<void> {
-    await this.#wait(() => this.#claims.size > 0, signal)
+    await this.#waiters.until(() => this.#claims.size > 0, signal)
   }
 
   stop (): void {
     clearInterval(this.#timer)
     this.#end()
-    this.#wake()
+    this.#waiters.wake()
   }
 
   #hear (message: AffinityMessage, from: string): void {
     if ('row' in message) this.#hold(message.row)
     else if ('roll' in message) keep(this.#rolls, from, message.roll.clients)
     else keep(this.#claims, from, message.claim)
-    this.#wake()
+    this.#waiters.wake()
   }
 
   #hold (row: AffinityRow): Held {
@@ -181,7 +182,7 @@ export class SplitMeeting {
     const { onWaiting, charter: { clock: { roundDeadlineMs } } } = this.#init
     const deadline = AbortSignal.timeout(roundDeadlineMs)
     let told = ''
-    await this.#wait(() => {
+    await this.#waiters.until(() => {
       const absent = missing()
       if (absent.length === 0) return true
       const reason = `waiting: ${what} ${absent.join(', ')}, for ${roundDeadlineMs / 1000} s at most`
@@ -191,23 +192,6 @@ export class SplitMeeting {
     }, AbortSignal.any([signal, deadline])).catch(() => { signal.throwIfAborted() })
   }
 
-  async #wait (condition: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!condition()) {
-      signal.throwIfAborted()
-      await new Promise<void>(resolve => {
-        const wake = (): void => {
-          this.#waiting.delete(wake)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        this.#waiting.add(wake)
-        signal.addEventListener('abort', wake, { once: true })
-      })
-    }
-  }
-
-  #wake (): void { for (const wake of [...this.#waiting]) wake() }
-
   /** Once there is a claim, it names the rows: they can be asked for. */
   #sayAgain (): void {
     const { self } = this.#init
@@ -215,7 +199,7 @@ export class SplitMeeting {
     if (claim !== undefined) this.#say({ claim })
     if (roll !== undefined) this.#say({ roll: { charter: this.#merge, clients: roll } })
     if (claim === undefined && held !== undefined) this.#say({ row: held.row })
-    this.#wake() // a host may have gone since
+    this.#waiters.wake() // a host may have gone since
   }
 
   #say (message: AffinityMessage): void {

@@ -1,4 +1,5 @@
 /** The hosts' delta exchange over gossip and blobs: manifests reach everybody, payloads are fetched, verified and kept per round. */
+import { Waiters } from '../waiters.ts'
 import { packUnits, unpackUnits } from '../../src/compression/index.ts'
 import { sha256InPieces } from '../../src/hashing.ts'
 import type { Collected, DeltaExchange, PackedDelta, RoundDelta } from '../../src/federation/exchange.ts'
@@ -24,7 +25,7 @@ export class GossipExchange implements DeltaExchange {
   readonly #init: GossipExchangeInit
   readonly #deltas = new Map<string, Map<number, RoundDelta>>()
   readonly #gone = new Set<string>()
-  readonly #waiting = new Set<() => void>()
+  readonly #waiters = new Waiters()
   readonly #ends: ReadonlyArray<() => void>
   readonly #merged: Record<string, number> = {}
 
@@ -38,9 +39,9 @@ export class GossipExchange implements DeltaExchange {
       protocols.delta.onEquivocation(({ host, round }) => { init.onProblem(`${host} signed two different deltas for round ${round}; the first one counts`) }),
       protocols.announce.onCard(card => {
         this.#gone.delete(card.host)
-        this.#wake()
+        this.#waiters.wake()
       }),
-      protocols.announce.onExpired(() => { this.#wake() })
+      protocols.announce.onExpired(() => { this.#waiters.wake() })
     ]
   }
 
@@ -55,11 +56,11 @@ export class GossipExchange implements DeltaExchange {
   /** The connection to a peer ended: it is not waited for until its next card. */
   lost (peer: string): void {
     this.#gone.add(peer)
-    this.#wake()
+    this.#waiters.wake()
   }
 
   async ready (peers: number, { signal }: { signal: AbortSignal }): Promise<void> {
-    await this.#until(() => this.peers.length >= peers, signal)
+    await this.#waiters.until(() => this.peers.length >= peers, signal)
   }
 
   async publish (delta: RoundDelta, { signal }: { signal: AbortSignal }): Promise<PackedDelta> {
@@ -86,7 +87,7 @@ export class GossipExchange implements DeltaExchange {
 
   async collect (round: number, { deadlineMs, signal }: { deadlineMs: number, signal: AbortSignal }): Promise<Collected> {
     const late = (): readonly string[] => this.peers.filter(peer => !this.#has(peer, round) && this.#idle(peer, round) === undefined)
-    await this.#until(() => late().length === 0, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])).catch(() => { signal.throwIfAborted() })
+    await this.#waiters.until(() => late().length === 0, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])).catch(() => { signal.throwIfAborted() })
     const deltas = [...this.#deltas].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([, rounds]) => {
       // The delta of this very round, else the newest there is, unless it has been merged before.
       const newest = rounds.get(round) ?? rounds.get(Math.max(...rounds.keys()))
@@ -102,7 +103,7 @@ export class GossipExchange implements DeltaExchange {
 
   stop (): void {
     for (const end of this.#ends) end()
-    this.#wake()
+    this.#waiters.wake()
   }
 
   #has (peer: string, round: number): boolean {
@@ -132,23 +133,6 @@ export class GossipExchange implements DeltaExchange {
     rounds.set(round, { host, round, clients, samples, losses, norm, units: unpackUnits(payload, this.#init.unitSizes, codec), packed, ...history === undefined ? {} : { history } })
     for (const old of rounds.keys()) if (old <= round - KEPT_ROUNDS) rounds.delete(old)
     this.#deltas.set(host, rounds)
-    this.#wake()
+    this.#waiters.wake()
   }
-
-  async #until (condition: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!condition()) {
-      signal.throwIfAborted()
-      await new Promise<void>(resolve => {
-        const wake = (): void => {
-          this.#waiting.delete(wake)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        this.#waiting.add(wake)
-        signal.addEventListener('abort', wake, { once: true })
-      })
-    }
-  }
-
-  #wake (): void { for (const wake of [...this.#waiting]) wake() }
 }
