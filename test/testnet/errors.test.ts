@@ -48,7 +48,7 @@ const flags: ReadonlyArray<{ id: string, args: readonly string[], names: RegExp 
   { id: 'an unknown task', args: ['--tasks', 'nosuch'], names: /no task 'nosuch', there are .*; next: / },
   { id: 'patches larger than the picture', args: ['--set', 'model.embedder={"kind":"patches","patch":64}'], names: /patches of 64 .* do not fit an input of \[32, 32, 3\]; next: / },
   { id: 'heads that do not divide the width', args: ['--set', 'model.heads=5'], names: /model\.width 48 does not divide by model\.heads 5; next: / },
-  { id: 'an unknown setting', args: ['--set', 'model.colour=1'], names: /model\.colour is not a setting; next: known: width/ },
+  { id: 'an unknown setting', args: ['--set', 'model.colour=1'], names: /model\.colour is not a setting; next: known: kind, width/ },
   { id: 'an unknown strategy', args: ['--strategy', 'nosuch'], names: /no strategy 'nosuch'; next: use one of fedbone/ },
   { id: 'an unknown rule', args: ['--rule', 'nosuch'], names: /rule cannot be 'nosuch'; next: use one of cagrad, gp, / },
   { id: 'an unknown merge', args: ['--merge', 'nosuch'], names: /merge\.mode cannot be 'nosuch'; next: use one of select/ },
