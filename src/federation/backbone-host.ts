@@ -108,15 +108,15 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const { up, down } = this.#traffic.total
     return { sent: down, received: up }
   }
-
   /** What this host waits for right now, in one line; empty while it trains. */
   get waiting (): string { return this.#waiting }
   /** Resolves after the last round is closed; rejects when this host cannot go on. */
   get finished (): Promise<void> { return this.#end.promise }
 
   /**
-   * Goes on where a checkpoint ended; the trainer is loaded. Its clients come back one by one, or are served elsewhere: they are waited for as long as for a gradient, then it goes on with whoever is there. So it is where a
-   * training has `begun` under another charter: its clients get the values from here even at step 0.
+   * Goes on where a checkpoint ended; the trainer is loaded. Its clients come back one by one, or are served elsewhere: they
+   * are waited for as long as for a gradient, then it goes on with whoever is there. The same where a training has `begun`
+   * under another charter: clients get the values from here even at step 0.
    */
   resume (step: number, { begun = false } = {}): void {
     this.#step = step
