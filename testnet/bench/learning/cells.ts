@@ -9,7 +9,7 @@ import type { Run, RunClient, RunOrder } from './run.ts'
 export const YARDSTICKS = ['simple', 'local', 'bestLocal', 'twoLocals'] as const
 export const SERVED = 'served'
 /** Candidates of the leading strategy that are shown where they exist. */
-const COMMITTEE = ['ensemble', 'simple+federated'] as const
+export const COMMITTEE = ['ensemble', 'simple+federated'] as const
 
 export interface Cell {
   /** Mean over seeds of the mean over sites, and the deviation of the former; NaN where nothing defines it. */

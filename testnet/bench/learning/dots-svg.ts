@@ -1,19 +1,21 @@
 /** What every strategy gains over the best local model, a line per data set, as an SVG that reads on a light and on a dark page. */
-import { relativeGain, columnsOf } from './cells.ts'
+import { COMMITTEE, columnsOf, relativeGain } from './cells.ts'
 import { titleOf } from './tables.ts'
 import type { DataTable } from './cells.ts'
 
-const [WIDTH, LABEL, ROW, TOP, LEGEND_ROW] = [820, 120, 34, 64, 18]
-/** Gains beyond this many per cent are drawn at the edge, with their figure. */
+const [WIDTH, LABEL, ROW, TOP, LEGEND_ROW] = [860, 150, 38, 64, 18]
+/** Gains beyond this many per cent are drawn at the edge, with the range of them. */
 const EDGE = 30
-const COLOURS = ['#4878a8', '#d08030', '#5a9e5a', '#b04a4a', '#8a6db0', '#8c6d4f', '#c878b0', '#708090', '#a8a030', '#30a0b0', '#e06080', '#607030']
+const COLOURS = ['#4878a8', '#d08030', '#5a9e5a', '#b04a4a', '#8a6db0', '#8c6d4f', '#c878b0', '#708090', '#a8a030', '#30a0b0', '#e06080', '#607030', '#a0522d', '#5060c0']
+/** Marks that would lie on each other lie side by side. */
+const LANES = [0, -8, 8]
 
 export function dotsSvg (tables: readonly DataTable[], strategies: readonly string[], lead: string): string {
-  const columns = columnsOf(strategies).filter(column => column !== 'bestLocal' && tables.some(({ tasks }) => Number.isFinite(relativeGain(tasks, column))))
+  const columns = columnsOf(strategies).filter(column => ![...COMMITTEE, 'bestLocal'].includes(column) && tables.some(({ tasks }) => Number.isFinite(relativeGain(tasks, column))))
   const gains = tables.map(({ tasks }) => columns.map(column => relativeGain(tasks, column)))
   const reach = Math.min(EDGE, Math.max(2, ...gains.flat().filter(Number.isFinite).map(Math.abs)))
   const middle = (LABEL + WIDTH) / 2
-  const x = (gain: number): number => middle + Math.max(-1, Math.min(1, gain / reach)) * (WIDTH - LABEL - 60) / 2
+  const x = (gain: number): number => middle + Math.max(-1, Math.min(1, gain / reach)) * (WIDTH - LABEL - 140) / 2
   const legendRows = Math.ceil(columns.length / 5)
   const bottom = TOP + tables.length * ROW
   const height = bottom + 34 + legendRows * LEGEND_ROW
@@ -21,6 +23,12 @@ export function dotsSvg (tables: readonly DataTable[], strategies: readonly stri
   const mark = (i: number, cx: number, cy: number): string => columns[i] === 'served'
     ? `<path d="M${cx - 6} ${cy}l6 -6l6 6l-6 6z" fill="${colour(i)}"/>`
     : `<circle cx="${cx.toFixed(1)}" cy="${cy}" r="4.5" fill="${colour(i)}" fill-opacity=".85"/>`
+  /** Of the gains that do not fit on one side. */
+  const beyond = (of: readonly number[], side: 1 | -1, y: number): string[] => {
+    const out = of.filter(gain => side * gain > reach).map(Math.round).sort((a, b) => side * (a - b))
+    const [first, last] = [out[0], out.at(-1)]
+    return first === undefined ? [] : [`<text x="${x(side * reach) + side * 10}" y="${y + 3}" text-anchor="${side > 0 ? 'start' : 'end'}" font-size="9">${first === last ? first : `${first} to ${last}`}</text>`]
+  }
   const ticks = [-reach, -reach / 2, 0, reach / 2, reach]
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#808080">
 <text x="8" y="18" font-size="14" font-weight="bold">Gain over the best local model</text>
@@ -33,10 +41,10 @@ ${[
       `<text x="${LABEL - 8}" y="${y + 4}" text-anchor="end">${escape(data)}</text>`,
       ...columns.flatMap((_, i) => {
         const gain = gains[row]?.[i] ?? Number.NaN
-        if (!Number.isFinite(gain)) return []
-        const beyond = Math.abs(gain) > reach ? [`<text x="${x(gain) + (gain > 0 ? 8 : -8)}" y="${y - 8}" text-anchor="${gain > 0 ? 'start' : 'end'}" font-size="9">${gain.toFixed(0)}</text>`] : []
-        return [mark(i, x(gain), y), ...beyond]
-      })
+        return Number.isFinite(gain) ? [mark(i, x(gain), y + (LANES[i % LANES.length] as number))] : []
+      }),
+      ...beyond(gains[row] ?? [], -1, y),
+      ...beyond(gains[row] ?? [], 1, y)
     ]
   }),
   ...columns.map((column, i) => {
