@@ -108,6 +108,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
     const { up, down } = this.#traffic.total
     return { sent: down, received: up }
   }
+
   /** What this host waits for right now, in one line; empty while it trains. */
   get waiting (): string { return this.#waiting }
   /** Resolves after the last round is closed; rejects when this host cannot go on. */
