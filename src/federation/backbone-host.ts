@@ -115,9 +115,8 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   get finished (): Promise<void> { return this.#end.promise }
 
   /**
-   * Goes on where a checkpoint ended; the trainer is loaded. Its clients come back one by one, or are served elsewhere: they
-   * are waited for as long as for a gradient, then it goes on with whoever is there. The same where a training has `begun`
-   * under another charter: clients get the values from here even at step 0.
+   * Goes on where a checkpoint ended; the trainer is loaded. Clients come back one by one, or are served elsewhere: they are
+   * waited for as long as for a gradient. So where a training has `begun` under another charter: its values hold at step 0 too.
    */
   resume (step: number, { begun = false } = {}): void {
     this.#step = step
