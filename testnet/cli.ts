@@ -1,16 +1,15 @@
 /** `fmtl-node testnet up`: a consortium on this machine, in one command. */
-import { RUNGS, isRungName } from '../src/backend/ladder.ts'
+import { RUNGS } from '../src/backend/ladder.ts'
 import { EXIT_INCOMPLETE } from '../node/cli/exit-codes.ts'
 import { FmtlError, InvalidParametersError } from '../src/errors.ts'
 import { examples, formatOption } from '../node/cli/help.ts'
 import { createNdjsonView } from './view/ndjson.ts'
 import { createTerminalView } from './view/terminal.ts'
 import { ruleNames } from '../src/projection/index.ts'
-import { readSettings, withRule } from './settings.ts'
+import { readRung, readSettings, withRule } from './settings.ts'
 import { runTestnet } from './testnet.ts'
 import type { Command } from 'commander'
 import type { Format } from '../node/cli/help.ts'
-import type { RungName } from '../src/backend/ladder.ts'
 import type { TestnetOptions } from './plan.ts'
 
 interface Flags {
@@ -102,8 +101,7 @@ async function up (flags: Flags): Promise<void> {
 function readOptions (flags: Flags): TestnetOptions {
   const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, mergeRule, strict, unit, codec, control, baseline, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
-  const backend = flags.backend ?? process.env.FMTL_BACKEND
-  if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
+  const rung = readRung(flags.backend ?? process.env.FMTL_BACKEND)
   const { model, training, projection, merge: merging, grouping } = readSettings(flags.set)
   return {
     hosts: whole('--hosts', hosts),
@@ -117,7 +115,7 @@ function readOptions (flags: Flags): TestnetOptions {
     strategy,
     seed: whole('--seed', seed),
     runner,
-    ...backend === undefined ? {} : { backend: backend as RungName },
+    ...rung,
     control,
     baseline,
     ...kill === undefined ? {} : { kill },

@@ -1,6 +1,8 @@
 /** Settings of a charter as flags give them. */
 import { InvalidParametersError } from '../src/errors.ts'
+import { RUNGS, isRungName } from '../src/backend/ladder.ts'
 import { ruleNames } from '../src/projection/index.ts'
+import type { RungName } from '../src/backend/ladder.ts'
 
 const SECTIONS = ['model', 'training', 'projection', 'merge', 'grouping'] as const
 type Settings = Record<typeof SECTIONS[number], Record<string, unknown>>
@@ -39,4 +41,11 @@ function parseValue (value: string): unknown {
   } catch {
     return value
   }
+}
+
+/** @throws {InvalidParametersError} no rung of that name */
+export function readRung (name: string | undefined): { backend?: RungName } {
+  if (name === undefined) return {}
+  if (!isRungName(name)) throw new InvalidParametersError(`no compute rung '${name}'`, { next: `use one of ${RUNGS.join(', ')}` })
+  return { backend: name }
 }

@@ -1,6 +1,6 @@
 /** Draws mini-batches of a client's rows. Stateless: step s of client c is the same rows after any crash or restart. */
 import { Random, deriveSeed } from '../random.ts'
-import { elements } from '../tensor/tensor.ts'
+import { pickRows } from '../data/pool.ts'
 import type { InputSpec, Rows } from '../data/dataset.ts'
 
 export interface Batch {
@@ -13,22 +13,9 @@ export interface Batch {
 export function drawBatch (rows: Rows, input: InputSpec, init: { size: number, seed: number, step: number, shift: number }): Batch {
   const random = new Random(deriveSeed(init.seed, 'batch', init.step))
   const picked = random.permutation(rows.count).slice(0, init.size)
-  const batch = takeRows(rows, input, picked)
+  const batch = pickRows(rows, picked)
   if (init.shift > 0 && input.modality === 'image') shiftPictures(batch.x, input, picked.length, init.shift, random)
   return batch
-}
-
-export function takeRows (rows: Rows, input: InputSpec, picked: readonly number[]): Batch {
-  const pick = (from: Float32Array, size: number): Float32Array => {
-    const into = new Float32Array(picked.length * size)
-    picked.forEach((row, i) => into.set(from.subarray(row * size, (row + 1) * size), i * size))
-    return into
-  }
-  return {
-    count: picked.length,
-    x: pick(rows.x, elements(input.shape)),
-    y: Object.fromEntries(Object.entries(rows.y).map(([task, values]) => [task, pick(values, values.length / rows.count)]))
-  }
 }
 
 /** Moves each picture by a random whole number of pixels in x and y; the edge is repeated. */

@@ -3,7 +3,7 @@ import { createCharter } from '../../src/federation/charter.ts'
 import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { simulate } from '../../src/federation/simulator.ts'
-import { takeRows } from '../../src/training/batches.ts'
+import { pickRows } from '../../src/data/pool.ts'
 import { Random, deriveSeed } from '../../src/random.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { ClientData, Dataset, Rows } from '../../src/data/dataset.ts'
@@ -29,17 +29,17 @@ export async function digitSites (folder: string, { seed, sites, shuffled }: Dig
     ...dataset,
     client: async id => {
       const data = await dataset.client(id)
-      const kept = { ...data, test: fewer(data.test, data) }
+      const kept = { ...data, test: fewer(data.test) }
       const placed = sites === 'alike' ? kept : own(kept, seed)
       return dataset.clientIds[shuffled ?? -1] === id ? relabelled(placed, deriveSeed(seed, 'shuffled labels')) : placed
     }
   }
 }
 
-function fewer (rows: Rows, { input }: ClientData): Rows {
+function fewer (rows: Rows): Rows {
   const count = Math.min(TEST_ROWS, rows.count)
   const picked = Array.from({ length: count }, (_, i) => Math.floor(i * rows.count / count))
-  return { ...takeRows(rows, input, picked), source: Int32Array.from(picked, row => rows.source[row] as number) }
+  return pickRows(rows, picked)
 }
 
 /** The site's own order of pixels within a patch and of classes. */

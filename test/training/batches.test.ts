@@ -1,5 +1,6 @@
 import test from 'ava'
-import { drawBatch, takeRows } from '../../src/training/batches.ts'
+import { drawBatch } from '../../src/training/batches.ts'
+import { pickRows } from '../../src/data/pool.ts'
 import { PICTURES, MASK, SIDE, clientData } from '../helpers/synthetic.ts'
 import type { Rows } from '../../src/data/dataset.ts'
 
@@ -74,7 +75,7 @@ test('a table is never shifted', t => {
 })
 
 test('rows are taken in the order asked for', t => {
-  const batch = takeRows(train, PICTURES, [3, 0])
+  const batch = pickRows(train, [3, 0])
   t.deepEqual(batch.x, Float32Array.of(...train.x.subarray(192, 256), ...train.x.subarray(0, 64)))
   t.deepEqual(batch.y.side, Float32Array.of(train.y.side?.[3] as number, train.y.side?.[0] as number))
 })

@@ -5,18 +5,18 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
+import { RUNGS } from '../../src/backend/ladder.ts'
 import { CODECS } from '../../src/compression/index.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { BenchOutput, median, spreadOf, withOutput, whole } from './report.ts'
 import { HOLDOUT, writeDigits } from './digits.ts'
 import { planTestnet } from '../plan.ts'
+import { readRung } from '../settings.ts'
 import { wholeParameters } from '../../src/training/memory.ts'
 import { runTestnet } from '../testnet.ts'
 import type { BenchFlags, BenchRow } from './report.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
-import type { RungName } from '../../src/backend/ladder.ts'
 import type { Summary } from '../summary.ts'
 import type { TestnetOptions } from '../plan.ts'
 
@@ -98,7 +98,7 @@ function readOptions (flags: Flags, data: string): TestnetOptions {
   const size = oneOf('--parameters', flags.parameters, Object.keys(MODELS))
   const { backend = runner === 'process' && size === 'small' ? DAEMON_RUNG : undefined } = flags
   const optimiser = oneOf('--optimiser', flags.optimiser, Object.keys(RATES))
-  if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
+  const rung = readRung(backend)
   return {
     hosts: 1,
     clients: whole('--clients', flags.clients, 1),
@@ -108,7 +108,7 @@ function readOptions (flags: Flags, data: string): TestnetOptions {
     strategy: 'fedavg',
     seed: whole('--seed', flags.seed, 0),
     runner,
-    ...backend === undefined ? {} : { backend: backend as RungName },
+    ...rung,
     control: false,
     baseline: false,
     charter: {

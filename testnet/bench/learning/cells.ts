@@ -3,6 +3,7 @@
  * is served), averaged over sites and then over seeds. Choices (which local model is the better one, what is served) are
  * those of the run with a hold-out; figures are those of the run that was trained on all rows, where there is one.
  */
+import { meanOf } from '../../figures.ts'
 import type { Run, RunClient, RunOrder } from './run.ts'
 
 /** Columns that come out of the leading strategy's runs. */
@@ -104,9 +105,9 @@ function cellOf (bySeed: ReadonlyMap<number, readonly Site[]>, task: string, val
   for (const at of bySeed.values()) {
     const values = at.map(site => [site.choice.client, value(site, task)] as const).filter(([, value]) => Number.isFinite(value))
     for (const [client, value] of values) sites.set(client, [...sites.get(client) ?? [], value])
-    if (values.length > 0) means.push(mean(values.map(([, value]) => value)))
+    if (values.length > 0) means.push(meanOf(values.map(([, value]) => value)))
   }
-  return { mean: mean(means), deviation: deviation(means), seeds: means.length, sites: Object.fromEntries([...sites].map(([client, values]) => [client, mean(values)])) }
+  return { mean: meanOf(means), deviation: deviation(means), seeds: means.length, sites: Object.fromEntries([...sites].map(([client, values]) => [client, meanOf(values)])) }
 }
 
 function valueOf ({ choice, final, others }: Site, task: string, column: string, lead: string): number {
@@ -138,11 +139,11 @@ function costsOf (seeds: readonly number[], strategies: readonly string[], find:
     if (first === undefined) return []
     return [{
       strategy,
-      bytes: mean(runs.map(({ bytesUp, bytesDown, clients }) => (bytesUp + bytesDown) / clients.length)),
-      seconds: mean(runs.map(({ seconds }) => seconds)),
+      bytes: meanOf(runs.map(({ bytesUp, bytesDown, clients }) => (bytesUp + bytesDown) / clients.length)),
+      seconds: meanOf(runs.map(({ seconds }) => seconds)),
       parameters: first.parameters,
       steps: first.steps,
-      stepsToTarget: mean(runs.map(({ curve, order }) => curve.find(([, loss]) => loss <= (targets.get(order.seed) as number))?.[0] ?? Number.NaN))
+      stepsToTarget: meanOf(runs.map(({ curve, order }) => curve.find(([, loss]) => loss <= (targets.get(order.seed) as number))?.[0] ?? Number.NaN))
     }]
   })
 }
@@ -152,7 +153,7 @@ function costsOf (seeds: readonly number[], strategies: readonly string[], find:
  * (FMTL-Bench's Delta, arXiv 2402.12876).
  */
 export function relativeGain (tasks: readonly TaskRow[], column: string): number {
-  return mean(tasks.flatMap(({ cells, higherIsBetter }) => {
+  return meanOf(tasks.flatMap(({ cells, higherIsBetter }) => {
     const [value, local] = [cells[column]?.mean, cells.bestLocal?.mean]
     return value === undefined || local === undefined ? [] : [100 * (higherIsBetter ? 1 : -1) * (value - local) / local]
   }))
@@ -160,9 +161,7 @@ export function relativeGain (tasks: readonly TaskRow[], column: string): number
 
 export function orderKey (order: RunOrder): string { return JSON.stringify(Object.entries(order).sort(([a], [b]) => a < b ? -1 : 1)) }
 
-function mean (values: readonly number[]): number { return values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length }
-
 function deviation (values: readonly number[]): number {
-  const centre = mean(values)
+  const centre = meanOf(values)
   return values.length < 2 ? Number.NaN : Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1))
 }

@@ -1,5 +1,6 @@
 /** What every strategy gains over the best local model, a line per data set, as an SVG that reads on a light and on a dark page. */
 import { COMMITTEE, columnsOf, relativeGain } from './cells.ts'
+import { escape } from '../bars-svg.ts'
 import { titleOf } from './tables.ts'
 import type { DataTable } from './cells.ts'
 
@@ -55,5 +56,3 @@ ${[
 </svg>
 `
 }
-
-function escape (text: string): string { return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;') }

@@ -6,7 +6,7 @@
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus } from 'node:os'
 import { dirname } from 'node:path'
-import { RUNGS, isRungName } from '../../../src/backend/ladder.ts'
+import { RUNGS } from '../../../src/backend/ladder.ts'
 import { InvalidParametersError } from '../../../src/errors.ts'
 import { openDataset } from '../../../src/data/open.ts'
 import { openExperiment } from '../../../src/strategies/outside.ts'
@@ -14,12 +14,11 @@ import { withOutput, whole } from '../report.ts'
 import { asMarkdown, asText } from './tables.ts'
 import { dotsSvg } from './dots-svg.ts'
 import { orderKey, relativeGain, tableOf } from './cells.ts'
-import { readSettings } from '../../settings.ts'
+import { readRung, readSettings } from '../../settings.ts'
 import { runAll } from './pool.ts'
 import type { BenchFlags } from '../report.ts'
 import type { Command } from 'commander'
 import type { DataTable } from './cells.ts'
-import type { RungName } from '../../../src/backend/ladder.ts'
 import type { Run, RunOrder } from './run.ts'
 
 interface Flags extends BenchFlags {
@@ -90,8 +89,7 @@ async function learning (flags: Flags): Promise<void> {
     }
   })
   await written
-  const tables = sets.map(set => runs.filter(run => orders.some(order => order === run.order || orderKey(order) === orderKey(run.order)) && sameSet(run, set)))
-    .map(of => tableOf(of[0]?.data ?? '', of, strategies, lead))
+  const tables = sets.map(set => runs.filter(run => sameSet(run, set))).map(of => tableOf(of[0]?.data ?? '', of, strategies, lead))
   const facts = { type: 'summary', strategies, lead, seeds: seedsOf(flags), seconds: (performance.now() - startedAt) / 1000, runs: runs.length, computed: waiting.length, cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version }
   if (json) {
     for (const table of tables) for (const row of rowsOf(table)) process.stdout.write(`${JSON.stringify(row)}\n`)
@@ -105,15 +103,14 @@ async function learning (flags: Flags): Promise<void> {
 
 /** Every run once; the leading strategy twice: with a hold-out, by which sites choose, and on all rows. */
 async function ordersOf (flags: Flags, sets: readonly string[], strategies: readonly string[], lead: string): Promise<RunOrder[]> {
-  const { partition, backend } = flags
-  if (backend !== undefined && !isRungName(backend)) throw new InvalidParametersError(`no compute rung '${backend}'`, { next: `use one of ${RUNGS.join(', ')}` })
+  const { partition } = flags
   const common = {
     hosts: whole('--hosts', flags.hosts),
     ...flags.rounds === undefined ? {} : { rounds: whole('--rounds', flags.rounds) },
     ...flags.rows === undefined ? {} : { rows: whole('--rows', flags.rows) },
     ...flags.clients === undefined ? {} : { clients: whole('--clients', flags.clients) },
     ...partition === undefined ? {} : { partition: partition as NonNullable<RunOrder['partition']> },
-    ...backend === undefined ? {} : { backend: backend as RungName },
+    ...readRung(flags.backend),
     ...flags.set.length === 0 ? {} : { settings: Object.fromEntries(Object.entries(readSettings(flags.set)).filter(([, section]) => Object.keys(section).length > 0)) }
   }
   const orders: RunOrder[] = []
