@@ -155,6 +155,29 @@ export function foldAffine ({ gain, bias }: Affine, { mean, variance }: Statisti
   return { gain: folded, bias: bias.map((value, c) => value - (mean[c] as number) * (folded[c] as number)) }
 }
 
+/** Flat parameters with other gains and biases. @param affine - laid out by `affineGraph` */
+export function withAffine (norms: readonly Norm[], flat: Float32Array, affine: Float32Array): Float32Array {
+  const other = flat.slice()
+  for (const [i, [gain, bias]] of pairsIn(norms, affine).entries()) {
+    const norm = norms[i] as Norm
+    other.set(gain, norm.gain)
+    other.set(bias, norm.bias)
+  }
+  return other
+}
+
+/** Flat parameters for inference. @param statistics - laid out by `statisticsGraph` */
+export function withStatistics (norms: readonly Norm[], flat: Float32Array, statistics: Float32Array): Float32Array {
+  const other = flat.slice()
+  for (const [i, [mean, variance]] of pairsIn(norms, statistics).entries()) {
+    const { gain, bias, channels } = norms[i] as Norm
+    const folded = foldAffine({ gain: flat.subarray(gain, gain + channels), bias: flat.subarray(bias, bias + channels) }, { mean, variance })
+    other.set(folded.gain, gain)
+    other.set(folded.bias, bias)
+  }
+  return other
+}
+
 /** (1 - lambda) a + lambda b; at 0 and 1 exactly the one or the other. */
 export function mixed (a: Float32Array, b: Float32Array, lambda: number): Float32Array {
   return lambda === 0 ? a.slice() : lambda === 1 ? b.slice() : a.map((value, i) => (1 - lambda) * value + lambda * (b[i] as number))

@@ -9,7 +9,7 @@
  *     adversarial/statistics                 running means and variances for attacked rows; batch normalisation only
  */
 import { MixedModel, TRUNK_PREFIX } from './mixed-model.ts'
-import { affineGraph, foldAffine, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, updateStatistics } from '../models/batch-norm.ts'
+import { affineGraph, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, updateStatistics, withAffine, withStatistics } from '../models/batch-norm.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { Weights } from './unit.ts'
 import type { Attack } from '../robustness/pgd.ts'
@@ -188,28 +188,12 @@ export class DualModel {
 
   /** The flat parameters with the gains and biases of a set. */
   #under (set: NormSet): Float32Array {
-    if (set === 'clean' || this.#affine === undefined) return this.#flat
-    const flat = this.#flat.slice()
-    for (const [i, [gain, bias]] of pairsIn(this.#form.norms, this.#affine.parameters).entries()) {
-      const norm = this.#form.norms[i] as Norm
-      flat.set(gain, norm.gain)
-      flat.set(bias, norm.bias)
-    }
-    return flat
+    return set === 'clean' || this.#affine === undefined ? this.#flat : withAffine(this.#form.norms, this.#flat, this.#affine.parameters)
   }
 
   #folded (set: NormSet): Float32Array {
-    const flat = this.#under(set).slice()
     const statistics = this.#statistics[set] ?? this.#statistics.clean
-    if (statistics === undefined) return flat
-    for (const [i, [mean, variance]] of pairsIn(this.#form.norms, statistics.parameters).entries()) {
-      const { gain, bias, channels } = this.#form.norms[i] as Norm
-      const affine = { gain: flat.subarray(gain, gain + channels), bias: flat.subarray(bias, bias + channels) }
-      const folded = foldAffine(affine, { mean, variance })
-      affine.gain.set(folded.gain)
-      affine.bias.set(folded.bias)
-    }
-    return flat
+    return statistics === undefined ? this.#under(set).slice() : withStatistics(this.#form.norms, this.#under(set), statistics.parameters)
   }
 }
 

@@ -44,12 +44,12 @@ test('the base in turn comes first, then others in the shuffled order', t => {
   t.deepEqual(got, sampled)
 })
 
-for (const of of [3, 4, 10]) {
-  test(`${of} sites: any K visits in turn begin with every base once, and a site's bases are distinct`, t => {
-    const visits = Array.from({ length: 2 * K }, (_, step) => Array.from({ length: of }, (_, rank) => basesAt(step, { rank, of }, { seed: 5, bases: K, count: 1 + rank % K }))).flat()
+for (const seats of [3, 4, 10]) {
+  test(`${seats} sites: any K visits in turn begin with every base once, and a site's bases are distinct`, t => {
+    const visits = Array.from({ length: 2 * K }, (_, step) => Array.from({ length: seats }, (_, rank) => basesAt(step, { rank, of: seats }, { seed: 5, bases: K, count: 1 + rank % K }))).flat()
     for (let from = 0; from + K <= visits.length; from += K) t.is(new Set(visits.slice(from, from + K).map(bases => bases[0])).size, K)
     for (const bases of visits) t.is(new Set(bases).size, bases.length)
-    t.true(visits.every((bases, visit) => bases.length === 1 + visit % of % K))
+    t.true(visits.every((bases, visit) => bases.length === 1 + visit % seats % K))
   })
 }
 
