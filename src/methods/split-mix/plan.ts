@@ -5,17 +5,13 @@
  * Source: illidanlab/SplitMix, federated/core.py; the counter from seats in place of a shared one is ours.
  */
 import { Random, deriveSeed } from '../../random.ts'
+import type { Seat } from '../method.ts'
 
 /** Shares of the full width that a site can afford, weakest first: an equal part of the sites each ("8-4-2-1"). */
 export const RATIOS = [1 / 8, 1 / 4, 1 / 2, 1] as const
 
 /** groups: by rank, as RATIOS say; weak: one base each; full: all bases each. */
 export type Budgets = 'groups' | 'weak' | 'full'
-
-export interface Seat {
-  readonly rank: number
-  readonly of: number
-}
 
 /** Bases that a site trains in a step. */
 export function budgetOf (budgets: Budgets, { rank, of }: Seat, bases: number): number {

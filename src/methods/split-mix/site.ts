@@ -4,6 +4,7 @@ import { Random, deriveSeed } from '../../random.ts'
 import { WISH } from './host.ts'
 import { attackOf, basesOfWidth, sidesOf } from './options.ts'
 import { basesAt, budgetOf, isAdversary, orderOf } from './plan.ts'
+import { difference } from '../../training/local-rules.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { narrowed, prefixOf, startOf } from './bases.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -54,7 +55,7 @@ export class SplitMixSite implements SiteMethod {
       }
       losses.push(...meanOver(overBases))
     }
-    const sent = [...before].filter(([unit]) => this.#adversary || !unit.name.includes('/adversarial/')).map(([unit, from]) => vector(unit.name, unit.parameters.map((value, i) => value - (from[i] as number))))
+    const sent = [...before].filter(([unit]) => this.#adversary || !unit.name.includes('/adversarial/')).map(([unit, from]) => vector(unit.name, difference(unit.parameters, from)))
     return { sent: [...sent, vector(WISH, this.#wishAfter(step))], losses }
   }
 
