@@ -47,6 +47,18 @@ export class ClientLayout {
     return { shape: [count, perRow, targets], data }
   }
 
+  /** A task's predictions in the order of its targets. */
+  placed (taskId: string, { shape, data }: TensorData): TensorData {
+    const order = this.taskParts.find(part => part.task.spec.id === taskId)?.head.order
+    if (order === undefined) return { shape, data }
+    const [rows, positions, channels] = shape as [number, number, number]
+    const placed = new Float32Array(data.length)
+    for (let row = 0; row < rows; row++) {
+      order.forEach((to, from) => { placed.set(data.subarray((row * positions + from) * channels, (row * positions + from + 1) * channels), (row * positions + to) * channels) })
+    }
+    return { shape, data: placed }
+  }
+
   /** Loss of one task on a batch, and dL/dprediction times the task's weight. */
   protected lossOf ({ task }: TaskPart, prediction: TensorData, batch: Batch): { loss: TaskLoss, grad: TensorData } {
     const { id, weight = 1 } = task.spec

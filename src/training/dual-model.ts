@@ -8,7 +8,8 @@
  *     adversarial/affine                     gains and biases for attacked rows, where they are not those for clean ones
  *     adversarial/statistics                 running means and variances for attacked rows; batch normalisation only
  */
-import { MixedModel, TRUNK_PREFIX } from './mixed-model.ts'
+import { MixedModel } from './mixed-model.ts'
+import { TRUNK_PREFIX } from '../models/form.ts'
 import { affineGraph, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, updateStatistics, withAffine, withStatistics } from '../models/batch-norm.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { Weights } from './unit.ts'

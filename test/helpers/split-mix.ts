@@ -9,7 +9,7 @@ import type { NamedTensor } from '../../src/tensor/tensor.ts'
 import type { SimulationResult } from '../../src/federation/simulator.ts'
 
 export interface MixRun {
-  readonly strategy?: 'split-mix' | 'split-mix-robust' | 'fedavg'
+  readonly strategy?: string
   readonly seed: number
   readonly model: Readonly<Record<string, unknown>>
   readonly training: Readonly<Record<string, unknown>>
@@ -21,7 +21,7 @@ export interface MixOutcome {
   readonly result: SimulationResult
   /** Of every predictor in the reports, mean over sites. */
   readonly accuracy: Readonly<Record<string, number>>
-  /** What each site's checkpoint would hold. */
+  /** What the checkpoint of each site, and of the host, would hold. */
   readonly saved: Readonly<Record<string, readonly NamedTensor[]>>
   /** Tensor bytes of the sites' contributions, by site and step. */
   readonly sent: Readonly<Record<string, readonly number[]>>
@@ -48,8 +48,8 @@ export async function trainMix (backend: Backend, dataset: Dataset, { strategy =
     onFrame: (client, { kind, tensors }) => {
       if (kind === 'share') (sent[client] ??= []).push(tensors.reduce((sum, { tensor: { data } }) => sum + 4 * data.length, 0))
     },
-    onTrainers: async (at, { clients }) => {
-      if (at === 'end') for (const [name, trainer] of clients) saved[name] = await trainer.save()
+    onTrainers: async (at, { clients, hosts }) => {
+      if (at === 'end') for (const [name, trainer] of [...clients, ...hosts]) saved[name] = await trainer.save()
     }
   })
   const accuracy: Record<string, number> = {}
