@@ -18,7 +18,7 @@ import { OpenPasses } from './open-passes.ts'
 import { PersonalCloud } from './personal-cloud.ts'
 import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
-import { createEmbedder } from '../models/embedder.ts'
+import { embedUnit, embedderOf, inputOf, inputsOf } from '../models/inputs.ts'
 import { createHead } from '../models/head.ts'
 import { SHARES, linearUnits } from '../models/linear.ts'
 import { keptLimit } from './memory.ts'
@@ -409,14 +409,15 @@ function historyOf (deltas: readonly DeltaEntry[]): { history?: string, without?
 }
 
 /** The client units that the charter averages, each with the graph that fixes its size and start values. */
-function sharedGraphs ({ model, input, tasks, shared }: Charter): ReadonlyMap<string, Graph> {
-  if (model.kind === 'linear') return linearUnits(input, tasks)
+function sharedGraphs (charter: Charter): ReadonlyMap<string, Graph> {
+  const { model, tasks, shared } = charter
+  if (model.kind === 'linear') return linearUnits(charter.input, tasks)
   const graphs = new Map<string, Graph>()
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   for (const name of shared) {
     const task = tasks.find(task => `head/${task.id}` === name)
-    if (name.startsWith('embed/')) graphs.set(name, embedder.graph)
-    else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
+    const input = inputsOf(charter).find(input => embedUnit(input) === name)
+    if (input !== undefined) graphs.set(name, embedderOf(model, input).graph)
+    else if (task !== undefined) graphs.set(name, createHead(task, embedderOf(model, inputOf(charter, task)), model.backbone.width, model.adapter).graph)
   }
   return graphs
 }
