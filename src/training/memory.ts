@@ -27,16 +27,18 @@ import { EVALUATION_ROWS } from './evaluation.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { createCorrection, createHead } from '../models/head.ts'
-import { embedUnit, embedderOf, inputOf, inputsOf } from '../models/inputs.ts'
+import { embedderOf, inputsOf } from '../models/inputs.ts'
+import { partGraphs } from '../models/units.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { linearUnits } from '../models/linear.ts'
+import { exchangeOf, numbersOf, trafficOf } from '../methods/index.ts'
 import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import { simpleFloats } from './simple/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Graph, Node } from '../graph/graph.ts'
+import type { Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -75,6 +77,10 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
     const parameters = wholeParameters(charter)
     return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
   }
+  if (charter.method !== undefined) {
+    const { up, down } = trafficOf(charter)
+    return sum({ weights: HOST_SETS * numbersOf(exchangeOf(charter).units), [`${slots} clients`]: slots * (up + down) })
+  }
   const trunk = buildTrunk(model.backbone)
   const units = [...partGraphs(charter)].filter(([name]) => shared.includes(name)).map(([, graph]) => graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
@@ -94,7 +100,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   if (model.kind === 'linear') {
     return sum({
       rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-      weights: WHOLE_SETS * floatsOf(linearUnits(data.input, data.tasks)),
+      weights: WHOLE_SETS * numbersOf(linearUnits(data.input, data.tasks)),
       'one step': SPARSE_FLOATS * data.train.x.length + (locals > 0 ? simpleFloats(data) : 0),
       predictions: predictionFloats(data)
     })
@@ -112,7 +118,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
     weights: CLIENT_SETS * (split ? parts : 0) + (WHOLE_SETS + (training.attention === undefined ? 0 : 1)) * (split ? 0 : whole) +
-      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole),
+      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole) + (charter.method === undefined ? 0 : WHOLE_SETS * numbersOf(exchangeOf(charter).units)),
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: predictionFloats(data)
   })
@@ -121,17 +127,8 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
 /** Numbers in a whole model of the charter, with an embedder for every input and a head for every task. */
 export function wholeParameters (charter: Charter): number {
   const { model, input, tasks } = charter
-  if (model.kind === 'linear') return floatsOf(linearUnits(input, tasks))
-  return buildTrunk(model.backbone).parameterCount + floatsOf(partGraphs(charter))
-}
-
-/** Embedders and heads of all inputs and tasks, by unit. */
-function partGraphs (charter: Charter): ReadonlyMap<string, Graph> {
-  const { model, tasks } = charter
-  return new Map([
-    ...inputsOf(charter).map(input => [embedUnit(input), embedderOf(model, input).graph] as const),
-    ...tasks.map(task => [`head/${task.id}`, createHead(task, embedderOf(model, inputOf(charter, task)), model.backbone.width, model.adapter).graph] as const)
-  ])
+  if (model.kind === 'linear') return numbersOf(linearUnits(input, tasks))
+  return buildTrunk(model.backbone).parameterCount + numbersOf(partGraphs(charter))
 }
 
 /** @throws {ResourceError} more is needed than there is; nothing has been allocated */
@@ -160,8 +157,6 @@ export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: num
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }
-
-function floatsOf (units: ReadonlyMap<string, Graph>): number { return [...units.values()].reduce((total, graph) => total + graph.parameterCount, 0) }
 
 function predictionFloats ({ holdout, test, tasks }: ClientData): number {
   return CANDIDATES * (holdout.count + test.count) * tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
