@@ -31,14 +31,15 @@ export interface Program {
 /**
  * @param wanted - inputs whose gradient is needed (the activations at a host, none for raw data)
  * @param options.grouped - parameter gradients per group of rows; passes then say how many groups their rows make
+ * @param options.frozen - parameters that stay as they are: nothing is computed for their gradients, which read as zeros
  */
-export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean } = {}): Program {
-  const { grouped = false } = options
+export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, frozen?: ReadonlySet<string> } = {}): Program {
+  const { grouped = false, frozen = new Set() } = options
   const builder = new Tape(graph, grouped)
   const active = new Set<number>()
   for (const node of graph.nodes) {
     const { op } = node
-    if (op.kind === 'parameter' || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
+    if ((op.kind === 'parameter' && !frozen.has(op.name)) || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
   }
   const adjoints = new Map<number, number>()
   const seeds = new Map<string, number>()
@@ -148,6 +149,8 @@ class Tape extends GraphBuilder {
         yield [a, this.transpose(g, inverse)]
         break
       }
+      case 'pad': yield [a, this.slice(g, op.axis, op.before, this.shape(a)[op.axis] as number)]; break
+      case 'slice': yield [a, this.pad(g, op.axis, { before: op.from, after: (this.shape(a)[op.axis] as number) - op.from - op.size })]; break
       case 'standardise': // carries the gradient through mean and deviation as well, so those nodes need none of their own
         yield [a, this.node({ kind: 'standardiseGrad' }, [node.id, b, g], node.shape)]
         break
