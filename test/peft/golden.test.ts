@@ -14,7 +14,9 @@ interface Client { readonly rank: number, readonly n: number, readonly A: Rows, 
 interface Pair { readonly A: Rows, readonly B: Rows, readonly product: Rows, readonly error: number }
 interface Vectors {
   readonly homogeneous: {
-    readonly p: number[], readonly clients: Client[], readonly exact: Rows
+    readonly p: number[],
+    readonly clients: Client[],
+    readonly exact: Rows
     readonly fedit: Pair & { readonly relError: number }
     readonly ffa: { readonly frozenA: Rows, readonly B: Rows, readonly product: Rows }
     readonly flora: Pair
