@@ -9,8 +9,8 @@ export interface TapOptions {
   readonly smallMargin: number
   /** What is replaced: all modules on the task's path, or those that no other task passes through. */
   readonly copies: 'path' | 'own'
-  /** Sites that train in a step; 0: all. */
-  readonly perRound: number
+  /** Share of the sites that trains in a step. */
+  readonly share: number
   /** Steps over which the rate rises, from `lowRate` times the peak; stage 2 goes at that rate. */
   readonly warmupRounds: number
   readonly lowRate: number
@@ -32,7 +32,7 @@ const DEFAULTS: TapOptions = {
   margin: 0.01,
   smallMargin: 0.005,
   copies: 'path',
-  perRound: 0,
+  share: 1,
   warmupRounds: 20,
   lowRate: 1 / 3,
   kdWeight: 0.5,
@@ -45,6 +45,7 @@ const DEFAULTS: TapOptions = {
 }
 
 const FROM_ZERO: NumberRange = { what: 'a number from 0', fits: value => value >= 0 && Number.isFinite(value) }
+const SHARE: NumberRange = { what: 'a number above 0 and up to 1', fits: value => value > 0 && value <= 1 }
 const COUNT: NumberRange = { what: 'a whole number from 0 to 65536', fits: value => Number.isInteger(value) && value >= 0 && value <= 65536 }
 
 /** @throws {InvalidParametersError} */
@@ -53,9 +54,9 @@ export function tapOptions (raw: Readonly<Record<string, unknown>>): TapOptions 
     margin: FROM_ZERO,
     smallMargin: FROM_ZERO,
     copies: ['path', 'own'],
-    perRound: COUNT,
+    share: SHARE,
     warmupRounds: COUNT,
-    lowRate: { what: 'a number above 0 and up to 1', fits: value => value > 0 && value <= 1 },
+    lowRate: SHARE,
     kdWeight: FROM_ZERO,
     kdWeightText: FROM_ZERO,
     temperature: { what: 'a number above 0', fits: value => value > 0 && Number.isFinite(value) },
