@@ -1,4 +1,5 @@
 /** The units of whole models: trunk, embedders and heads, each with the graph that fixes its size and start values. */
+import { InvalidParametersError } from '../errors.ts'
 import { buildTrunk } from './trunk.ts'
 import { createHead } from './head.ts'
 import { embedUnit, embedderOf, inputOf, inputsOf, sharesEmbedder } from './inputs.ts'
@@ -9,9 +10,10 @@ import type { TaskSpec } from '../tasks/task.ts'
 
 type Models = Inputs & { readonly model: ModelSpec, readonly tasks: readonly TaskSpec[] }
 
-/** Those that a charter lets travel. */
+/** Those that a charter lets travel. @throws {InvalidParametersError} batch normalisations, whose running statistics are no unit here */
 export function wholeUnits (of: Models): ReadonlyMap<string, Graph> {
   const { model } = of
+  if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: this method does not say what becomes of running statistics', { next: 'leave model.norm out, or choose strategy split-mix or fedrbn' })
   const shared = new Set([...inputsOf(of).filter(input => sharesEmbedder(model, input)).map(embedUnit), ...model.sharedHeads.map(task => `head/${task}`)])
   return new Map([['trunk', buildTrunk(model.backbone)], ...[...partGraphs(of)].filter(([name]) => shared.has(name))])
 }

@@ -148,7 +148,7 @@ export class HostTrainer {
   /** Rows per second through the trunk, forward and backward: what a host announces. */
   async measure (tokens: number, batch: number): Promise<number> {
     const random = new Random(1)
-    const shape = [batch, tokens, this.#charter.model.backbone.width]
+    const shape = [batch, tokens, this.#charter.method === undefined ? this.#charter.model.backbone.width : NO_TRUNK.width]
     const activations = { shape, data: Float32Array.from({ length: elements(shape) }, () => random.normal()) }
     const pass = async (): Promise<void> => {
       const { outputs, kept } = await this.#trunk.model.forward({ activations })
