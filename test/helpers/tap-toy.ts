@@ -78,7 +78,7 @@ async function train (backend: Backend, init: ToyInit, sites: readonly ClientDat
     tasks: TASKS,
     ...settingsOf(tap, {}, {
       model: { width: 16, layers: 1, hidden: 16, attention: false, embedder: { kind: 'row' } },
-      training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: 0.1, weightDecay: 0 },
+      training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: Number(process.env.LR ?? 0.1), weightDecay: Number(process.env.WD ?? 0) },
       method: { warmupRounds: 0, clip: 0, ...method }
     })
   })
