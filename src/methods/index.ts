@@ -9,7 +9,11 @@ import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './m
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method, splitMix as Method, tap as Method]
+export const methods = [
+  fesem,
+  splitMix,
+  tap
+] as unknown as readonly Method[]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {
