@@ -1,5 +1,7 @@
 /** Methods by name: what a charter's `method` section may say. One file or folder each; a new one is one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { cofed } from './cofed/cofed.ts'
+import { fedeq } from './fedeq/fedeq.ts'
 import { fesem } from './fesem.ts'
 import { meanHost } from './mean-host.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -7,7 +9,7 @@ import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './m
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method]
+export const methods: readonly Method[] = [fesem as Method, fedeq as Method, cofed as Method]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {

@@ -5,7 +5,7 @@
  *
  * The votes are units of the host: hosts merge them by their mean, so sites of several hosts are counted together.
  */
-import { CofedClient } from './client.ts'
+import { CofedSite } from './site.ts'
 import { CofedHost } from './host.ts'
 import { InvalidParametersError } from '../../errors.ts'
 import { checkOptions } from '../../options.ts'
@@ -54,12 +54,12 @@ export const cofed: Method<CofedOptions> = {
       up: new Map(tasks.flatMap(({ id, channels }): Array<[string, number]> => [[`labels/${id}`, rows], [`classes/${id}`, channels]]))
     }
   },
-  client: (init, options) => new CofedClient(init, options),
+  site: (init, options) => new CofedSite(init, options),
   host: (init, options) => new CofedHost(init, options),
   traffic: (charter, options) => {
-    const bytes = (numbers: (channels: number) => number): number => labelTasks(charter).reduce((sum, { channels }) => sum + 4 * numbers(channels), 0)
+    const over = (numbers: (channels: number) => number): number => labelTasks(charter).reduce((sum, { channels }) => sum + numbers(channels), 0)
     const { rows } = options.public
-    return { up: bytes(channels => rows + channels), down: bytes(channels => rows * words(channels)) }
+    return { up: over(channels => rows + channels), down: over(channels => rows * words(channels)) }
   }
 }
 

@@ -6,7 +6,7 @@ import { vector } from '../../training/saved-state.ts'
 import type { Accepted, Ballot } from './labels.ts'
 import type { CofedOptions } from './cofed.ts'
 import type { ConflictStats } from '../../projection/index.ts'
-import type { HostMethod, HostMethodInit } from '../method.ts'
+import type { HostMethod, HostInit } from '../method.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { TaskSpec } from '../../tasks/task.ts'
 import type { Weights } from '../../training/unit.ts'
@@ -18,7 +18,7 @@ export class CofedHost implements HostMethod {
   readonly #units: ReadonlyMap<string, Weights>
   readonly #options: CofedOptions
 
-  constructor ({ charter, units }: HostMethodInit, options: CofedOptions) {
+  constructor ({ charter, units }: HostInit, options: CofedOptions) {
     this.#tasks = labelTasks(charter)
     this.#units = units
     this.#options = options

@@ -4,7 +4,7 @@
  * embedder in place of a trunk of many layers.
  */
 import { buildEquilibrium } from '../../models/equilibrium.ts'
-import { CELL, FedeqClient } from './client.ts'
+import { CELL, FedeqSite } from './site.ts'
 import { checkOptions } from '../../options.ts'
 import { createEmbedder } from '../../models/embedder.ts'
 import type { AdmmMode } from './admm.ts'
@@ -37,5 +37,5 @@ export const fedeq: Method<FedeqOptions> = {
       [CELL, buildEquilibrium(model.backbone)]
     ])
   }),
-  client: (init, options) => new FedeqClient(init, options)
+  site: (init, options) => new FedeqSite(init, options)
 }

@@ -12,7 +12,7 @@ import { publicRows } from './public-set.ts'
 import { restricted } from '../../training/label-scopes.ts'
 import { vector } from '../../training/saved-state.ts'
 import type { Batch } from '../../training/batches.ts'
-import type { ClientMethod, ClientMethodInit } from '../method.ts'
+import type { SiteMethod, SiteInit } from '../method.ts'
 import type { CofedOptions } from './cofed.ts'
 import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
 import type { Rows } from '../../data/dataset.ts'
@@ -41,8 +41,8 @@ class WeighedModel extends WholeModel {
   }
 }
 
-export class CofedClient implements ClientMethod {
-  readonly #init: ClientMethodInit
+export class CofedSite implements SiteMethod {
+  readonly #init: SiteInit
   readonly #options: CofedOptions
   readonly #model: WeighedModel
   readonly #public: Rows
@@ -53,7 +53,7 @@ export class CofedClient implements ClientMethod {
   /** Public rows with a label. */
   #pool: Rows
 
-  constructor (init: ClientMethodInit, options: CofedOptions) {
+  constructor (init: SiteInit, options: CofedOptions) {
     const { backend, charter, data, seat } = init
     const { model, training, seed } = charter
     const { widths } = options

@@ -11,7 +11,7 @@ import { elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { vector } from '../../training/saved-state.ts'
 import type { Batch } from '../../training/batches.ts'
-import type { ClientMethod, ClientMethodInit } from '../method.ts'
+import type { SiteMethod, SiteInit } from '../method.ts'
 import type { FedeqOptions } from './fedeq.ts'
 import type { HeadPass } from '../../training/client-parts.ts'
 import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
@@ -27,9 +27,9 @@ interface Pass extends HeadPass {
   shared (): Promise<ReadonlyMap<string, Float32Array>>
 }
 
-export class FedeqClient implements ClientMethod {
+export class FedeqSite implements SiteMethod {
   readonly units: readonly Weights[]
-  readonly #init: ClientMethodInit
+  readonly #init: SiteInit
   readonly #options: FedeqOptions
   readonly #parts: ClientParts
   readonly #layer: EquilibriumLayer
@@ -42,7 +42,7 @@ export class FedeqClient implements ClientMethod {
   #open = -1
   #heard = -1
 
-  constructor (init: ClientMethodInit, options: FedeqOptions) {
+  constructor (init: SiteInit, options: FedeqOptions) {
     const { backend, charter: { model, training, seed }, data } = init
     this.#init = init
     this.#options = options
