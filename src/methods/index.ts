@@ -3,13 +3,15 @@ import { InvalidParametersError } from '../errors.ts'
 import { cofed } from './cofed/cofed.ts'
 import { fedeq } from './fedeq/fedeq.ts'
 import { fesem } from './fesem.ts'
+import { flexmod } from './flexmod/flexmod.ts'
+import { hyfem } from './hyfem/hyfem.ts'
 import { meanHost } from './mean-host.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './method.ts'
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method, fedeq as Method, cofed as Method]
+export const methods: readonly Method[] = [fesem as Method, fedeq as Method, cofed as Method, flexmod as Method, hyfem as Method]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {

@@ -6,8 +6,13 @@ import { packAccepted, unpackAccepted } from '../../src/methods/cofed/wire.ts'
 import type { Accepted, Ballot } from '../../src/methods/cofed/labels.ts'
 
 interface Golden {
-  classes: number[][], probs: number[][][], clientWeights: number[], margin: number, threshold: number
-  proposed: Record<string, number[]>, accepted: Record<string, number[]>
+  classes: number[][],
+  probs: number[][][],
+  clientWeights: number[],
+  margin: number,
+  threshold: number
+  proposed: Record<string, number[]>,
+  accepted: Record<string, number[]>
   perClient: Array<{ labels: Record<string, number[]>, counts: number[], classWeights: number[] }>
   localCounts: number[][]
   binaryMajority: { votes: number[][], label: number[] }

@@ -11,7 +11,11 @@ import type { ExecutionContext } from 'ava'
 type Matrix = readonly number[][]
 interface Run { consensus: number, dualSum?: number, first5?: number[] }
 interface Golden {
-  Wz: Matrix, Ux: Matrix, b: number[], x: number[], fixedPoint: number[]
+  Wz: Matrix,
+  Ux: Matrix,
+  b: number[],
+  x: number[],
+  fixedPoint: number[]
   anderson: { z: number[], iters: number, residuals: number[] }
   slowMap: { W: Matrix, b: number[], fixedPoint: number[], tol: number, picardIters: number, anderson: { iters: number, ridge: number, residuals: number[] } }
   implicit: { v: number[], loss: number, gradB: number[], gradW: Matrix }

@@ -5,7 +5,8 @@ import { ALLOCATIONS, classSums, largestRemainder, prototypeLoss, prototypesOf, 
 import type { ExecutionContext } from 'ava'
 
 interface Golden {
-  values: Record<string, number>, shapley: number[]
+  values: Record<string, number>,
+  shapley: number[]
   prototypes: { Z: number[][], labels: number[], protos: number[][], loss: number }
   allocation: { prototypeLoss: number[], score: number[], share: number[], budgetSteps: number, steps: number[] }
 }

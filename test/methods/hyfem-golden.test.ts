@@ -7,9 +7,15 @@ import type { SiteLayer } from '../../src/methods/hyfem/matching.ts'
 
 interface Layer { W: number[][], b: number[] }
 interface Golden {
-  views: number[][], block: number, newUnitCost: number, patterns: number[][], trueUnits: number[][]
+  views: number[][],
+  block: number,
+  newUnitCost: number,
+  patterns: number[][],
+  trueUnits: number[][]
   clients: Array<Layer & { cols: number[] }>
-  globalFirstLayer: number[][], counts: number[][], localAfter: Layer[]
+  globalFirstLayer: number[][],
+  counts: number[][],
+  localAfter: Layer[]
   lastLayer: { W: number[][][], counts: number[], globalW: number[][] }
   prox: { mu: number, value: number }
 }
