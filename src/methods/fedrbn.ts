@@ -193,7 +193,7 @@ class FedrbnHost implements HostMethod {
   readonly #init: HostInit
   readonly #options: FedrbnOptions
   readonly #mean: HostMethod
-  /** Of the last step, by site. */
+  /** Of the last step, by site: kept when one leaves, since others may still be told of the end. */
   #sources: ReadonlyMap<string, Float32Array> = new Map()
 
   constructor (init: HostInit, options: FedrbnOptions) {
@@ -213,8 +213,6 @@ class FedrbnHost implements HostMethod {
     if (this.#options.pnc === 0 && step < totalSteps(this.#init.charter.training)) return units
     return [...units, ...[...this.#sources].map(([name, statistics]) => vector(`${SOURCE}${name}`, statistics))]
   }
-
-  drop (client: string): void { this.#sources = new Map([...this.#sources].filter(([name]) => name !== client)) }
 
   save (): NamedTensor[] { return [...this.#sources].map(([client, statistics]) => vector(`${SOURCE}${client}`, statistics)) }
 

@@ -1,15 +1,31 @@
 /** Methods by name: what a charter's `method` section may say. One file or folder each; a new one is one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { cofed } from './cofed/cofed.ts'
+import { fedeq } from './fedeq/fedeq.ts'
 import { fedrbn } from './fedrbn.ts'
 import { fesem } from './fesem.ts'
+import { flexmod } from './flexmod/flexmod.ts'
+import { hyfem } from './hyfem/hyfem.ts'
 import { meanHost } from './mean-host.ts'
+import { peft } from './peft/index.ts'
 import { splitMix } from './split-mix/index.ts'
+import { tap } from './tap/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './method.ts'
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method, splitMix as Method, fedrbn as Method]
+export const methods = [
+  cofed,
+  fedeq,
+  fedrbn,
+  fesem,
+  flexmod,
+  hyfem,
+  peft,
+  splitMix,
+  tap
+] as unknown as readonly Method[]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {

@@ -131,9 +131,9 @@ function pairs (norms: readonly Norm[], ...kinds: ReadonlyArray<readonly [string
 /** The two vectors of each normalisation in a vector laid out by `affineGraph` or `statisticsGraph`. Views. */
 export function pairsIn (norms: readonly Norm[], flat: Float32Array): ReadonlyArray<readonly [Float32Array, Float32Array]> {
   let at = 0
-  const next = (channels: number): Float32Array => {
-    at += channels
-    return flat.subarray(at - channels, at)
+  const next = (size: number): Float32Array => {
+    at += size
+    return flat.subarray(at - size, at)
   }
   return norms.map(({ channels }) => [next(channels), next(channels)])
 }
