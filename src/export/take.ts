@@ -24,33 +24,35 @@ export interface Exported {
  */
 export function takePredictor (charter: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
   if (charter.grouping !== undefined) throw new InvalidParametersError('the charter splits the tasks into groups with a model each: there is no one model to export', { next: 'export from a run without grouping' })
+  const { method } = charter.method === undefined ? {} : methodOf(charter)
+  if (method !== undefined && method.exported === undefined) return siteOf(charter, saved, step, wish)
   const { model, tasks, members } = charter.model.kind === 'linear' ? linearMember(charter, saved, wish) : membersOf(charter, saved, wish)
   const parts = charter.model.kind === 'linear' ? [...linearUnits(charter.input, tasks)] : formOf(model, charter.input, tasks).parts
   const tensors = members.flatMap((flat, member) => tensorsOf(`${member}`, parts, flat))
-  return {
-    card: {
-      version: 1,
-      name: charter.name,
-      charter: charterHash(charter),
-      seed: charter.seed,
-      ...charter.method === undefined ? {} : { method: charter.method.name },
-      step,
-      model,
-      input: charter.input,
-      tasks,
-      members: members.length,
-      ...wish,
-      weights: weightsHash(tensors)
-    },
-    tensors
-  }
+  return { card: { ...origin(charter, step, wish), model, tasks, members: members.length, weights: weightsHash(tensors) }, tensors }
 }
+
+function origin (charter: Charter, step: number, wish: ExportWish): Omit<Card, 'model' | 'tasks' | 'members' | 'weights'> {
+  const { name, seed, method, input } = charter
+  return { version: 1, name, charter: charterHash(charter), seed, ...method === undefined ? {} : { method: method.name }, step, input, ...wish }
+}
+
+/** A method whose model is of a form of its own: all that the site's half of it needs to predict again, optimisers apart. */
+function siteOf (charter: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
+  refuseMixture(wish)
+  const tensors = saved.tensors().filter(({ name }) => !NOT_OF_THE_MODEL.test(name))
+  const own = charter.tasks.filter(({ id }) => tensors.some(({ name }) => `/${name}`.endsWith(`/head/${id}`)))
+  return { card: { ...origin(charter, step, wish), model: charter.model, site: charter, tasks: own.length > 0 ? own : charter.tasks, members: 1, weights: weightsHash(tensors) }, tensors }
+}
+
+/** State of optimisers, and the models that a site trains alone. */
+const NOT_OF_THE_MODEL = /\.(?:first|second|step)$|^local\d+\//
 
 function membersOf (charter: Charter, saved: SavedState, wish: ExportWish): Members {
   const { model, input, training } = charter
   if (charter.method !== undefined) {
     const { method, options } = methodOf(charter)
-    if (method.exported !== undefined) return method.exported(charter, options, saved, wish)
+    return (method.exported as NonNullable<typeof method.exported>)(charter, options, saved, wish)
   }
   refuseMixture(wish)
   if (model.trunk !== 'client' && !saved.has('trunk')) throw new InvalidParametersError('the model is split and its trunk is at a host, not in this checkpoint', { next: 'give --trunk HOME with the home of the host, or of a node that is both' })
