@@ -11,8 +11,9 @@ import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { PeerTrainer, describePeer } from '../bench/peer-trainer.ts'
 import { describeClient } from '../training/client-description.ts'
-import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
+import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
@@ -25,6 +26,7 @@ import type { ClientDescription } from '../training/client-description.ts'
 import type { Device } from '../backend/device.ts'
 import type { MemoryEstimate } from '../training/memory.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
+import type { PeerDescription } from '../bench/peer-trainer.ts'
 import type { Rung, RungName } from '../backend/ladder.ts'
 
 /**
@@ -45,8 +47,8 @@ interface Prepared {
   readonly what: string
   /** For a trainer that may use so many bytes. */
   readonly estimate: (memoryBytes: number) => MemoryEstimate
-  readonly description?: ClientDescription
-  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer
+  readonly description?: ClientDescription | PeerDescription
+  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer | PeerTrainer
 }
 
 async function prepare (init: TrainerInit): Promise<Prepared> {
@@ -61,6 +63,15 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
+  if (init.kind === 'peer') {
+    const { peer } = init
+    return {
+      what: `peer ${data.id}`,
+      estimate: () => estimatePeer(charter, data),
+      description: describePeer(charter, data),
+      build: backend => new PeerTrainer(backend, charter, data, { peer })
+    }
+  }
   const { control, baseline = true, partsSeed } = init
   return {
     what: `client ${data.id}`,
