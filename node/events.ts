@@ -3,6 +3,7 @@
  * the terminal view draws. Field names are stable.
  */
 import type { ClientReport } from '../src/training/committee.ts'
+import type { Explanation } from '../src/bench/peer-trainer.ts'
 import type { EncoderSteps, TaskPartition } from '../src/federation/groups.ts'
 import type { RoundReport } from '../src/backbone/frames.ts'
 
@@ -37,6 +38,10 @@ export type NodeEvent =
   /** The tasks are split: what each does to the others, the groups, why, and what that takes. */
   | { readonly type: 'affinity', readonly node: string, readonly partition: TaskPartition, readonly encoderSteps: EncoderSteps }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
+  /** Sites trade models: one of a peer was asked about the site's rows. `kept`: it stands on the bench. */
+  | { readonly type: 'model:considered', readonly node: string, readonly peer: string, readonly modelId: string, readonly version: number, readonly kept: boolean, readonly reason: string, readonly accuracy: number | null }
+  /** Who serves from now on, and why. */
+  | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation }
   | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
   /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. `overBudget`: by protocol, requests since the start that were answered 'busy' because their peer asks for too much. */
   | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly loopBusyP99Ms: number, readonly bytesSent: number, readonly bytesReceived: number, readonly overBudget?: Readonly<Record<string, number>> }
