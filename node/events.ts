@@ -49,6 +49,10 @@ export type NodeEvent =
   /** A site has chosen anew which models serve it. `pending`: models that came meanwhile and are looked at next. */
   | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation, readonly pending: number }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
+  /** Sites trade models: one of a peer was asked about the site's rows. `kept`: it stands on the bench. */
+  | { readonly type: 'model:considered', readonly node: string, readonly peer: string, readonly modelId: string, readonly version: number, readonly kept: boolean, readonly reason: string, readonly accuracy: number | null }
+  /** Who serves from now on, and why. */
+  | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation }
   | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
   /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. `overBudget`: by protocol, requests since the start that were answered 'busy' because their peer asks for too much. */
   | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly loopBusyP99Ms: number, readonly bytesSent: number, readonly bytesReceived: number, readonly overBudget?: Readonly<Record<string, number>> }

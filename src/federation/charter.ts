@@ -1,5 +1,6 @@
 /** The agreed settings of one consortium: model, training, projection, merging. Same charter, same seed: same numbers. */
 import { InvalidParametersError } from '../errors.ts'
+import { parseBench } from '../bench/spec.ts'
 import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { LINEAR_KINDS } from '../models/linear.ts'
@@ -10,6 +11,7 @@ import { checkMergeRule, checkProjectionOptions } from '../training/rules.ts'
 import { isOutside } from '../projection/outside.ts'
 import { inFlight, parseTrainingSpec } from '../training/spec.ts'
 import { weightingNames } from '../weighting/index.ts'
+import type { BenchSpec } from '../bench/spec.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { GroupingSpec } from './grouping.ts'
 import type { InputSpec } from '../data/dataset.ts'
@@ -90,6 +92,8 @@ export interface Charter {
   readonly shared: readonly string[]
   /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
   readonly grouping?: GroupingSpec
+  /** Nobody hosts: sites trade whole models and serve a few of them. Left out: sites train one model together. */
+  readonly bench?: BenchSpec
 }
 
 export interface CharterOptions {
@@ -104,6 +108,7 @@ export interface CharterOptions {
   readonly clock?: Partial<ClockSpec>
   readonly cutCodec?: Charter['cutCodec']
   readonly grouping?: Partial<GroupingSpec>
+  readonly bench?: Partial<BenchSpec>
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
@@ -150,6 +155,8 @@ export function createCharter (options: CharterOptions): Charter {
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
   const { input, tasks } = options
+  if (options.bench !== undefined && options.grouping !== undefined) throw new InvalidParametersError('grouping splits a model that sites train together, and a bench has none', { next: 'leave either out' })
+  const bench = options.bench === undefined ? undefined : parseBench(options.bench, { model, training, merge, input })
   return {
     name: options.name,
     seed: options.seed,
@@ -162,11 +169,12 @@ export function createCharter (options: CharterOptions): Charter {
     input,
     tasks,
     shared: [
-      ...model.trunk === 'client' && model.kind !== 'linear' ? ['trunk'] : [],
+      ...model.trunk === 'client' && model.kind !== 'linear' && bench === undefined ? ['trunk'] : [],
       ...model.sharedEmbedder ? [`embed/${input.modality}`] : [],
       ...model.sharedHeads.map(task => `head/${task}`)
     ],
-    ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) }
+    ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) },
+    ...bench === undefined ? {} : { bench }
   }
 }
 
@@ -178,7 +186,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping } = value as Partial<Charter>
+  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping, bench } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -194,7 +202,8 @@ export function readCharter (value: unknown): Charter {
     ...merge === undefined ? {} : { merge },
     ...clock === undefined ? {} : { clock },
     ...cutCodec === undefined ? {} : { cutCodec },
-    ...grouping === undefined ? {} : { grouping }
+    ...grouping === undefined ? {} : { grouping },
+    ...bench === undefined ? {} : { bench }
   })
   if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
   return charter
@@ -202,9 +211,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, tasks, model, training, projection, merge, shared, grouping } = charter
+  const { seed, input, tasks, model, training, projection, merge, shared, grouping, bench } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping } })
+  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...bench === undefined ? {} : { bench } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

@@ -7,6 +7,7 @@ import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedln } from './fedln.ts'
+import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { local } from './local.ts'
@@ -19,7 +20,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fedlinear, local, centralised]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fedlinear, fedpae, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

@@ -8,9 +8,9 @@ export interface Strategy {
   readonly source: string
   /**
    * split: clients send activations to the trunk at a host; whole: every client trains the whole model and sends what changed;
-   * alone: nothing is exchanged, a yardstick for the others.
+   * peer: nobody hosts, sites trade whole models and serve a few of them; alone: nothing is exchanged, a yardstick for the others.
    */
-  readonly kind: 'split' | 'whole' | 'alone'
+  readonly kind: 'split' | 'whole' | 'peer' | 'alone'
   /** alone only: one model on the rows of all sites, which no consortium could do. */
   readonly pooled?: true
   readonly model?: Readonly<Record<string, unknown>>
@@ -19,10 +19,12 @@ export interface Strategy {
   readonly merge: Partial<MergeSpec>
   /** Splits the tasks into groups after some rounds; its defaults follow from the charter's rounds. */
   readonly grouping?: CharterOptions['grouping']
+  /** peer only: what sites train and how they choose. */
+  readonly bench?: CharterOptions['bench']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping'>
-type Made = Required<Omit<Settings, 'grouping'>> & Pick<Settings, 'grouping'>
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench'>
+type Made = Required<Omit<Settings, 'grouping' | 'bench'>> & Pick<Settings, 'grouping' | 'bench'>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
 export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
@@ -31,6 +33,7 @@ export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): 
     training: { ...recipe.training, ...strategy.training, ...own.training },
     projection: { ...strategy.projection, ...own.projection },
     merge: { ...strategy.merge, ...own.merge },
-    ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } }
+    ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } },
+    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } }
   }
 }
