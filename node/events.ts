@@ -41,18 +41,14 @@ export type NodeEvent =
   /** The tasks are split: what each does to the others, the groups, why, and what that takes. */
   | { readonly type: 'affinity', readonly node: string, readonly partition: TaskPartition, readonly encoderSteps: EncoderSteps }
   /** A peer offers a model: its card is out. Accuracy is what it measured on rows of its own. */
-  | { readonly type: 'card:published', readonly node: string, readonly model: string, readonly version: number, readonly bytes: number, readonly accuracy?: number }
-  /** A peer's model is on the bench; accuracy is that on this site's hold-out. */
-  | { readonly type: 'card:kept', readonly node: string, readonly peer: string, readonly model: string, readonly version: number, readonly bytes: number, readonly reason: string, readonly accuracy?: number }
+  | { readonly type: 'card:published', readonly node: string, readonly modelId: string, readonly version: number, readonly bytes: number, readonly accuracy?: number }
   /** A peer's model, or what should have been its card, is not used; nothing is lost by it. */
-  | { readonly type: 'card:refused', readonly node: string, readonly peer: string, readonly model?: string, readonly version?: number, readonly reason: string }
-  /** A site has chosen anew which models serve it. `pending`: models that came meanwhile and are looked at next. */
-  | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation, readonly pending: number }
+  | { readonly type: 'card:refused', readonly node: string, readonly peer: string, readonly modelId?: string, readonly version?: number, readonly reason: string }
   | { readonly type: 'checkpoint', readonly node: string, readonly step: number, readonly bytes: number }
   /** Sites trade models: one of a peer was asked about the site's rows. `kept`: it stands on the bench. */
   | { readonly type: 'model:considered', readonly node: string, readonly peer: string, readonly modelId: string, readonly version: number, readonly kept: boolean, readonly reason: string, readonly accuracy: number | null }
-  /** Who serves from now on, and why. */
-  | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation }
+  /** Who serves from now on, and why. `pending`: models that came while it was chosen, and are looked at next. */
+  | { readonly type: 'committee', readonly node: string, readonly explanation: Explanation, readonly pending?: number }
   | { readonly type: 'report', readonly node: string, readonly report: ClientReport }
   /** Resource use. Memory is the peak since the start, the loop's figures are those of the training: lag in all, and what is the thread's own doing. `overBudget`: by protocol, requests since the start that were answered 'busy' because their peer asks for too much. */
   | { readonly type: 'gauges', readonly node: string, readonly rssBytes: number, readonly liveTensors: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number, readonly loopBusyP99Ms: number, readonly bytesSent: number, readonly bytesReceived: number, readonly overBudget?: Readonly<Record<string, number>> }

@@ -108,12 +108,16 @@ export class PeerRole {
   /** For the status. */
   get view (): NonNullable<NodeView['peer']> {
     const { kept = 0, refused = 0, pending = 0, failed = 0 } = this.#pulls?.figures ?? {}
+    const cards = this.#bench?.cards ?? []
     return {
-      step: this.#step,
-      total: this.description.steps,
-      done: this.#reported,
-      cards: { known: this.#bench?.cards.length ?? 0, peers: new Set(this.#bench?.cards.map(({ card }) => card.peer)).size, kept, refused, pending, failed },
-      members: [...new Set(this.#chosen?.explanation.tasks.flatMap(({ members }) => members.map(({ peer, modelId }) => `${peer === this.#init.peer ? 'own' : this.#nameOf(peer)} ${modelId}`)))]
+      figures: {
+        step: this.#step,
+        total: this.description.steps,
+        done: this.#reported,
+        cards: { known: cards.length, peers: new Set(cards.map(({ card }) => card.peer)).size, kept, refused, pending, failed },
+        members: [...new Set(this.#chosen?.explanation.tasks.flatMap(({ members }) => members.map(({ peer, modelId }) => `${modelId} of ${peer === this.#init.peer ? 'its own' : this.#names.get(peer) ?? peer}`)))]
+      },
+      names: this.#names
     }
   }
 
@@ -154,7 +158,7 @@ export class PeerRole {
   /** Until the signal; a worker that is lost is replaced. */
   async #live (bench: BenchService, signal: AbortSignal): Promise<void> {
     const { node, emit } = this.#init
-    bench.onRefused(({ peer, modelId, reason }) => { emit({ type: 'card:refused', node, peer, ...modelId === undefined ? {} : { model: modelId }, reason }) })
+    bench.onRefused(({ peer, modelId, reason }) => { emit({ type: 'card:refused', node, peer, ...modelId === undefined ? {} : { modelId }, reason }) })
     bench.onCard(({ card, name }) => {
       if (name !== '') this.#names.set(card.peer, name)
       this.#pulls?.offer(card)
@@ -247,7 +251,7 @@ export class PeerRole {
     for (const { card, weights } of published) {
       const whole: ModelCard = { ...card, sha256: weightsHash(weights) }
       await bench.publish(whole, new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
-      emit({ type: 'card:published', node, model: card.modelId, version: card.version, bytes: card.bytes, ...card.valAccuracy === undefined ? {} : { accuracy: card.valAccuracy } })
+      emit({ type: 'card:published', node, modelId: card.modelId, version: card.version, bytes: card.bytes, ...card.valAccuracy === undefined ? {} : { accuracy: card.valAccuracy } })
     }
     this.#changed(published.length)
   }
@@ -275,12 +279,11 @@ export class PeerRole {
         return bytes
       },
       consider: async (card, weights) => await trainer.consider(card, weights),
-      onJudged: ({ peer, modelId: model, version, bytes }, { kept, reason, accuracy }) => {
-        if (kept) emit({ type: 'card:kept', node, peer, model, version, bytes, reason, ...accuracy === undefined || Number.isNaN(accuracy) ? {} : { accuracy } })
-        else emit({ type: 'card:refused', node, peer, model, version, reason })
+      onConsidered: ({ peer, modelId, version }, { kept, reason, accuracy }) => {
+        emit({ type: 'model:considered', node, peer, modelId, version, kept, reason, accuracy: Number.isNaN(accuracy) ? null : accuracy })
         if (kept) this.#changed(1)
       },
-      onFailed: ({ peer, modelId: model, version }, reason) => { emit({ type: 'card:refused', node, peer, model, version, reason }) },
+      onRefused: ({ peer, modelId, version }, reason) => { emit({ type: 'card:refused', node, peer, modelId, version, reason }) },
       now: () => performance.now(),
       signal,
       held
@@ -334,8 +337,6 @@ export class PeerRole {
     this.#toldAt = now
     emit({ type: 'step', node, step: this.#step, total: this.description.steps, losses: meanByTask(losses) })
   }
-
-  #nameOf (peer: string): string { return this.#names.get(peer) ?? peer }
 }
 
 async function spawn ({ charter, peer, trainer, spawn = spawnTrainer }: PeerRoleInit, backend: RungName | undefined): Promise<Compute<PeerTrainer>> {

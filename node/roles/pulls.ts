@@ -5,24 +5,18 @@
  */
 import { BackendError, FmtlError } from '../../src/errors.ts'
 import { Waiters } from '../waiters.ts'
+import type { Considered } from '../../src/bench/peer-trainer.ts'
 import type { ModelCard } from '../../src/bench/card.ts'
-
-/** What became of a model. */
-export interface Judgement {
-  readonly kept: boolean
-  readonly reason: string
-  readonly accuracy?: number
-}
 
 export interface PullsInit {
   /** By the card alone: whether it is worth fetching. */
   readonly wanted: (card: ModelCard) => Promise<{ readonly wanted: boolean, readonly reason: string }>
   /** As many bytes as the card says, with the hash that it says. */
   readonly fetch: (card: ModelCard, signal: AbortSignal) => Promise<Uint8Array>
-  readonly consider: (card: ModelCard, weights: Float32Array) => Promise<Judgement>
-  readonly onJudged: (card: ModelCard, judgement: Judgement) => void
-  /** Neither kept nor refused; it is tried again, or not. */
-  readonly onFailed: (card: ModelCard, reason: string) => void
+  readonly consider: (card: ModelCard, weights: Float32Array) => Promise<Considered>
+  readonly onConsidered: (card: ModelCard, considered: Considered) => void
+  /** It was not looked at: by its card it is not wanted, or its weights did not come. */
+  readonly onRefused: (card: ModelCard, reason: string) => void
   /** ms, of a clock that never goes back. */
   readonly now: () => number
   readonly signal: AbortSignal
@@ -115,25 +109,26 @@ export class Pulls {
   }
 
   async #pull (pull: Pull, card: ModelCard): Promise<void> {
-    const { wanted, fetch, consider, onJudged, onFailed, now, signal } = this.#init
-    const judge = (judgement: Judgement): void => {
-      pull.state = judgement.kept ? 'kept' : 'refused'
-      onJudged(card, judgement)
-    }
+    const { wanted, fetch, consider, onConsidered, onRefused, now, signal } = this.#init
     try {
       const wish = await wanted(card)
-      if (!wish.wanted) return judge({ kept: false, reason: wish.reason })
+      if (!wish.wanted) {
+        pull.state = 'refused'
+        return onRefused(card, wish.reason)
+      }
       const late = AbortSignal.timeout(PULL_MS + card.bytes / BYTES_PER_MS)
       const bytes = await fetch(card, AbortSignal.any([signal, late]))
       // a copy: the store goes on giving the bytes to others
-      judge(await consider(card, new Float32Array(bytes.slice().buffer)))
+      const considered = await consider(card, new Float32Array(bytes.slice().buffer))
+      pull.state = considered.kept ? 'kept' : 'refused'
+      onConsidered(card, considered)
     } catch (error) {
       pull.state = 'failed'
       if (signal.aborted) return
       pull.tries++
       pull.retryAt = now() + RETRY_MS * 2 ** pull.tries
       if (error instanceof BackendError) pull.tries-- // not this model's fault: whoever computes next is asked again
-      else onFailed(card, `${reasonOf(error, card)}; ${pull.tries < TRIES ? `try ${pull.tries} of ${TRIES}` : `given up after ${TRIES} tries`}`)
+      else onRefused(card, `${reasonOf(error, card)}; ${pull.tries < TRIES ? `try ${pull.tries} of ${TRIES}` : `given up after ${TRIES} tries`}`)
     }
   }
 }

@@ -31,7 +31,7 @@ async function members (t: ExecutionContext, count: number, init: Partial<BenchI
     const bench = new BenchService(node.components, blobs, {
       consortium: CONSORTIUM, charter: CHARTER, tasks: ['a', 'b', 'c'], modelsPerPeer: 2, maxBytes: MAX_BYTES, name: `node-${i}`, addresses: () => node.node.getMultiaddrs().map(String), everyMs: 60_000, now: () => 0, ...init
     })
-    t.teardown(() => { bench.stop() })
+    t.teardown(() => { if (node.node.status === 'started') bench.stop() })
     bench.start()
     const heard: BenchCard[] = []
     const refused: CardRefusal[] = []
