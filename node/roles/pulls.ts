@@ -116,7 +116,7 @@ export class Pulls {
         pull.state = 'refused'
         return onRefused(card, wish.reason)
       }
-      const late = AbortSignal.timeout(PULL_MS + card.bytes / BYTES_PER_MS)
+      const late = AbortSignal.timeout(timeFor(card))
       const bytes = await fetch(card, AbortSignal.any([signal, late]))
       // a copy: the store goes on giving the bytes to others
       const considered = await consider(card, new Float32Array(bytes.slice().buffer))
@@ -136,8 +136,11 @@ export class Pulls {
 /** Neither peer ids nor the names of models have spaces. */
 function keyOf ({ peer, modelId }: Pick<ModelCard, 'peer' | 'modelId'>): string { return `${peer} ${modelId}` }
 
+/** ms */
+function timeFor ({ bytes }: ModelCard): number { return PULL_MS + Math.ceil(bytes / BYTES_PER_MS) }
+
 function reasonOf (error: unknown, card: ModelCard): string {
   if (error instanceof FmtlError) return error.message
-  if (error instanceof DOMException && error.name === 'TimeoutError') return `${card.bytes} bytes did not come within ${Math.round((PULL_MS + card.bytes / BYTES_PER_MS) / 1000)} s`
+  if (error instanceof DOMException && error.name === 'TimeoutError') return `${card.bytes} bytes did not come within ${Math.round(timeFor(card) / 1000)} s`
   throw error
 }

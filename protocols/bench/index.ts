@@ -62,8 +62,8 @@ export class BenchService {
   readonly #known = new Map<string, Map<string, BenchCard>>()
   /** model -> its newest card of this peer, and the weights. */
   readonly #own = new Map<string, { readonly card: ModelCard, readonly weights: Uint8Array }>()
-  /** peer -> addresses that it was dialled at; of those that are known, so at most MAX_PEERS. */
-  readonly #dialled = new Map<string, string>()
+  /** peer -> addresses that it told, and when they are kept; of peers with a known card, so at most MAX_PEERS. */
+  readonly #told = new Map<string, { readonly addresses: string, readonly kept: Promise<void> }>()
   readonly #onRefused = new Set<(refusal: CardRefusal) => void>()
   #timer: NodeJS.Timeout | undefined
 
@@ -134,6 +134,7 @@ export class BenchService {
    */
   async fetch ({ peer, sha256: hash, bytes, modelId }: ModelCard, options: AbortOptions = {}): Promise<Uint8Array> {
     if (bytes > this.#init.maxBytes) throw new DecodeError(`${modelId} of ${peer}: ${bytes} bytes, at most ${this.#init.maxBytes}`)
+    await this.#told.get(peer)?.kept // or it could not be dialled yet
     const others = this.#topic.subscribers.filter(other => other !== peer)
     return await this.#blobs.fetch(hash, bytes, [peer, ...others].slice(0, MAX_BLOB_PROVIDERS), options)
   }
@@ -193,10 +194,10 @@ export class BenchService {
   }
 
   #learn (peer: string, addresses: readonly string[]): void {
-    if (addresses.length === 0 || this.#dialled.get(peer) === addresses.join()) return
-    this.#dialled.set(peer, addresses.join())
-    void acquaint(this.#components, peer, addresses, 'bench').catch((err: unknown) => {
+    if (addresses.length === 0 || this.#told.get(peer)?.addresses === addresses.join()) return
+    const kept = acquaint(this.#components, peer, addresses, 'bench').catch((err: unknown) => {
       this.#components.logger.forComponent('fmtl:bench')('%s: %e', peer, err as Error)
     })
+    this.#told.set(peer, { addresses: addresses.join(), kept })
   }
 }
