@@ -212,7 +212,8 @@ export class SummaryBuilder {
     const missing = [
       ...nodes.filter(node => !this.#nodes.has(node)).map(node => `${node}: never started`),
       ...records.flatMap(record => absence(record, rounds.length > 0)).map(name),
-      ...rounds.length === 0 ? ['no round was closed'] : []
+      // Sites that trade models close none.
+      ...rounds.length === 0 && facts.charter?.bench === undefined ? ['no round was closed'] : []
     ]
     const backends = [...new Set(records.map(backendOf).filter(backend => backend !== ''))]
     const peaks = [...this.#rssByProcess.values()]

@@ -4,6 +4,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { SummaryBuilder } from './summary.ts'
 import { planTestnet } from './plan.ts'
 import { runInProcess } from './runners/in-process.ts'
+import { runPeersInProcess } from './runners/in-process-peers.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { Summary } from './summary.ts'
 import type { TestnetOptions, TestnetPlan } from './plan.ts'
@@ -24,7 +25,7 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     for (const [flag, value] of Object.entries({ '--kill': options.kill, '--port': options.port, '--memory': options.memoryBytes, home: options.home })) {
       if (value !== undefined) throw new InvalidParametersError(`${flag} needs nodes that are processes`, { next: 'take --runner process' })
     }
-    await runInProcess(plan, tell)
+    await (plan.charter.bench === undefined ? runInProcess : runPeersInProcess)(plan, tell)
   } else {
     const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)
     const runner: ProcessRunner = new ProcessRunner(plan, event => {

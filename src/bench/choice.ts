@@ -29,8 +29,9 @@ export interface TaskExplanation {
   readonly task: string
   /** Labels of the hold-out that chose. */
   readonly samples: number
-  /** Models on the bench that answer this task. */
+  /** Models on the bench that answer this task, and of them those that the hold-out speaks against. */
   readonly models: number
+  readonly passedOver: number
   readonly members: readonly MemberExplanation[]
   /** The search, or which of the guard's alternatives was better. */
   readonly by: Winner
@@ -50,31 +51,38 @@ export interface Choice {
   readonly explanation: TaskExplanation
 }
 
+/**
+ * A model less than half as good as the best is passed over, the site's own and those that serve excepted: as one of several
+ * it may look right on a few rows by chance. Good means beyond chance: (accuracy - 1 / classes), or the skill of a regression.
+ */
+const STANDING = 0.5
 /** Dense and token hold-outs have thousands of labels; more than so many say nothing new about who is better. */
 const MAX_SAMPLES = 2000
 
 /**
- * @param entries - of the bench in the order of origin, those that answer the task; at least one of the site's own
+ * @param all - of the bench in the order of origin, those that answer the task; at least one of the site's own
  * @param y - hold-out labels in the order of the answers, [rows, positions, targets]
  * @param running - who serves so far
  */
-export function choose (task: TaskSpec, y: TensorData, entries: readonly BenchEntry[], init: { spec: BenchSpec, seed: number, running: readonly BenchEntry[] }): Choice {
+export function choose (task: TaskSpec, y: TensorData, all: readonly BenchEntry[], init: { spec: BenchSpec, seed: number, running: readonly BenchEntry[] }): Choice {
   const { spec, seed, running } = init
   const samples = labelledPlaces(task, y, seed)
-  const answers = entries.map(entry => (entry.answers.get('holdout')?.get(task.id) as TensorData).data)
-  const { scores, most } = isLabelled(task)
-    ? classScores(task, y, samples, answers, spec)
-    : { scores: numberScores(task, y, samples, answers), most: spec.maxMembers }
+  const scoresOfAll = scoresFor(task, y, samples, all, spec)
+  const standing = all.map((_, i) => scoresOfAll.accuracy([i]) - (isLabelled(task) ? 1 / classesOf(task) : 0))
+  const least = STANDING * Math.max(...standing)
+  const entries = all.filter((entry, i) => entry.own || running.includes(entry) || !(least > 0 && (standing[i] as number) < least))
+  const scores = scoresFor(task, y, samples, entries, spec)
   const local = entries.flatMap(({ own }, i) => own ? [i] : [])
   const seats = running.map(entry => entries.indexOf(entry))
-  const selection = selectSubset(scores, { hi: Math.min(spec.maxMembers, most), local, random: new Random(seed), ...seats.includes(-1) ? {} : { running: seats } })
+  const selection = selectSubset(scores, { hi: mostMembers(task, spec), local, random: new Random(seed), ...seats.includes(-1) ? {} : { running: seats } })
   const { chosen, by, accuracy, strength, diversity, rivals, reason } = selection
   return {
     members: chosen.map(i => entries[i] as BenchEntry),
     explanation: {
       task: task.id,
       samples: samples.length,
-      models: entries.length,
+      models: all.length,
+      passedOver: all.length - entries.length,
       members: chosen.map(i => {
         const { card, own } = entries[i] as BenchEntry
         const rest = chosen.filter(other => other !== i)
@@ -122,11 +130,18 @@ function classesOf ({ kind, channels }: TaskSpec): number { return kind === 'den
  * Pang's determinant leaves the right label out: of two labels one is left, where nothing differs. There the correlation of
  * the answers takes its place (ours), and the sizes are no longer bound by the labels.
  */
-function classScores (task: TaskSpec, y: TensorData, samples: readonly number[], answers: readonly Float32Array[], { diversity, combination, maxMembers }: BenchSpec): { scores: SubsetScores, most: number } {
-  const classes = classesOf(task)
-  const kind: Diversity = diversity === 'pang' && classes === 2 ? 'cosine' : diversity
-  const objectives = new Objectives({ classes, labels: labelsAt(y, samples), probabilities: answers.map(answer => probabilitiesAt(task, answer, samples)) })
-  return { scores: scoresOf(objectives, kind, combination), most: kind === 'pang' ? Math.max(1, classes - 1) : maxMembers }
+function diversityOf (task: TaskSpec, { diversity }: BenchSpec): Diversity { return diversity === 'pang' && classesOf(task) === 2 ? 'cosine' : diversity }
+
+/** The determinant of more members than labels but the right one is 0. */
+function mostMembers (task: TaskSpec, spec: BenchSpec): number {
+  return isLabelled(task) && diversityOf(task, spec) === 'pang' ? Math.min(spec.maxMembers, classesOf(task) - 1) : spec.maxMembers
+}
+
+function scoresFor (task: TaskSpec, y: TensorData, samples: readonly number[], entries: readonly BenchEntry[], spec: BenchSpec): SubsetScores {
+  const answers = entries.map(entry => (entry.answers.get('holdout')?.get(task.id) as TensorData).data)
+  if (!isLabelled(task)) return numberScores(task, y, samples, answers)
+  const objectives = new Objectives({ classes: classesOf(task), labels: labelsAt(y, samples), probabilities: answers.map(answer => probabilitiesAt(task, answer, samples)) })
+  return scoresOf(objectives, diversityOf(task, spec), spec.combination)
 }
 
 function numberScores ({ channels }: TaskSpec, y: TensorData, samples: readonly number[], answers: readonly Float32Array[]): ResidualScores {

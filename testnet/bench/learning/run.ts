@@ -41,7 +41,7 @@ export interface RunOrder {
   readonly partition?: 'by-site' | 'iid' | 'dirichlet'
   readonly backend?: RungName
   /** Over the strategy's and the recipe's settings. */
-  readonly settings?: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'>
+  readonly settings?: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'bench'>
 }
 
 export interface RunTask {
@@ -88,15 +88,15 @@ const STRETCH = 20
 
 async function perform (order: RunOrder, backend: Backend): Promise<Run> {
   const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition, settings } = order
+  const { strategy, rule } = await openExperiment(order.strategy)
   const dataset = await openDataset(data, {
     seed,
-    ...refit ? { holdout: 0 } : {},
+    ...refit && strategy.kind !== 'peer' ? { holdout: 0 } : {}, // without a hold-out peers choose nobody
     ...tasks === undefined ? {} : { tasks },
     ...rows === undefined ? {} : { rows },
     ...clients === undefined ? {} : { clients },
     ...partition === undefined ? {} : { partition }
   })
-  const { strategy, rule } = await openExperiment(order.strategy)
   let charter: Charter
   try {
     charter = createCharter({
