@@ -66,7 +66,7 @@ export function registerTestnet (program: Command): void {
     .option('--no-baseline', 'train no local models at all: nothing to compare with, less to compute')
     .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
-    .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes, and start it again later')
+    .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes (where models are traded: when somebody offers that version), and start it again later')
     .option('--set <key=value>', 'a setting of model, training, projection, merge, grouping or bench, such as training.batch=16 or projection.options.c=0.4; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
