@@ -4,6 +4,7 @@ import { PeerTrainer } from '../../src/bench/peer-trainer.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { queued } from '../../src/compute/remote.ts'
+import { seededIdentity } from '../../node/store/identity.ts'
 import { startNodes, until } from '../protocols/nodes.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -40,13 +41,26 @@ export interface TradingInit {
   readonly onEvent?: (event: NodeEvent) => void
 }
 
-/** Sites and as many nodes: all know the first one. */
+/** Sites and as many nodes: all know the first one. What they learn follows from the charter's seed, their keys too. */
 export async function startTraders (t: ExecutionContext, init: TradingInit): Promise<Trader[]> {
-  const nodes = await startNodes(t, init.dataset.clientIds.length)
-  return await Promise.all(init.dataset.clientIds.map(async (site, i) => await startTrader(t, nodes[i] as TestNode, site, init)))
+  const { dataset: { clientIds }, charter: { seed } } = init
+  const nodes = await startNodes(t, clientIds.length, async i => await seededIdentity(seed, clientIds[i] as string))
+  // trainers in this thread would hold up the streams that open now
+  const networks = await Promise.all(nodes.map(async node => await networkOf(t, node, init)))
+  await until(() => networks.every(({ announce }, i) => announce.subscribers.length >= (i === 0 ? nodes.length - 1 : 1)))
+  return await Promise.all(clientIds.map(async (site, i) => await startTrader(t, nodes[i] as TestNode, site, init, networks[i])))
 }
 
-export async function startTrader (t: ExecutionContext, node: TestNode, site: string, { backend, charter, dataset, held, store, spawn, onEvent }: TradingInit): Promise<Trader> {
+async function networkOf (t: ExecutionContext, node: TestNode, { charter }: TradingInit): Promise<Protocols> {
+  const protocols = createProtocols(node.components, { consortium: 'traders', model: charterHash(charter) })
+  await protocols.start()
+  t.teardown(async () => { if (node.node.status === 'started') await protocols.stop() })
+  return protocols
+}
+
+/** @param network - of the node, where it has been started */
+export async function startTrader (t: ExecutionContext, node: TestNode, site: string, init: TradingInit, network?: Protocols): Promise<Trader> {
+  const { backend, charter, dataset, held, store, spawn, onEvent } = init
   const events: NodeEvent[] = []
   const data = await dataset.client(site)
   const wait = held?.(site)
@@ -72,14 +86,12 @@ export async function startTrader (t: ExecutionContext, node: TestNode, site: st
       return { trainer: late, lost: new Promise(() => {}), bringUp: async () => ({ backend: 'wasm', memoryBytes: 2 ** 30, falls: [] }), stop: async () => { trainer.dispose() } }
     }
   })
-  const protocols = createProtocols(node.components, { consortium: 'traders', model: charterHash(charter) })
-  await protocols.start()
+  const protocols = network ?? await networkOf(t, node, init)
   const report = role.run(protocols, () => node.node.getMultiaddrs().map(String), abort.signal)
   report.catch(() => undefined) // whoever awaits it hears of it
   const stop = async (): Promise<void> => {
     abort.abort(new Error('the test is over'))
     await role.stop()
-    if (node.node.status === 'started') await protocols.stop()
   }
   t.teardown(stop)
   return { name: site, id: node.id, node, protocols, role, events, report, stop }

@@ -48,9 +48,9 @@ test.serial('half of the peers are late: nobody waits for them, and with their m
 
 test.serial('a peer whose labels mean something else gets into less than a twentieth of the honest committees', async t => {
   const committees: boolean[] = []
-  for (const seed of [1, 2, 3, 4]) {
-    const dataset = peerSites({ seed, alpha: 100, sites: 6, permuted: 1, rows: [40, 60, 30] })
-    const traders = await startTraders(t, { backend, charter: peerCharter(TASKS, seed, { training: { rounds: 3 } }), dataset })
+  for (const seed of [1, 2]) {
+    const dataset = peerSites({ seed, alpha: 100, sites: 6, permuted: 1, rows: [60, 60, 30] })
+    const traders = await startTraders(t, { backend, charter: peerCharter(TASKS, seed), dataset })
     await Promise.all(traders.map(async ({ report }) => await report))
     await settled(traders, 10)
     const liar = traders.at(-1) as Trader
@@ -62,7 +62,7 @@ test.serial('a peer whose labels mean something else gets into less than a twent
     await Promise.all(traders.map(async ({ stop }) => { await stop() }))
   }
   t.log(`${committees.filter(Boolean).length} of ${committees.length}`)
-  t.is(committees.length, 20)
+  t.is(committees.length, 10)
   t.true(committees.filter(Boolean).length < 0.05 * committees.length)
 })
 
