@@ -58,7 +58,7 @@ test.serial('a site trains, publishes, considers what others published, chooses 
   const { served, tasks } = await ben.report()
   t.is(served, 'committee')
   for (const { id, scores } of tasks) {
-    t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'bestSingle', 'committee', 'federated', 'local', 'ownEnsemble', 'served', 'wholeBench'])
+    t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'bestSingle', 'committee', 'federated', 'local', 'ownEnsemble', 'served', 'simple', 'wholeBench'])
     t.deepEqual([scores.served, scores.federated], [scores.committee, scores.committee], id)
     t.true(Number.isFinite(scores.committee?.value))
   }

@@ -178,7 +178,8 @@ function lag ({ hosts, clients }: Summary, section: Section): string[] {
 
 function milliseconds (ms: number | null): string { return duration(ms === null ? null : ms / 1000) }
 
-function cutTraffic ({ rounds }: Summary): string {
+function cutTraffic ({ rounds, charter, clients }: Summary): string {
+  if (charter?.bench !== undefined) return `${bytes(clients.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0))} from site to site (whole models and what is around them)`
   const total = (of: (round: Summary['rounds'][number]) => number): number => rounds.reduce((sum, round) => sum + of(round), 0)
   return `${bytes(total(round => round.bytesUp))} up from clients to hosts (activations, gradients), ${bytes(total(round => round.bytesDown))} down`
 }
