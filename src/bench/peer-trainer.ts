@@ -202,8 +202,7 @@ export class PeerTrainer {
       combination: this.#spec.combination,
       entries: this.#bench.entries,
       committee: this.#committee,
-      simple: fitSimple(this.#data),
-      accuracyOf: answers => this.#accuracyOf(new Map([['holdout', answers]]))
+      simple: fitSimple(this.#data)
     })
   }
 
