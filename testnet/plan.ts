@@ -119,8 +119,8 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     return { name: label, label, peer: peerIdFromPrivateKey(key).toString() }
   }
   const hosts = await Promise.all(Array.from({ length: hostCount }, async (_, i) => await node(`host-${i + 1}`)))
-  // What tasks do to each other is measured where a client has several of them.
-  const spread = options.spread ?? (charter.grouping === undefined && (dataset.recipe.spread ?? false))
+  // What tasks do to each other is measured where a client has several of them; models of other tasks are of no use to a peer.
+  const spread = options.spread ?? (charter.grouping === undefined && charter.bench === undefined && (dataset.recipe.spread ?? false))
   const tasks = dataset.tasks.map(task => task.id)
   const clients = await Promise.all(dataset.clientIds.map(async (id, i) => ({
     ...await node(id),

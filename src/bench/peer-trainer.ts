@@ -21,6 +21,7 @@ import { architecturesOf, publicationSteps } from './spec.ts'
 import { benchReport } from './report.ts'
 import { cardTask } from './card.ts'
 import { deriveSeed } from '../random.ts'
+import { fitSimple } from '../training/simple/index.ts'
 import { naturalTargets } from './rows.ts'
 import { modelFloats } from '../planning/traffic.ts'
 import { readBench, saveBench } from './saved-bench.ts'
@@ -195,7 +196,14 @@ export class PeerTrainer {
   /** Metrics on the test rows of what is served, and beside it of the site's own models, the whole bench and the best single model. */
   async report (): Promise<ClientReport> {
     if (this.#committee.size === 0) await this.select()
-    return benchReport({ data: this.#data, smoothing: this.#charter.training.smoothing, combination: this.#spec.combination, entries: this.#bench.entries, committee: this.#committee })
+    return benchReport({
+      data: this.#data,
+      smoothing: this.#charter.training.smoothing,
+      combination: this.#spec.combination,
+      entries: this.#bench.entries,
+      committee: this.#committee,
+      simple: fitSimple(this.#data)
+    })
   }
 
   /** Everything a restart needs, to be written as one checkpoint: its models, and the answers of those of others. */

@@ -30,6 +30,8 @@ export interface Arrival extends Considered {
   /** Whose bench it came to. */
   readonly client: string
   readonly card: ModelCard
+  /** Its weights came too; of what is not wanted the card alone does. */
+  readonly pulled: boolean
   /** Of the committees that serve then, on the site's hold-out; mean over its tasks, NaN before the site has a model. */
   readonly chosen: number
 }
@@ -93,7 +95,7 @@ export async function simulatePeers (init: PeersInit): Promise<PeersResult> {
         if (wanted) bytes += card.bytes
         const considered = wanted ? await site.trainer.consider(card, published.weights) : { accuracy: Number.NaN, kept: false, reason }
         if (considered.kept) await choose(site)
-        const arrival: Arrival = { ...considered, time, client: site.name, card, chosen: accuracyAt(site) }
+        const arrival: Arrival = { ...considered, time, client: site.name, card, pulled: wanted, chosen: accuracyAt(site) }
         arrivals.push(arrival)
         init.onArrival?.(arrival)
       }

@@ -1,6 +1,6 @@
 /** Runs a plan of sites that trade models without network: virtual time, the same events as the nodes'. */
 import { createBackend } from '../../src/backend/index.ts'
-import { finite } from '../figures.ts'
+import { finite, sum } from '../figures.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { simulatePeers } from '../../src/federation/peers.ts'
 import { totalSteps } from '../../src/training/spec.ts'
@@ -17,12 +17,9 @@ export async function runPeersInProcess ({ charter, dataset, clients, options }:
     emit({ type: 'node:started', node: name, peer, pid: process.pid, roles: ['peer'], roleReason: 'as planned, simulated', addresses: [], backend: backend.name, falls, seconds })
   }
   const named = (peer: string): string => clients.find(client => client.peer === peer)?.name ?? peer
-  const gauges = (node: string): void => emit({
-    type: 'gauges', node, rssBytes: process.resourceUsage().maxRSS * 1024, liveTensors: backend.liveTensors(), loopLagP99Ms: 0, loopLagMaxMs: 0, loopBusyP99Ms: 0, bytesSent: 0, bytesReceived: 0
-  })
   const tasksOf = new Map(clients.map(client => [client.data, client.tasks]))
   const total = totalSteps(charter.training)
-  const { clients: reports } = await simulatePeers({
+  const { clients: reports, arrivals } = await simulatePeers({
     charter,
     dataset,
     backend,
@@ -37,8 +34,19 @@ export async function runPeersInProcess ({ charter, dataset, clients, options }:
     onCommittee: (client, explanation) => emit({ type: 'committee', node: named(client), explanation })
   })
   for (const [i, report] of reports.entries()) {
-    const { name } = clients[i] as typeof clients[number]
-    gauges(name)
+    const { name, peer } = clients[i] as typeof clients[number]
+    const pulled = (of: (arrival: typeof arrivals[number]) => string): number => sum(arrivals.filter(arrival => arrival.pulled && of(arrival) === peer).map(({ card }) => card.bytes))
+    emit({
+      type: 'gauges',
+      node: name,
+      rssBytes: process.resourceUsage().maxRSS * 1024,
+      liveTensors: backend.liveTensors(),
+      loopLagP99Ms: 0,
+      loopLagMaxMs: 0,
+      loopBusyP99Ms: 0,
+      bytesSent: pulled(({ card }) => card.peer),
+      bytesReceived: pulled(({ client }) => client)
+    })
     emit({ type: 'report', node: name, report })
   }
 }

@@ -4,6 +4,7 @@
  * looked at.
  */
 import { InvalidParametersError } from '../../../src/errors.ts'
+import { architecturesOf } from '../../../src/bench/spec.ts'
 import { concatRows, pickRows } from '../../../src/data/pool.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
@@ -126,7 +127,6 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     ...all === undefined ? {} : { all },
     onStep: (_, step, losses) => { curve.add(step, losses) }
   })
-  const floats = modelFloats(charter, dataset.tasks.map(({ id }) => id))
   return {
     order,
     data: dataset.name,
@@ -134,10 +134,18 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     bytesUp: result.bytes.up,
     bytesDown: result.bytes.down,
     steps: totalSteps(charter.training) * localStepsOf(charter.training),
-    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
+    parameters: weightsOf(charter),
     curve: curve.end(),
     clients: result.clients.map(report => kept(report, all !== undefined))
   }
+}
+
+/** Of all models that a site trains. */
+function weightsOf ({ bench, ...charter }: Charter): number {
+  const ids = charter.tasks.map(({ id }) => id)
+  const models = bench === undefined ? [charter.model] : architecturesOf(bench, charter.model, charter.input).map(({ model }) => model)
+  return models.map(model => modelFloats({ ...charter, model }, ids))
+    .reduce((sum, { trunk, parts }) => sum + trunk + Object.values(parts).reduce((sum, size) => sum + size, 0), 0)
 }
 
 /** One task per client in turn, where the recipe says so. */
