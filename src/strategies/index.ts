@@ -12,6 +12,7 @@ import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedeq } from './fedeq.ts'
 import { fedln } from './fedln.ts'
+import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { fesem } from './fesem.ts'
@@ -58,6 +59,7 @@ export const strategies: readonly Strategy[] = [
   fedAdapter,
   fedPrompt,
   fedlinear,
+  fedpae,
   local,
   centralised
 ]
