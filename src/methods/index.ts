@@ -2,6 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { cofed } from './cofed/cofed.ts'
 import { fedeq } from './fedeq/fedeq.ts'
+import { fedrbn } from './fedrbn.ts'
 import { fesem } from './fesem.ts'
 import { flexmod } from './flexmod/flexmod.ts'
 import { hyfem } from './hyfem/hyfem.ts'
@@ -17,6 +18,7 @@ export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteM
 export const methods = [
   cofed,
   fedeq,
+  fedrbn,
   fesem,
   flexmod,
   hyfem,

@@ -15,6 +15,7 @@ import { fedln } from './fedln.ts'
 import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
+import { fedrbn } from './fedrbn.ts'
 import { fesem } from './fesem.ts'
 import { ffaLora } from './ffa-lora.ts'
 import { flora } from './flora.ts'
@@ -48,6 +49,7 @@ export const strategies: readonly Strategy[] = [
   fesem,
   splitMix,
   splitMixRobust,
+  fedrbn,
   tap,
   cofed,
   fedeq,
