@@ -1,5 +1,6 @@
 /** Methods by name: what a charter's `method` section may say. One file or folder each; a new one is one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { demlearn } from './demlearn/index.ts'
 import { fesem } from './fesem.ts'
 import { meanHost } from './mean-host.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -7,7 +8,7 @@ import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './m
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method]
+export const methods: readonly Method[] = [demlearn as Method, fesem as Method]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {

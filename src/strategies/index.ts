@@ -1,6 +1,7 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
+import { demlearn } from './demlearn.ts'
 import { ditto } from './ditto.ts'
 import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
@@ -20,7 +21,7 @@ import type { Strategy } from './strategy.ts'
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fesem, fedlinear, local, centralised]
+export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fesem, demlearn, fedlinear, local, centralised]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {
