@@ -3,6 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { demlearn } from './demlearn/index.ts'
 import { fesem } from './fesem.ts'
 import { meanHost } from './mean-host.ts'
+import { mupfl } from './mupfl/index.ts'
 import { splitMix } from './split-mix/index.ts'
 import { tap } from './tap/index.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -13,6 +14,7 @@ export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteM
 export const methods = [
   demlearn,
   fesem,
+  mupfl,
   splitMix,
   tap
 ] as unknown as readonly Method[]

@@ -14,6 +14,7 @@ import { fesem } from './fesem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
+import { mupfl } from './mupfl.ts'
 import { pfedme } from './pfedme.ts'
 import { splitMix } from './split-mix.ts'
 import { splitMixRobust } from './split-mix-robust.ts'
@@ -38,6 +39,7 @@ export const strategies: readonly Strategy[] = [
   fedamp,
   fesem,
   demlearn,
+  mupfl,
   splitMix,
   splitMixRobust,
   tap,

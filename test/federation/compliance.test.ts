@@ -10,6 +10,7 @@ const HOOKS: Readonly<Record<string, StrategyHooks>> = {
   ditto: { plain: { pull: 0 } },
   fesem: { method: { centres: 2 } },
   demlearn: { method: { levels: 2 } },
+  mupfl: { plain: false, method: { tuneSteps: 3 } }, // trains without some units, and goes on after the last step
   'split-mix': { plain: false }, // several narrow models in place of one
   'split-mix-robust': { plain: false, method: { attackSteps: 2 } },
   fedamp: { plain: { pull: 0 } },

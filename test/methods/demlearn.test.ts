@@ -101,7 +101,7 @@ test('sites come and go between two clusterings: a newcomer hangs at the root, a
 })
 
 test('where groups disagree on two labels of four, sites know their own rows better than FedAvg, and all rows as well', async t => {
-  const dataset = skewed({ sites: 6, rows: [48, 12, 40], noise: 0.3, named: (site, label) => site < 3 || label < 2 ? label : 5 - label })
+  const dataset = skewed({ sites: 6, rows: [48, 12, 150], noise: 0.3, named: (site, label) => site < 3 || label < 2 ? label : 5 - label })
   const backend = await backendOn('wasm')
   const [own, mean] = [await trainedBy(backend, 'demlearn', dataset, { rounds: 4 }), await trainedBy(backend, 'fedavg', dataset, { rounds: 4 })]
   const [special, general, meanSpecial, meanGeneral] = [meanScore(own, 'own'), meanScore(own, 'all'), meanScore(mean, 'own'), meanScore(mean, 'all')]

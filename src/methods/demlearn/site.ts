@@ -4,6 +4,7 @@ import { difference, followed, pulled } from '../../training/local-rules.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { vector } from '../../training/saved-state.ts'
 import { wholeUnits } from '../../models/units.ts'
+import { withValues } from '../with-values.ts'
 import type { DemlearnOptions } from './index.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
@@ -71,7 +72,7 @@ export class DemlearnSite implements SiteMethod {
   async predict (rows: Rows): Promise<Predictions> { return await this.#model.predict(rows) }
 
   variants (): ReadonlyMap<string, (rows: Rows) => Promise<Predictions>> {
-    return this.#group.size === 0 ? new Map() : new Map([['group', async rows => await this.#predictAs(this.#group, rows)]])
+    return this.#group.size === 0 ? new Map() : new Map([['group', async rows => await withValues(this.#shared, this.#group, async () => await this.#model.predict(rows))]])
   }
 
   save (): NamedTensor[] { return this.#shared.map(unit => vector(`${TRAINED}${unit.name}`, this.#trainedOf(unit))) }
@@ -83,14 +84,4 @@ export class DemlearnSite implements SiteMethod {
   dispose (): void { this.#model.dispose() }
 
   #trainedOf (unit: Weights): Float32Array { return this.#trained.get(unit.name) ?? unit.startValues() }
-
-  async #predictAs (values: Values, rows: Rows): Promise<Predictions> {
-    const own = this.#shared.map(({ parameters }) => parameters.slice())
-    for (const unit of this.#shared) unit.set(values.get(unit.name) ?? unit.parameters)
-    try {
-      return await this.#model.predict(rows)
-    } finally {
-      this.#shared.forEach((unit, i) => { unit.set(own[i] as Float32Array) })
-    }
-  }
 }
