@@ -9,6 +9,8 @@ const HOOKS: Readonly<Record<string, StrategyHooks>> = {
   fedprox: { plain: { proximal: 0 } },
   ditto: { plain: { pull: 0 } },
   fesem: { method: { centres: 2 } },
+  demlearn: { method: { levels: 2 } },
+  mupfl: { plain: false, method: { tuneSteps: 3 } }, // trains without some units, and goes on after the last step
   'split-mix': { plain: false }, // several narrow models in place of one
   'split-mix-robust': { plain: false, method: { attackSteps: 2 } },
   fedit: { plain: false }, // after the warm steps the trunk is frozen: here and below
