@@ -49,7 +49,7 @@ export function loadPredictor (backend: Backend, card: Card, tensors: readonly N
     tasks: mixed.tasks,
     predict: async rows => await mixed.predictWith(flats, rows),
     targets: (task, values, count) => mixed.targets(task, values, count),
-    placed: (task, prediction) => mixed.placed(task, prediction),
+    placed: (task, prediction) => mixed.natural(task, prediction),
     attacked: async (rows, attack, random) => await mixed.attacked(flats, rows, attack, random),
     dispose: () => { mixed.dispose() }
   }
