@@ -95,7 +95,7 @@ function sitePredictor (backend: Backend, card: Card, charter: Charter, tensors:
     tasks: model.tasks,
     predict: async ({ x, count }) => await model.predict({ ...NONE, x, count }),
     targets: (task, values, count) => model.targets(task, values, count),
-    placed: (task, prediction) => model.placed(task, prediction),
+    placed: (task, prediction) => model.natural(task, prediction),
     dispose: () => { model.dispose() }
   }
 }
