@@ -8,10 +8,13 @@ import { createHead } from '../src/models/head.ts'
 import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
 import { settingsOf } from '../src/strategies/index.ts'
 import { openDataset } from '../src/data/open.ts'
+import { readFoundation } from '../node/foundation/file.ts'
 import { seededIdentity } from '../node/store/identity.ts'
+import { startWeights } from '../src/foundation/weights.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
 import type { Dataset, DatasetOptions } from '../src/data/dataset.ts'
 import type { LoadedRule } from '../src/projection/outside.ts'
+import type { NamedTensor } from '../src/tensor/tensor.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 
 export interface TestnetOptions {
@@ -40,6 +43,8 @@ export interface TestnetOptions {
   readonly baseline?: boolean
   /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
   readonly threads?: { readonly host: number, readonly client: number }
+  /** File of a foundation model to build on. */
+  readonly foundation?: string
   /** Over the strategy's and the recipe's settings. */
   readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
@@ -67,6 +72,8 @@ export interface TestnetPlan {
   readonly strategy: string
   /** The strategy file that the charter's gradient rule is from, and that rule. */
   readonly rule?: { readonly path: string, readonly loaded: LoadedRule }
+  /** The foundation model's file, and the weights that trainers start from. */
+  readonly foundation?: { readonly path: string, readonly start: readonly NamedTensor[] }
   readonly dataset: Dataset
   readonly dataPath: string
   readonly dataOptions: DatasetOptions
@@ -100,12 +107,13 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
   if (hostCount + clientCount > MAX_NODES) throw new InvalidParametersError(`${hostCount} hosts and ${clientCount} clients are more than ${MAX_NODES} nodes`, { next: 'take fewer with --clients' })
   if (hostCount > clientCount) throw new InvalidParametersError(`${hostCount} hosts for ${clientCount} clients: some would serve nobody`, { next: `take --hosts ${clientCount} or fewer` })
   const own = options.charter ?? {}
+  const foundation = options.foundation === undefined ? undefined : await readFoundation(options.foundation)
   const charter = createCharter({
     name: `testnet ${dataset.name}`,
     seed,
     input: dataset.input,
     tasks: dataset.tasks,
-    ...settingsOf(opened.strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
+    ...settingsOf(opened.strategy, dataset.recipe, { ...own, model: { ...foundation?.model, ...own.model }, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })
@@ -127,7 +135,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     host: (hosts[i % hostCount] as PlannedNode).peer
   })))
   const file = ruleFile(charter, opened)
-  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
+  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, ...options.foundation === undefined ? {} : { foundation: { path: resolve(options.foundation), start: startWeights(charter, foundation) } }, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
 }
 
 function count (flag: string, value: number): void {

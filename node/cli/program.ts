@@ -15,6 +15,7 @@ import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
 import { registerExitCodes } from './exit-codes-command.ts'
+import { registerImport } from './import.ts'
 import { registerInit } from './init.ts'
 import { registerLogs } from './logs.ts'
 import { registerPeers } from './peers.ts'
@@ -46,6 +47,7 @@ export function createProgram (): Command {
   registerStatus(program)
   registerPeers(program)
   registerLogs(program)
+  registerImport(program)
   registerCharter(program)
   registerPlan(program)
   registerDoctor(program, membershipOf)

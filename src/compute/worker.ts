@@ -12,6 +12,7 @@ import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { describeClient } from '../training/client-description.ts'
+import { expectFoundation } from '../foundation/spec.ts'
 import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
@@ -51,22 +52,23 @@ interface Prepared {
 
 async function prepare (init: TrainerInit): Promise<Prepared> {
   const { charter } = init
+  expectFoundation(charter.model.backbone.foundation, init.start)
   if (init.kind === 'host') {
     const { rule } = init.strategyFile === undefined ? {} : await loadStrategy(init.strategyFile)
     return {
       what: 'a host',
       estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
-      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule)
+      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule, init.start)
     }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  const { control, baseline = true, partsSeed } = init
+  const { control, baseline = true, partsSeed, start } = init
   return {
     what: `client ${data.id}`,
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
-    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...partsSeed === undefined ? {} : { partsSeed } })
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, ...partsSeed === undefined ? {} : { partsSeed } })
   }
 }
 

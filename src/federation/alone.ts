@@ -6,6 +6,7 @@ import { ClientLayout } from '../training/client-layout.ts'
 import { Committee, splitsOf } from '../training/committee.ts'
 import { LocalTrainer } from '../training/local-trainer.ts'
 import { deriveSeed } from '../random.ts'
+import { expectFoundation } from '../foundation/spec.ts'
 import { localStepsOf, totalSteps } from '../training/spec.ts'
 import { meanByTask } from './round-log.ts'
 import { rowsOf } from '../training/own-models.ts'
@@ -22,6 +23,7 @@ const POOL = 'pool'
 export async function trainAlone (init: SimulationInit & { readonly pooled: boolean }): Promise<SimulationResult> {
   const { charter, dataset, backend, tasksOf, pooled } = init
   const { model, training, seed } = charter
+  expectFoundation(model.backbone.foundation, init.start)
   const sites = await Promise.all(dataset.clientIds.map(async id => {
     const own = await dataset.client(id)
     const data = init.all === undefined ? own : { ...own, all: init.all }
@@ -30,7 +32,7 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
   const places = pooled ? [pooledSites(POOL, dataset.input, charter.tasks, sites)] : sites
   // A pooled step sees as many rows as all sites of a split strategy together.
   const spec = pooled ? { ...training, batch: training.batch * sites.length } : training
-  const trainers = places.map(place => new LocalTrainer(backend, place, model, spec, deriveSeed(seed, 'local')))
+  const trainers = places.map(place => new LocalTrainer(backend, place, model, spec, deriveSeed(seed, 'local'), init.start))
   try {
     const steps = totalSteps(training) * localStepsOf(training)
     for (let step = 0; step < steps; step++) {

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
 import { NO_EMBEDDER, NO_TRUNK } from './linear.ts'
+import { parseFoundation } from '../foundation/spec.ts'
+import type { FoundationSpec } from '../foundation/spec.ts'
 import type { InputSpec } from '../data/dataset.ts'
 
 export interface BackboneSpec {
@@ -14,6 +16,8 @@ export interface BackboneSpec {
   readonly hidden: number
   /** false leaves out attention: residual feed-forward blocks, for inputs of one token (tables). */
   readonly attention: boolean
+  /** A model trained elsewhere, whose weights training starts from. Left out: a trunk of our own, from the charter's seed. */
+  readonly foundation?: FoundationSpec
 }
 
 export interface EmbedderSpec {
@@ -24,6 +28,8 @@ export interface EmbedderSpec {
   readonly padding: number
   /** tokens only: how many tokens one embedding sees, itself in the middle; an odd number. Left out: 1. */
   readonly taps?: number
+  /** That of the foundation model which is the trunk; it reads patches or word pieces in its own way. */
+  readonly foundation?: FoundationSpec
 }
 
 export interface ModelSpec {
@@ -62,7 +68,7 @@ const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'r
 const DEFAULT_PATCH = 8
 /** Every tap takes a table of its own; the trunk's attention sees further. */
 const MAX_TAPS = 7
-const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
+const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk', 'foundation']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -73,13 +79,15 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   const { kind = 'deep' } = raw
   if (kind !== 'deep' && kind !== 'linear') throw new InvalidParametersError(`model.kind must be deep or linear, got ${String(kind)}`)
   if (kind === 'linear') return linearSpec(raw, input)
-  const whole = (key: keyof BackboneSpec): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
+  const foundation = raw.foundation === undefined ? undefined : parseFoundation(raw.foundation)
+  const whole = (key: 'width' | 'layers' | 'heads' | 'hidden'): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
   const backbone = {
     width: whole('width'),
     layers: whole('layers'),
     heads: whole('heads'),
     hidden: whole('hidden'),
-    attention: flag('model.attention', raw.attention ?? input.modality !== 'table')
+    attention: foundation !== undefined || flag('model.attention', raw.attention ?? input.modality !== 'table'),
+    ...foundation === undefined ? {} : { foundation }
   }
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
@@ -87,10 +95,11 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
   if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
+  if (foundation?.texts !== undefined && trunk === 'host') throw new InvalidParametersError('model.foundation of texts needs the whole model at the client: which tokens are padding does not travel to a host', { next: 'set model.trunk to client, as --strategy fedavg does' })
   return {
     backbone,
     ...trunk === 'client' ? { trunk } : {},
-    embedder: parseEmbedder(raw.embedder ?? {}, input),
+    embedder: foundation === undefined ? parseEmbedder(raw.embedder ?? {}, input) : foundationEmbedder(foundation, input),
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
     sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
@@ -100,10 +109,17 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   }
 }
 
+/** What a recipe says of an embedder is passed over. */
+function foundationEmbedder (foundation: FoundationSpec, input: InputSpec): EmbedderSpec {
+  const { pictures } = foundation
+  return { ...parseEmbedder(pictures === undefined ? {} : { kind: 'patches', patch: pictures.patch }, input), foundation }
+}
+
 /** Settings of a trunk that a recipe brings along are passed over. */
 function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
   const { trunk = 'client' } = raw
   if (trunk !== 'client') throw new InvalidParametersError('model.kind linear has no trunk that a host could hold', { next: 'leave model.trunk out' })
+  if (raw.foundation !== undefined) throw new InvalidParametersError('model.kind linear has no trunk that model.foundation could be', { next: 'leave either out' })
   if (raw.privateNorms === true) throw new InvalidParametersError('model.privateNorms: a linear model has no normalisations', { next: 'leave it out' })
   correctedOf({ ...raw, trunk })
   return { kind: 'linear', backbone: NO_TRUNK, trunk, embedder: NO_EMBEDDER, adapter: 0, dropout: 0, sharedEmbedder: input.modality === 'tokens', sharedHeads: headList(raw, 'sharedHeads') }

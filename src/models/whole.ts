@@ -6,7 +6,7 @@ import { GraphBuilder } from '../graph/graph.ts'
 import type { Dim, Graph, Shape } from '../graph/graph.ts'
 
 export interface ModelGraphs {
-  /** 'pieces' to 'activations'. */
+  /** 'pieces' to 'activations', and to 'mask' where the trunk asks for one. */
   readonly embedder: Graph
   /** 'activations' to 'features'. */
   readonly trunk: Graph
@@ -22,20 +22,19 @@ export interface ModelGraphs {
  */
 export function composeModel ({ embedder, trunk, heads, tokens }: ModelGraphs): Graph {
   const g = new GraphBuilder()
-  const join = (part: string, graph: Graph, input?: { name: string, node: number }): ReadonlyMap<string, number> => {
+  const join = (part: string, graph: Graph, given: ReadonlyMap<string, number> = new Map()): ReadonlyMap<string, number> => {
     const ids: number[] = []
     for (const { op, inputs, shape } of graph.nodes) {
       const sizes = withTokens(shape, tokens)
-      if (op.kind === 'input') ids.push(op.name === input?.name ? input.node : g.input(op.name, sizes))
+      if (op.kind === 'input') ids.push(given.get(op.name) ?? g.input(op.name, sizes))
       else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
       else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
     }
     return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
   }
-  const activations = join('embed', embedder).get('activations') as number
-  const features = join('trunk', trunk, { name: 'activations', node: activations }).get('features') as number
+  const features = join('trunk', trunk, join('embed', embedder))
   for (const [task, head] of heads) {
-    g.output(task, join(`head/${task}`, head, { name: 'features', node: features }).get('prediction') as number)
+    g.output(task, join(`head/${task}`, head, features).get('prediction') as number)
   }
   return g.build()
 }

@@ -51,6 +51,7 @@ import type { ClientReport } from './committee.ts'
 import type { Embedded } from './client-parts.ts'
 import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { OwnModelsInit } from './own-models.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { Unit, Weights } from './unit.ts'
 import type { WholePass } from './whole-model.ts'
@@ -93,20 +94,22 @@ export class ClientTrainer {
    * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
    * @param init.refit - fits the simple model a second time, on training and hold-out rows, for serving and for the report's
    * simpleRefit; every choice still rests on the first fit. Default true
+   * @param init.start - weights of the charter's foundation model, where it builds on one
    */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, refit?: boolean, partsSeed?: number }) {
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: OwnModelsInit & { readonly partsSeed?: number }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
     const { model, training, seed, projection } = charter
     const { weighting } = projection
+    const { start = [] } = init
     this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound, ...weightingSettings(projection) })
     this.#model = model.kind === 'linear'
       ? new LinearModel(data, { seed, training })
       : model.trunk === 'client'
-        ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
-        : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
-    this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
+        ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal, start })
+        : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient, start })
+    this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter, start)
     this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
     this.#own = new OwnModels(backend, charter, data, init)
     this.#committee = new Committee(this.#model, data, { sharedTasks: data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)), linear: model.kind === 'linear' })

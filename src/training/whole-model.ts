@@ -19,7 +19,7 @@ import type { ModelSpec } from '../models/spec.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { TensorData } from '../tensor/tensor.ts'
-import type { TrainingSpec } from './spec.ts'
+import type { WeightsInit } from './unit.ts'
 
 /** One forward and one backward over the whole model. */
 export interface WholePass {
@@ -43,7 +43,7 @@ export class WholeModel extends ClientLayout {
   /** The weights of all units, one after the other. */
   readonly #flat: Float32Array
 
-  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number }) {
+  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: Pick<WeightsInit, 'seed' | 'training' | 'rate' | 'start'>) {
     super(data, model, init.training.smoothing)
     this.#input = data.input
     const trunk = buildTrunk(model.backbone)

@@ -50,14 +50,14 @@ export class ProcessRunner {
 
   /** Starts all nodes and waits for every client's report. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
-    const { hosts, clients, options, charter, rule, dataPath, dataOptions } = this.#plan
+    const { hosts, clients, options, charter, rule, foundation, dataPath, dataOptions } = this.#plan
     this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
-    const common = { charter: charterPath, ...rule === undefined ? {} : { strategy: rule.path }, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
+    const common = { charter: charterPath, ...rule === undefined ? {} : { strategy: rule.path }, ...foundation === undefined ? {} : { foundation: foundation.path }, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach((host, i) => this.#start({
       ...common,
       name: host.name,
