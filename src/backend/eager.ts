@@ -351,7 +351,7 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
       const { shape: from } = a
       return tf.reshape(tf.slice(a, [...from.slice(0, -1).fill(0), op.index], [...from.slice(0, -1), 1]), shape())
     })
-    case 'oneHot': return tf.tidy(() => tf.oneHot(tf.cast(a, 'int32'), op.size, 1, 0, 'float32'))
+    case 'oneHot': return tf.tidy(() => tf.cast(tf.oneHot(tf.cast(a, 'int32'), op.size), 'float32')) // asked for floats, wasm writes the bits of integers
     case 'maskKeys': return tf.tidy(() => tf.add(a, tf.reshape(b, [b.shape[0] as number, 1, 1, b.shape[1] as number])))
     case 'input':
     case 'parameter':
