@@ -46,7 +46,7 @@ export interface TestnetOptions {
   /** File of a foundation model to build on. */
   readonly foundation?: string
   /** Over the strategy's and the recipe's settings. */
-  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'clock' | 'cutCodec'>>
+  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
   readonly kill?: string
 }

@@ -11,6 +11,7 @@ import type { HostTrainer } from '../training/host-trainer.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
+import type { Seat } from '../methods/method.ts'
 import type { StrategyFile } from '../strategies/outside.ts'
 import type { WireError } from './wire-error.ts'
 
@@ -42,6 +43,8 @@ export interface ClientTrainerInit {
   readonly partsSeed?: number
   /** As a host's. */
   readonly start?: readonly NamedTensor[]
+  /** Where the site stands among all. Default: its place in the data set. */
+  readonly seat?: Seat
 }
 
 export type TrainerInit = HostTrainerInit | ClientTrainerInit

@@ -63,12 +63,12 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  const { control, baseline = true, partsSeed, start } = init
+  const { control, baseline = true, partsSeed, seat, start } = init
   return {
     what: `client ${data.id}`,
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
-    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, ...partsSeed === undefined ? {} : { partsSeed } })
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seat ?? { rank: dataset.clientIds.indexOf(data.id), of: dataset.clientIds.length }, ...partsSeed === undefined ? {} : { partsSeed } })
   }
 }
 

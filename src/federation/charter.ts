@@ -3,6 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { LINEAR_KINDS } from '../models/linear.ts'
+import { exchangeOf, methodOf, parseMethod } from '../methods/index.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -13,6 +14,7 @@ import { weightingNames } from '../weighting/index.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { GroupingSpec } from './grouping.ts'
 import type { InputSpec } from '../data/dataset.ts'
+import type { MethodSpec } from '../methods/index.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { Options } from '../options.ts'
 import type { TaskSpec } from '../tasks/task.ts'
@@ -90,6 +92,8 @@ export interface Charter {
   readonly shared: readonly string[]
   /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
   readonly grouping?: GroupingSpec
+  /** Whole models only: what sites make of each other beyond a mean, one of src/methods, with its options. Left out: a mean. */
+  readonly method?: MethodSpec
 }
 
 export interface CharterOptions {
@@ -104,6 +108,7 @@ export interface CharterOptions {
   readonly clock?: Partial<ClockSpec>
   readonly cutCodec?: Charter['cutCodec']
   readonly grouping?: Partial<GroupingSpec>
+  readonly method?: Readonly<Record<string, unknown>>
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
@@ -150,7 +155,7 @@ export function createCharter (options: CharterOptions): Charter {
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
   const { input, tasks } = options
-  return {
+  const charter: Charter = {
     name: options.name,
     seed: options.seed,
     model,
@@ -168,6 +173,21 @@ export function createCharter (options: CharterOptions): Charter {
     ],
     ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) }
   }
+  return options.method === undefined ? charter : withMethod(charter, options.method)
+}
+
+/** @throws {InvalidParametersError} settings that the method leaves no place for */
+function withMethod (charter: Charter, raw: Readonly<Record<string, unknown>>): Charter {
+  const { model, training, merge, grouping } = charter
+  const method = parseMethod(raw)
+  if (model.trunk !== 'client' || model.kind === 'linear') throw new InvalidParametersError(`method ${method.name} needs the whole model at the client`, { next: 'set model.trunk to client and leave model.kind out' })
+  if (model.backbone.foundation !== undefined && methodOf({ method }).method.foundation !== true) throw new InvalidParametersError(`method ${method.name} begins from the charter's seed, model.foundation from a file`, { next: 'choose another method, or leave model.foundation out' })
+  if (merge.mode === 'select') throw new InvalidParametersError(`method ${method.name} cannot judge deltas one by one: merge.mode is all or none`, { next: 'set merge.mode to all' })
+  const other = [...(['proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`),
+    ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping']]
+  if (other.length > 0) throw new InvalidParametersError(`${other.join(', ')} and method ${method.name} each make something else of the sites' models`, { next: `leave ${other.join(', ')} out` })
+  const named = { ...charter, method }
+  return { ...named, shared: [...exchangeOf(named).up.keys()] }
 }
 
 /**
@@ -178,7 +198,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping } = value as Partial<Charter>
+  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping, method } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -194,7 +214,8 @@ export function readCharter (value: unknown): Charter {
     ...merge === undefined ? {} : { merge },
     ...clock === undefined ? {} : { clock },
     ...cutCodec === undefined ? {} : { cutCodec },
-    ...grouping === undefined ? {} : { grouping }
+    ...grouping === undefined ? {} : { grouping },
+    ...method === undefined ? {} : { method }
   })
   if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
   return charter
@@ -202,9 +223,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, tasks, model, training, projection, merge, shared, grouping } = charter
+  const { seed, input, tasks, model, training, projection, merge, shared, grouping, method } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping } })
+  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...method === undefined ? {} : { method } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

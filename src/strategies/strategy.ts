@@ -19,10 +19,12 @@ export interface Strategy {
   readonly merge: Partial<MergeSpec>
   /** Splits the tasks into groups after some rounds; its defaults follow from the charter's rounds. */
   readonly grouping?: CharterOptions['grouping']
+  /** What sites make of each other beyond a mean: src/methods. */
+  readonly method?: CharterOptions['method']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping'>
-type Made = Required<Omit<Settings, 'grouping'>> & Pick<Settings, 'grouping'>
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method'>
+type Made = Required<Omit<Settings, 'grouping' | 'method'>> & Pick<Settings, 'grouping' | 'method'>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
 export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
@@ -31,6 +33,7 @@ export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): 
     training: { ...recipe.training, ...strategy.training, ...own.training },
     projection: { ...strategy.projection, ...own.projection },
     merge: { ...strategy.merge, ...own.merge },
-    ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } }
+    ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } },
+    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } }
   }
 }

@@ -31,12 +31,13 @@ import { createCorrection, createHead } from '../models/head.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { linearUnits } from '../models/linear.ts'
+import { exchangeOf, numbersOf, trafficOf } from '../methods/index.ts'
 import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import { simpleFloats } from './simple/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Graph, Node } from '../graph/graph.ts'
+import type { Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -75,6 +76,10 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
     const parameters = wholeParameters(charter)
     return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
   }
+  if (charter.method !== undefined) {
+    const { up, down } = trafficOf(charter)
+    return sum({ weights: HOST_SETS * numbersOf(exchangeOf(charter).units), [`${slots} clients`]: slots * (up + down) })
+  }
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const trunk = buildTrunk(model.backbone)
   const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
@@ -95,7 +100,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   if (model.kind === 'linear') {
     return sum({
       rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-      weights: WHOLE_SETS * floatsOf(linearUnits(data.input, data.tasks)),
+      weights: WHOLE_SETS * numbersOf(linearUnits(data.input, data.tasks)),
       'one step': SPARSE_FLOATS * data.train.x.length + (locals > 0 ? simpleFloats(data) : 0),
       predictions: predictionFloats(data)
     })
@@ -113,7 +118,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
     weights: CLIENT_SETS * (split ? parts : 0) + (WHOLE_SETS + (training.attention === undefined ? 0 : 1)) * (split ? 0 : whole) +
-      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole),
+      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole) + (charter.method === undefined ? 0 : WHOLE_SETS * numbersOf(exchangeOf(charter).units)),
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: predictionFloats(data)
   })
@@ -121,7 +126,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
 
 /** Numbers in a whole model of the charter, with a head for every task. */
 export function wholeParameters ({ model, input, tasks }: Charter): number {
-  if (model.kind === 'linear') return floatsOf(linearUnits(input, tasks))
+  if (model.kind === 'linear') return numbersOf(linearUnits(input, tasks))
   const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const graphs = [embedder.graph, buildTrunk(model.backbone), ...tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)]
   return graphs.reduce((total, graph) => total + graph.parameterCount, 0)
@@ -153,8 +158,6 @@ export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: num
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }
-
-function floatsOf (units: ReadonlyMap<string, Graph>): number { return [...units.values()].reduce((total, graph) => total + graph.parameterCount, 0) }
 
 function predictionFloats ({ holdout, test, tasks }: ClientData): number {
   return CANDIDATES * (holdout.count + test.count) * tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)
