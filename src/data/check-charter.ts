@@ -13,6 +13,7 @@ export function compare (charter: Pick<Charter, 'input' | 'tasks'>, data: Datase
   differ('kind of input', charter.input.modality, data.input.modality)
   differ('shape of input', charter.input.shape, data.input.shape)
   differ('buckets of input', charter.input.buckets, data.input.buckets)
+  differ('tokenizer of input', charter.input.tokenizer, data.input.tokenizer)
   const [theirs, ours] = [charter.input.columns ?? [], data.input.columns ?? []]
   const at = theirs.findIndex((name, i) => name !== ours[i])
   if (at >= 0 || ours.length > theirs.length) {

@@ -63,9 +63,10 @@ function pictureEmbedder ({ family }: FoundationSpec, { size, patch, channels }:
 
 function textEmbedder ({ family, epsilon }: FoundationSpec, { vocabulary, positions }: NonNullable<FoundationSpec['texts']>, input: InputSpec, width: number): Embedder {
   const [tokens = 0, slots] = input.shape
-  if (input.modality !== 'tokens' || slots !== 1 || input.buckets !== vocabulary) {
-    throw new InvalidParametersError(`a ${family} model reads word pieces out of ${vocabulary}, the data are ${input.modality} of [${input.shape.join(', ')}]${input.buckets === undefined ? '' : ` out of ${input.buckets}`}`, { next: 'name the model\'s tokenizer.json as input.tokenizer in the manifest' })
+  if (input.modality !== 'tokens' || slots !== 1 || input.tokenizer === undefined) {
+    throw new InvalidParametersError(`a ${family} model reads its tokenizer's word pieces, the data are ${input.modality} of [${input.shape.join(', ')}]`, { next: 'name the model\'s tokenizer.json as input.tokenizer in the manifest' })
   }
+  if ((input.buckets ?? 0) > vocabulary) throw new InvalidParametersError(`a ${family} model knows ${vocabulary} word pieces, the tokenizer makes ${input.buckets}`, { next: 'take the tokenizer.json from the model\'s own folder' })
   if (tokens > positions) throw new InvalidParametersError(`a ${family} model reads at most ${positions} tokens, the data have ${tokens}`, { next: 'lower input.length in the manifest' })
   const g = new GraphBuilder()
   const pieces = g.input('pieces', ['B', tokens, 2])

@@ -42,7 +42,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'bert-tiny',
-    input: { modality: 'tokens', shape: [7, 1], buckets: 50 },
+    input: { modality: 'tokens', shape: [7, 1], buckets: 50, tokenizer: '0123456789abcdef' },
     // the reference has words under its mask, which rows of a data set never have
     pieces: ({ inputs: { input_ids: ids = [], attention_mask: mask = [] } }) => ({
       shape: [ids.length, 7, 2],

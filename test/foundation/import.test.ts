@@ -19,7 +19,7 @@ import type { ExecutionContext } from 'ava'
 import type { LoadedFoundation } from '../../src/foundation/weights.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
-const TEXTS = { modality: 'tokens', shape: [7, 1], buckets: 50 } as const
+const TEXTS = { modality: 'tokens', shape: [7, 1], buckets: 50, tokenizer: '0123456789abcdef' } as const
 
 async function scratch (t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fmtl-foundation-'))
@@ -218,7 +218,7 @@ test('a written file is read back as it was, and names itself by its weights', a
 test('a charter names the model, is read back, and a site with another file or none is told so', async t => {
   const path = join(await scratch(t), 'model.safetensors')
   const [vit, bert] = [await importTiny(folderOf('vit-tiny')), await importTiny(folderOf('bert-tiny'))]
-  const charter = foundationCharter(vit, PICTURES, [SIDE], { model: { width: 8, embedder: { patch: 4 }, attention: false, ...vit.model } })
+  const charter = foundationCharter(vit, PICTURES, [SIDE], { model: { norm: 'layer', embedder: { patch: 4 }, attention: false } })
   t.deepEqual(charter.model.backbone, { width: 32, layers: 2, heads: 4, hidden: 64, attention: true, foundation: vit.model.foundation })
   t.deepEqual(readCharter(structuredClone(charter)), charter)
   await writeFoundation(path, bert)
@@ -246,7 +246,8 @@ test('a charter is refused where the model does not fit what it is to read or wh
   t.notThrows(() => { fits(bert, TEXTS) })
   t.throws(() => { fits(vit, TEXTS) }, invalid(/reads pictures/))
   t.throws(() => { fits(vit, { modality: 'image', shape: [8, 8, 2] }) }, invalid(/3 channels/))
-  t.throws(() => { fits(bert, { ...TEXTS, buckets: 51 }) }, invalid(/out of 50/))
+  t.throws(() => { fits(bert, { ...TEXTS, buckets: 51 }) }, invalid(/knows 50 word pieces/))
+  t.throws(() => { fits(bert, { modality: 'tokens', shape: [7, 1], buckets: 50 }) }, invalid(/word pieces/))
   t.throws(() => { fits(bert, { ...TEXTS, shape: [7, 2] }) }, invalid(/word pieces/))
   t.throws(() => { fits(bert, { ...TEXTS, shape: [17, 1] }) }, invalid(/at most 16 tokens/))
   t.throws(() => { foundationCharter(bert, TEXTS, [SIDE], { model: { trunk: 'host' } }) }, invalid(/whole model at the client/))
