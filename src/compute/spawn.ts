@@ -11,7 +11,6 @@ import type { HostTrainer } from '../training/host-trainer.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
-import type { Seat } from '../methods/method.ts'
 import type { StrategyFile } from '../strategies/outside.ts'
 import type { WireError } from './wire-error.ts'
 
@@ -43,8 +42,8 @@ export interface ClientTrainerInit {
   readonly partsSeed?: number
   /** As a host's. */
   readonly start?: readonly NamedTensor[]
-  /** Where the site stands among all. Default: its place in the data set. */
-  readonly seat?: Seat
+  /** The site's name on the wire. Default: its name in the data set. */
+  readonly name?: string
 }
 
 export type TrainerInit = HostTrainerInit | ClientTrainerInit

@@ -17,6 +17,7 @@ import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
+import { seatOf } from '../methods/seat.ts'
 import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
 import { usableMemoryBytes } from '../backend/compat.ts'
@@ -63,12 +64,12 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = await dataset.client(init.data.client)
-  const { control, baseline = true, partsSeed, seat, start } = init
+  const { control, baseline = true, partsSeed, start, name = data.id } = init
   return {
     what: `client ${data.id}`,
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
-    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seat ?? { rank: dataset.clientIds.indexOf(data.id), of: dataset.clientIds.length }, ...partsSeed === undefined ? {} : { partsSeed } })
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
   }
 }
 

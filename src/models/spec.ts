@@ -58,6 +58,11 @@ export interface ModelSpec {
    * 0 and decays ten times as fast. Left out: none.
    */
   readonly correctedHeads?: readonly string[]
+  /**
+   * Whole models only: batch normalisations in the trunk, with running statistics, in place of layer normalisations. Where sites
+   * train together a method must say what becomes of the statistics. Left out: layer normalisations.
+   */
+  readonly norm?: 'batch'
   /** Whole models only: gains and biases of normalisations stay at the client, in shared units too. Left out: they are shared. */
   readonly privateNorms?: true
 }
@@ -92,13 +97,16 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
   const { norm = 'layer', dropout = 0, trunk = 'host' } = raw
-  if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
+  if (norm !== 'layer' && norm !== 'batch') throw new InvalidParametersError(`model.norm must be layer or batch, got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
   if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
   if (foundation?.texts !== undefined && trunk === 'host') throw new InvalidParametersError('model.foundation of texts needs the whole model at the client: which tokens are padding does not travel to a host', { next: 'set model.trunk to client, as --strategy fedavg does' })
+  if (norm === 'batch' && foundation !== undefined) throw new InvalidParametersError('model.norm batch is not what model.foundation was trained with', { next: 'leave model.norm out' })
+  if (norm === 'batch' && trunk === 'host') throw new InvalidParametersError('model.norm batch needs the whole model at the client: at a host the rows of one client would change the features of another', { next: 'set model.trunk to client, or leave norm out' })
   return {
     backbone,
     ...trunk === 'client' ? { trunk } : {},
+    ...norm === 'batch' ? { norm } : {},
     embedder: foundation === undefined ? parseEmbedder(raw.embedder ?? {}, input) : foundationEmbedder(foundation, input),
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,

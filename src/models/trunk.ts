@@ -1,7 +1,7 @@
 /**
  * The shared backbone: a pre-norm transformer over tokens [B, N, D] -> [B, N, D], for any number of rows and tokens, so
- * that pictures, tables, series and text of different clients pass through one set of weights. LayerNorm only: with
- * BatchNorm the rows of one client would change the features of another.
+ * that pictures, tables, series and text of different clients pass through one set of weights. LayerNorm: with BatchNorm the
+ * rows of one client would change the features of another. A whole model may have it (batch-norm.ts): a client's rows are alone.
  *
  * A foundation model has the same blocks with the same names, but biases on query, key and value, its own gelu and epsilon,
  * and for texts normalisations behind the residual sums and a mask over padded tokens.
@@ -11,6 +11,9 @@ import { GraphBuilder } from '../graph/graph.ts'
 import type { BackboneSpec } from './spec.ts'
 import type { BlockForm } from '../foundation/spec.ts'
 import type { Graph } from '../graph/graph.ts'
+
+/** Beside a variance, of normalisations of either kind. */
+export const EPSILON = OWN_FORM.epsilon
 
 export function buildTrunk (spec: BackboneSpec): Graph {
   const { width, layers, hidden, attention, foundation } = spec
@@ -38,7 +41,7 @@ export function buildTrunk (spec: BackboneSpec): Graph {
   return g.build()
 }
 
-export function layerNorm (g: GraphBuilder, x: number, name: string, width: number, epsilon = OWN_FORM.epsilon): number {
+export function layerNorm (g: GraphBuilder, x: number, name: string, width: number, epsilon = EPSILON): number {
   const gain = g.parameter(`${name}.gain`, [width], { value: 1 })
   const bias = g.parameter(`${name}.bias`, [width], { value: 0 })
   return g.add(g.mul(g.standardise(x, epsilon), gain), bias)

@@ -1,4 +1,5 @@
 /** The units of a whole model that a charter lets travel: trunk, embedder and heads, each with the graph that fixes its size and start values. */
+import { InvalidParametersError } from '../errors.ts'
 import { buildTrunk } from './trunk.ts'
 import { createEmbedder } from './embedder.ts'
 import { createHead } from './head.ts'
@@ -7,7 +8,9 @@ import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from './spec.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 
+/** @throws {InvalidParametersError} batch normalisations, whose running statistics are no unit here */
 export function wholeUnits ({ model, input, tasks }: { readonly model: ModelSpec, readonly input: InputSpec, readonly tasks: readonly TaskSpec[] }): ReadonlyMap<string, Graph> {
+  if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: this method does not say what becomes of running statistics', { next: 'leave model.norm out, or choose strategy split-mix or fedrbn' })
   const { width } = model.backbone
   const embedder = createEmbedder(model.embedder, input, width)
   return new Map([

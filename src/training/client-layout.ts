@@ -23,7 +23,7 @@ export class ClientLayout {
   readonly embedName: string
   protected readonly taskParts: readonly TaskPart[]
 
-  constructor (data: ClientData, model: ModelSpec, smoothing: number) {
+  constructor (data: Pick<ClientData, 'input' | 'tasks'>, model: ModelSpec, smoothing: number) {
     const { width } = model.backbone
     this.embedder = createEmbedder(model.embedder, data.input, width)
     this.embedName = `embed/${data.input.modality}`
