@@ -66,6 +66,7 @@ export async function charterFromData ({ node, data, charter: own = {} }: Config
     name: own.name ?? dataset.name,
     seed,
     input: dataset.input,
+    ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
     tasks: dataset.tasks,
     ...settingsOf(strategy, recipe, foundation === undefined ? own : { ...own, model: { ...foundation, ...own.model } })
   })

@@ -11,6 +11,7 @@ import { createBackend } from '../backend/index.ts'
 import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
+import { asMember } from '../data/check-charter.ts'
 import { describeClient } from '../training/client-description.ts'
 import { expectFoundation } from '../foundation/spec.ts'
 import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
@@ -63,7 +64,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
-  const data = await dataset.client(init.data.client)
+  const data = asMember(charter, await dataset.client(init.data.client))
   const { control, baseline = true, partsSeed, start, name = data.id } = init
   return {
     what: `client ${data.id}`,

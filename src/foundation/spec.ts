@@ -5,6 +5,7 @@
  */
 import { FoundationError, InvalidParametersError } from '../errors.ts'
 import type { GeluForm } from '../graph/graph.ts'
+import type { InputSpec } from '../data/dataset.ts'
 
 /** Vision transformers, DeiT with a second token in front, BERT, and DistilBERT without kinds of tokens. */
 export const FAMILIES = ['vit', 'deit', 'bert', 'distilbert'] as const
@@ -46,6 +47,9 @@ export function blockForm (foundation: FoundationSpec | undefined): BlockForm {
 }
 
 export function readsTexts (family: Family): boolean { return family === 'bert' || family === 'distilbert' }
+
+/** Whether the model's own embedder is for this input. */
+export function readsInput ({ pictures }: FoundationSpec, { modality }: Pick<InputSpec, 'modality'>): boolean { return modality === (pictures === undefined ? 'tokens' : 'image') }
 
 /** Tokens in front of a picture's patches. */
 export function leadingTokens (family: Family): number { return family === 'deit' ? 2 : 1 }

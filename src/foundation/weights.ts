@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto'
 import { FoundationError } from '../errors.ts'
 import { buildTrunk } from '../models/trunk.ts'
-import { createEmbedder } from '../models/embedder.ts'
-import { expectFoundation, parseFoundation } from './spec.ts'
+import { embedUnit, embedderOf, inputsOf } from '../models/inputs.ts'
+import { expectFoundation, parseFoundation, readsInput } from './spec.ts'
 import { initialise } from '../models/parameters.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { FoundationModel } from './hugging-face.ts'
@@ -57,11 +57,12 @@ export function readLoaded (metadata: FoundationMetadata, tensors: readonly Name
 }
 
 /**
- * Start values of the embedder's and the trunk's units, each flat. In shared memory: the trainers of one process need one copy.
+ * Start values of the trunk's unit and of the embedders' that are the model's, each flat. In shared memory: the trainers of one process need one copy.
  * @throws {FoundationError} the charter names another model, or none
  */
-export function startWeights ({ model: { backbone, embedder }, input, seed }: Charter, loaded: LoadedFoundation | undefined): readonly NamedTensor[] {
-  const wanted = backbone.foundation
+export function startWeights (charter: Charter, loaded: LoadedFoundation | undefined): readonly NamedTensor[] {
+  const { model, seed } = charter
+  const wanted = model.backbone.foundation
   expectFoundation(wanted, loaded?.tensors)
   if (wanted === undefined || loaded === undefined) return []
   const { foundation: { sha256 } } = loaded.model
@@ -79,7 +80,7 @@ export function startWeights ({ model: { backbone, embedder }, input, seed }: Ch
     return { name, tensor: { shape: [data.length], data } }
   }
   return [
-    unit(`embed/${input.modality}`, 'embed', createEmbedder(embedder, input, backbone.width).graph),
-    unit('trunk', 'trunk', buildTrunk(backbone))
+    ...inputsOf(charter).filter(input => readsInput(wanted, input)).map(input => unit(embedUnit(input), 'embed', embedderOf(model, input).graph)),
+    unit('trunk', 'trunk', buildTrunk(model.backbone))
   ]
 }

@@ -69,7 +69,7 @@ class FesemSite implements SiteMethod {
   #agreed: ReadonlyMap<string, Float32Array> = new Map()
 
   constructor (init: SiteInit, { centres, mu }: FesemOptions) {
-    const { backend, charter: { model, training, seed }, data, start } = init
+    const { backend, charter: { model, training, seed }, data, start = [] } = init
     this.#init = init
     this.#mu = mu
     this.#centres = centres
@@ -121,7 +121,7 @@ class FesemHost implements HostMethod {
   readonly #plain: boolean
   #told = false
 
-  constructor ({ charter, units, start }: HostInit, { centres, weights }: FesemOptions) {
+  constructor ({ charter, units, start = [] }: HostInit, { centres, weights }: FesemOptions) {
     this.#units = units
     this.#centres = centres
     this.#plain = weights === 'plain'

@@ -50,8 +50,8 @@ export interface SiteInit {
   readonly charter: Charter
   readonly data: ClientData
   readonly seat: Seat
-  /** Start values by unit name, in place of the seed's: those of the charter's foundation model. */
-  readonly start: readonly NamedTensor[]
+  /** Start values by unit name, in place of the seed's: those of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   /** Rows of one local gradient step, counted from 0 over the whole run; the same ones after any restart. */
   readonly batch: (localStep: number) => Batch
   /** Declares a buffer private as it is now: nothing that equals it may leave. Drawn rows and labels are declared already. */
@@ -87,7 +87,7 @@ export interface HostInit {
   readonly charter: Charter
   readonly units: ReadonlyMap<string, Weights>
   /** As a site's. Units of these names have them already. */
-  readonly start: readonly NamedTensor[]
+  readonly start?: readonly NamedTensor[]
 }
 
 export interface HostMethod {

@@ -22,21 +22,27 @@ export interface ModelGraphs {
  */
 export function composeModel ({ embedder, trunk, heads, tokens }: ModelGraphs): Graph {
   const g = new GraphBuilder()
-  const join = (part: string, graph: Graph, given: ReadonlyMap<string, number> = new Map()): ReadonlyMap<string, number> => {
-    const ids: number[] = []
-    for (const { op, inputs, shape } of graph.nodes) {
-      const sizes = withTokens(shape, tokens)
-      if (op.kind === 'input') ids.push(given.get(op.name) ?? g.input(op.name, sizes))
-      else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
-      else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
-    }
-    return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
-  }
-  const features = join('trunk', trunk, join('embed', embedder))
+  const features = joinPart(g, 'trunk', trunk, tokens, joinPart(g, 'embed', embedder, tokens))
   for (const [task, head] of heads) {
-    g.output(task, join(`head/${task}`, head, features).get('prediction') as number)
+    g.output(task, joinPart(g, `head/${task}`, head, tokens, features).get('prediction') as number)
   }
   return g.build()
+}
+
+/**
+ * Adds a part's nodes to a graph.
+ * @param given - nodes that take the place of the part's inputs of these names
+ * @returns its outputs, by name
+ */
+export function joinPart (g: GraphBuilder, part: string, graph: Graph, tokens: number, given: ReadonlyMap<string, number> = new Map()): ReadonlyMap<string, number> {
+  const ids: number[] = []
+  for (const { op, inputs, shape } of graph.nodes) {
+    const sizes = withTokens(shape, tokens)
+    if (op.kind === 'input') ids.push(given.get(op.name) ?? g.input(op.name, sizes))
+    else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
+    else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
+  }
+  return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
 }
 
 function parameter (g: GraphBuilder, part: string, { parameters }: Graph, name: string): number {

@@ -17,12 +17,32 @@ import { pfedme } from './pfedme.ts'
 import { splitMix } from './split-mix.ts'
 import { splitMixRobust } from './split-mix-robust.ts'
 import { splitfed } from './splitfed.ts'
+import { tap } from './tap.ts'
 import type { Strategy } from './strategy.ts'
 
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fesem, splitMix, splitMixRobust, fedlinear, local, centralised]
+export const strategies: readonly Strategy[] = [
+  fedbone,
+  mtsl,
+  mas,
+  splitfed,
+  fedavg,
+  fedprox,
+  fedper,
+  fedln,
+  ditto,
+  pfedme,
+  fedamp,
+  fesem,
+  splitMix,
+  splitMixRobust,
+  tap,
+  fedlinear,
+  local,
+  centralised
+]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {
