@@ -12,6 +12,7 @@ import { Membership } from '../../membership/membership.ts'
 import { openStrategy, ruleFile } from '../../../src/strategies/outside.ts'
 import { readCharterFile } from '../site.ts'
 import { settle } from './settle.ts'
+import { startFromFile } from '../../foundation/file.ts'
 import type { Command } from 'commander'
 import type { Format } from '../help.ts'
 
@@ -69,11 +70,12 @@ async function found (consortium: string, flags: Flags): Promise<void> {
     ? await charterFromData({ ...config, charter: { ...own, clock: { quorum: sites, ...own.clock } } }, opened.strategy)
     : await readCharterFile(flags.charter)
   const needed = ruleFile(training, opened)
+  await startFromFile(training, config.node.foundation) // or no member could begin
   const charter = createConsortium({ name: consortium, training, ...governance === undefined ? {} : { governance }, ...safeguards === undefined ? {} : { safeguards } })
   const lock = await lockHome(home)
   try {
     const membership = await Membership.found(home, signerOf(await loadOrCreateIdentity(join(home, 'identity'))), charter, name)
-    await settle(home, { name, ...needed === undefined ? {} : { strategy: needed.path }, ...config.data.path === undefined ? {} : { data: config.data } })
+    await settle(home, { name, ...needed === undefined ? {} : { strategy: needed.path }, foundation: config.node.foundation, ...config.data.path === undefined ? {} : { data: config.data } })
     const at = flags.home === undefined ? '' : ` --home ${home}`
     const next = [`fmtl-node up --detach${at}`, `fmtl-node invite${at}`]
     if (flags.format === 'json') {
