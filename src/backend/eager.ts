@@ -325,6 +325,8 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
     case 'sum': return tf.sum(a, axesOf(op))
+    case 'pad': return tf.pad(a, a.shape.map((_, axis) => axis === op.axis ? [op.before, op.after] : [0, 0]))
+    case 'slice': return tf.slice(a, a.shape.map((_, axis) => axis === op.axis ? op.from : 0), shape())
     case 'softmax': return tf.softmax(a)
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {
@@ -347,10 +349,6 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
     case 'gelu': return tf.mul(a, b)
     // a = input, b = gate, c = gradient
     case 'geluGrad': return tf.tidy(() => tf.mul(c, tf.add(b, geluLean(tf, scalars, op.form, a, b))))
-    case 'column': return tf.tidy(() => {
-      const { shape: from } = a
-      return tf.reshape(tf.slice(a, [...from.slice(0, -1).fill(0), op.index], [...from.slice(0, -1), 1]), shape())
-    })
     case 'oneHot': return tf.tidy(() => tf.cast(tf.oneHot(tf.cast(a, 'int32'), op.size), 'float32')) // asked for floats, wasm writes the bits of integers
     case 'maskKeys': return tf.tidy(() => tf.add(a, tf.reshape(b, [b.shape[0] as number, 1, 1, b.shape[1] as number])))
     case 'input':

@@ -70,12 +70,13 @@ function textEmbedder ({ family, epsilon }: FoundationSpec, { vocabulary, positi
   if (tokens > positions) throw new InvalidParametersError(`a ${family} model reads at most ${positions} tokens, the data have ${tokens}`, { next: 'lower input.length in the manifest' })
   const g = new GraphBuilder()
   const pieces = g.input('pieces', ['B', tokens, 2])
-  const words = g.reshape(g.oneHot(g.column(pieces, 0), vocabulary), [`B*${tokens}`, vocabulary])
+  const column = (index: number): number => g.reshape(g.slice(pieces, 2, index, 1), ['B', tokens])
+  const words = g.reshape(g.oneHot(column(0), vocabulary), [`B*${tokens}`, vocabulary])
   let x = g.reshape(g.matMul(words, g.parameter('words', [vocabulary, width], { deviation: DEVIATION })), ['B', tokens, width])
   x = g.add(x, g.parameter('positions', [tokens, width], { deviation: DEVIATION }))
   if (family === 'bert') x = g.add(x, g.parameter('kind', [width], { deviation: DEVIATION }))
   g.output('activations', layerNorm(g, x, 'norm', width, epsilon))
-  g.output('mask', g.column(pieces, 1))
+  g.output('mask', column(1))
   const unfold = (row: Float32Array, into: Float32Array): void => {
     row.forEach((piece, token) => {
       into[2 * token] = Math.max(0, piece)

@@ -39,10 +39,10 @@ function binary (kind: 'add' | 'sub' | 'mul', missing: number): OperationCase {
   return { id: `${kind}, ${missing === 0 ? 'same shape' : `over ${missing} leading axes`}`, graph, passes: [{ a: shape, b: shape.slice(missing) }] }
 }
 
-/** Keys that every query sees less of, as each row says; the mask is a column of what comes in, and has no gradient. */
+/** Keys that every query sees less of, as each row says; the mask has no gradient. */
 function masked (): OperationCase {
-  const graph = layer(g => g.maskKeys(g.mul(g.input('a', ['B', 2, 5, 5]), g.parameter('gain', [5], { deviation: 1 })), g.column(g.input('mask', ['B', 5, 2]), 1)))
-  return { id: 'maskKeys', graph, gradients: false, passes: [1, 3].map(rows => ({ a: [rows, 2, 5, 5], mask: [rows, 5, 2] })) }
+  const graph = layer(g => g.maskKeys(g.mul(g.input('a', ['B', 2, 5, 5]), g.parameter('gain', [5], { deviation: 1 })), g.input('mask', ['B', 5])))
+  return { id: 'maskKeys', graph, gradients: false, passes: [1, 3].map(rows => ({ a: [rows, 2, 5, 5], mask: [rows, 5] })) }
 }
 
 /** It is the gradient of a vector that was added to rows, over axis 1 within each group of them; it has none itself. */
@@ -80,6 +80,10 @@ export const OPERATIONS: readonly OperationCase[] = [
   unary('transpose, heads out of rows', [3, 2, 4], (g, x) => g.transpose(x, [0, 2, 1, 3])),
   unary('transpose, all axes round', [3, 4], (g, x) => g.transpose(x, [2, 0, 1])),
   ...sums(),
+  unary('pad, before and after', [3, 4], (g, x) => g.pad(x, 1, { before: 2, after: 1 })),
+  unary('pad, the last axis', [3, 4], (g, x) => g.pad(x, 2, { after: 3 })),
+  unary('slice', [5, 4], (g, x) => g.slice(x, 1, 1, 3)),
+  unary('slice, the last axis from its end', [5, 4], (g, x) => g.slice(x, 2, 2, 2)),
   unary('standardise', [48], (g, x) => g.standardise(x, 1e-5)),
   unary('standardise, uneven', [3, 7], (g, x) => g.standardise(x, 1e-5)),
   unary('softmax', [16], (g, x) => g.softmax(x)),
@@ -88,7 +92,6 @@ export const OPERATIONS: readonly OperationCase[] = [
     unary(`gelu by ${form}, which is geluGate times its input`, [6], (g, x) => g.gelu(x, form)),
     unary(`gelu by ${form}, far from zero`, [64], (g, x) => g.gelu(g.scale(x, 30), form))
   ]),
-  { ...unary('column', [3, 4], (g, x) => g.column(x, 2)), gradients: false },
   { ...unary('oneHot, which cuts off what is behind the point', [6], (g, x) => g.oneHot(g.scale(g.mul(x, x), 2), 64)), gradients: false },
   masked(),
   unary('tanh', [6], (g, x) => g.tanh(x)),

@@ -32,8 +32,8 @@ const backend = await backendOn('wasm')
 const vit = await importTiny(folderOf('vit-tiny'))
 const quadrants = syntheticDataset({ clients: [{ id: 'ada', tasks: [LEVEL, SIDE] }, { id: 'ben', tasks: [LEVEL, SIDE] }], rows: [24, 6, 6] })
 
-function charterOf (strategy: string, dataset: Dataset, { model }: LoadedFoundation, training: Readonly<Record<string, number>>): Charter {
-  return createCharter({ name: 'small', seed: 7, input: dataset.input, tasks: dataset.tasks, ...settingsOf(findStrategy(strategy), {}, { model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training } }) })
+function charterOf (strategy: string, dataset: Dataset, { model }: LoadedFoundation, training: Readonly<Record<string, number>>, method?: Readonly<Record<string, unknown>>): Charter {
+  return createCharter({ name: 'small', seed: 7, input: dataset.input, tasks: dataset.tasks, ...settingsOf(findStrategy(strategy), {}, { model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training }, ...method === undefined ? {} : { method } }) })
 }
 
 const MANIFEST = `name: reviews
@@ -71,7 +71,7 @@ function learns (t: ExecutionContext, losses: readonly number[], share: number):
 /** Every name and number that two sets of units have in common. */
 function same (t: ExecutionContext, got: readonly NamedTensor[], start: readonly NamedTensor[]): void {
   const units = byName(got)
-  for (const { name, tensor } of start) t.deepEqual(units[name], Float32Array.from(tensor.data), name)
+  for (const { name, tensor } of start) close(t, name, units[name] ?? [], tensor.data, 0)
 }
 
 test('whole models begin with the file\'s embedder and trunk at every site and host, and learn', async t => {
@@ -121,6 +121,10 @@ test('a split model has the encoder at the host, and learns', async t => {
   learns(t, losses, 0.8)
 })
 
+test('a method that begins from the seed alone is refused', t => {
+  t.throws(() => charterOf('split-mix', quadrants, vit, WHOLE), { instanceOf: InvalidParametersError, message: /begins from the charter's seed/ })
+})
+
 test('centres of a method begin with the file\'s weights', async t => {
   const charter = charterOf('fesem', quadrants, vit, { ...WHOLE, rounds: 1 })
   const start = startWeights(charter, vit)
@@ -133,6 +137,21 @@ test('centres of a method begin with the file\'s weights', async t => {
     }
   })
 })
+
+for (const strategy of ['fedit', 'ffa-lora', 'fed-adapter', 'fed-prompt']) {
+  test(`${strategy} tunes the imported encoder, which stays as the file has it`, async t => {
+    const charter = charterOf(strategy, quadrants, vit, { ...WHOLE, lrLocal: 0.005 }, { warm: 0 })
+    const start = startWeights(charter, vit)
+    const { losses } = await run(quadrants, charter, start, {
+      onTrainers: async (at, { clients, hosts }) => {
+        const trunk = start.filter(({ name }) => name === 'trunk')
+        for (const trainer of clients.values()) same(t, await trainer.weights(), trunk)
+        for (const trainer of hosts.values()) same(t, await trainer.save(), at === 'start' ? start : trunk)
+      }
+    })
+    learns(t, losses, 0.9)
+  })
+}
 
 test('nothing trains without the file, with one that no charter names, or with units of another model', async t => {
   const charter = charterOf('fedavg', quadrants, vit, WHOLE)
@@ -166,6 +185,10 @@ test('texts pass through BERT by its own pieces, and are told apart', async t =>
   const charter = charterOf('fedavg', dataset, bert, WHOLE)
   const { losses } = await run(dataset, charter, startWeights(charter, bert))
   learns(t, losses, 0.7)
+  for (const tuned of ['fedit', 'fed-prompt']) {
+    const adapted = charterOf(tuned, dataset, bert, { ...WHOLE, rounds: 2 }, { warm: 0 })
+    await t.notThrowsAsync(run(dataset, adapted, startWeights(adapted, bert)), tuned)
+  }
 })
 
 test('padding behind a text changes nothing of what BERT makes of its tokens', async t => {
