@@ -27,7 +27,7 @@ export function buildTrunk (spec: BackboneSpec): Graph {
     const name = (part: string): string => `block${layer}.${part}`
     const norm1 = (y: number): number => layerNorm(g, y, name('norm1'), width, form.epsilon)
     const norm2 = (y: number): number => layerNorm(g, y, name('norm2'), width, form.epsilon)
-    const mix = (y: number): number => selfAttention(g, y, name, spec, { form, mask, deviation: residual(width) })
+    const mix = (y: number): number => selfAttention(g, y, name, spec, residual(width), { form, mask })
     const feed = (y: number): number => linear(g, g.gelu(linear(g, y, name('up'), width, hidden, width ** -0.5), form.gelu), name('down'), hidden, width, residual(hidden))
     if (form.postNorm) {
       x = norm1(g.add(x, mix(x)))
@@ -54,7 +54,7 @@ export function linear (g: GraphBuilder, x: number, name: string, from: number, 
 }
 
 /** Multi-head self-attention, [B*N, D] -> [B*N, D]. Our own trunks have no bias on query, key and value. */
-function selfAttention (g: GraphBuilder, x: number, name: (part: string) => string, spec: BackboneSpec, { form, mask, deviation }: { form: BlockForm, mask: number | undefined, deviation: number }): number {
+export function selfAttention (g: GraphBuilder, x: number, name: (part: string) => string, spec: BackboneSpec, deviation: number, { form = OWN_FORM, mask }: { form?: BlockForm, mask?: number | undefined } = {}): number {
   const { width, heads } = spec
   const size = width / heads
   const split = (part: string): number => {
