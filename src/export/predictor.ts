@@ -81,7 +81,7 @@ const NONE: Rows = { count: 0, x: new Float32Array(0), y: {}, source: new Int32A
 
 /** The site's half of the method again, as its checkpoint left it. */
 function sitePredictor (backend: Backend, card: Card, charter: Charter, tensors: readonly NamedTensor[]): Predictor {
-  const model = new MethodModel(backend, { charter, data: nobody(card), seat: { rank: 0, of: 1 }, guard: new ContentGuard() })
+  const model = new MethodModel(backend, { charter, data: nobody(card), seat: { rank: 0, of: 1 }, guard: new ContentGuard(), start: [] })
   try {
     const saved = new SavedState(tensors)
     const found = model.units.map(unit => [unit, saved.need(unit.name, unit.parameters.length)] as const)

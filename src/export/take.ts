@@ -3,7 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { charterHash } from '../federation/charter.ts'
 import { formOf } from '../models/form.ts'
 import { linearUnits } from '../models/linear.ts'
-import { memberIn, savedTasks } from './members.ts'
+import { memberIn, savedTasks, siteForm } from './members.ts'
 import { methodOf } from '../methods/index.ts'
 import { weightsHash } from './card.ts'
 import type { Card } from './card.ts'
@@ -26,10 +26,10 @@ export function takePredictor (charter: Charter, saved: SavedState, step: number
   if (charter.grouping !== undefined) throw new InvalidParametersError('the charter splits the tasks into groups with a model each: there is no one model to export', { next: 'export from a run without grouping' })
   const { method } = charter.method === undefined ? {} : methodOf(charter)
   if (method !== undefined && method.exported === undefined) return siteOf(charter, saved, step, wish)
-  const { model, tasks, members } = charter.model.kind === 'linear' ? linearMember(charter, saved, wish) : membersOf(charter, saved, wish)
-  const parts = charter.model.kind === 'linear' ? [...linearUnits(charter.input, tasks)] : formOf(model, charter.input, tasks).parts
+  const { model, input, tasks, members } = charter.model.kind === 'linear' ? linearMember(charter, saved, wish) : membersOf(charter, saved, wish)
+  const parts = charter.model.kind === 'linear' ? [...linearUnits(input, tasks)] : formOf(model, input, tasks).parts
   const tensors = members.flatMap((flat, member) => tensorsOf(`${member}`, parts, flat))
-  return { card: { ...origin(charter, step, wish), model, tasks, members: members.length, weights: weightsHash(tensors) }, tensors }
+  return { card: { ...origin(charter, step, wish), model, input, tasks, members: members.length, weights: weightsHash(tensors) }, tensors }
 }
 
 function origin (charter: Charter, step: number, wish: ExportWish): Omit<Card, 'model' | 'tasks' | 'members' | 'weights'> {
@@ -49,17 +49,18 @@ function siteOf (charter: Charter, saved: SavedState, step: number, wish: Export
 const NOT_OF_THE_MODEL = /\.(?:first|second|step)$|^local\d+\//
 
 function membersOf (charter: Charter, saved: SavedState, wish: ExportWish): Members {
-  const { model, input, training } = charter
+  const { model: { trunk }, training } = charter
   if (charter.method !== undefined) {
     const { method, options } = methodOf(charter)
     return (method.exported as NonNullable<typeof method.exported>)(charter, options, saved, wish)
   }
   refuseMixture(wish)
-  if (model.trunk !== 'client' && !saved.has('trunk')) throw new InvalidParametersError('the model is split and its trunk is at a host, not in this checkpoint', { next: 'give --trunk HOME with the home of the host, or of a node that is both' })
+  if (trunk !== 'client' && !saved.has('trunk')) throw new InvalidParametersError('the model is split and its trunk is at a host, not in this checkpoint', { next: 'give --trunk HOME with the home of the host, or of a node that is both' })
   if (saved.names('correction/').length > 0) throw new InvalidParametersError('corrected heads are two models in one: they cannot be exported', { next: 'leave model.correctedHeads out' })
   const prefix = training.personal === undefined ? '' : 'personal/'
   const tasks = savedTasks(saved, charter.tasks, prefix)
-  return { model, tasks, members: [memberIn(saved, { model, input, tasks, prefix, robustness: 0 })] }
+  const form = siteForm(charter, saved, prefix)
+  return { ...form, tasks, members: [memberIn(saved, { ...form, tasks, prefix, robustness: 0 })] }
 }
 
 function linearMember (charter: Charter, saved: SavedState, wish: ExportWish): Members {
@@ -72,7 +73,7 @@ function linearMember (charter: Charter, saved: SavedState, wish: ExportWish): M
     flat.set(unit, at)
     at += unit.length
   }
-  return { model: charter.model, tasks, members: [flat] }
+  return { model: charter.model, input: charter.input, tasks, members: [flat] }
 }
 
 function refuseMixture ({ width, robustness }: ExportWish): void {

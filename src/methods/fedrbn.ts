@@ -88,8 +88,9 @@ function trunkOf ({ model, input, tasks }: Pick<Charter, 'model' | 'input' | 'ta
 }
 
 /** Parts that the charter shares; normalisations in the trunk stay at their start values there. */
-function sharedUnits ({ model, input, tasks }: Charter): ReadonlyMap<string, Graph> {
+function sharedUnits ({ model, input, inputs, tasks }: Charter): ReadonlyMap<string, Graph> {
   if (model.norm !== 'batch') throw new InvalidParametersError('method fedrbn needs batch normalisations to keep apart', { next: 'set model.norm to batch' })
+  if (inputs !== undefined) throw new InvalidParametersError('method fedrbn shares one model for one input, the charter has several', { next: 'choose strategy tap, or train each input apart' })
   const shared = new Set(['trunk', ...model.sharedEmbedder ? [`embed/${input.modality}`] : [], ...model.sharedHeads.map(id => `head/${id}`)])
   return new Map(formOf(model, input, tasks).parts.filter(([name]) => shared.has(name)))
 }
@@ -236,6 +237,6 @@ export const fedrbn: Method<FedrbnOptions> = {
   exported: ({ model, input, tasks }, _, saved, { width, robustness }) => {
     if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
     const own = savedTasks(saved, tasks, '')
-    return { model, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
+    return { model, input, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
   }
 }
