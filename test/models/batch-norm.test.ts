@@ -135,5 +135,5 @@ test('batch normalisations are for whole models whose statistics somebody answer
   t.throws(() => parseModelSpec({ norm: 'batch' }, PICTURES), { instanceOf: InvalidParametersError, message: /needs the whole model at the client/ })
   t.throws(() => parseModelSpec({ norm: 'group', trunk: 'client' }, PICTURES), { instanceOf: InvalidParametersError })
   for (const strategy of ['fedbone', 'fesem']) t.throws(() => charterOf(strategy, 'batch'), { instanceOf: InvalidParametersError }, strategy)
-  for (const strategy of ['split-mix', 'fedrbn', 'local']) t.notThrows(() => charterOf(strategy, 'batch'), strategy)
+  for (const strategy of ['split-mix', 'fedrbn']) t.notThrows(() => charterOf(strategy, 'batch'), strategy)
 })
