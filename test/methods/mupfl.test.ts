@@ -146,8 +146,28 @@ test('with its modules off it is FedAvg, to the last bit of every score', async 
   t.deepEqual(off.clients, (await trainedBy(backend, 'fedavg', dataset, { rounds: 2, localSteps: 5 })).clients)
 })
 
+test('where two classes of four are rare everywhere, they are told more often and the others as before; no module off helps', async t => {
+  const dataset = skewed({ sites: 4, rows: [120, 12, 150], noise: 0.8, keep: (_, label, before) => before < (label >= 2 ? 3 : 25) })
+  const seeds = [1, 3]
+  const of = async (strategy: string, method?: Readonly<Record<string, unknown>>): Promise<{ accuracy: number, rare: number, common: number }> => {
+    const sites = (await Promise.all(seeds.map(async seed => (await trainedBy(backend, strategy, dataset, { seed, rounds: 5, ...method === undefined ? {} : { method } })).clients))).flat()
+    const mean = (valueOf: (site: typeof sites[number]) => number): number => sites.reduce((sum, site) => sum + valueOf(site), 0) / sites.length
+    const recall = (label: number): number => mean(({ tasks: [task] }) => task?.scores.federated?.classes?.[label]?.recall ?? Number.NaN)
+    return { accuracy: mean(({ tasks: [task] }) => task?.scores.federated?.value ?? Number.NaN), rare: (recall(2) + recall(3)) / 2, common: (recall(0) + recall(1)) / 2 }
+  }
+  const [fedavg, all] = [await of('fedavg'), await of('mupfl')]
+  t.log(`rare classes: mupfl ${all.rare.toFixed(3)}, fedavg ${fedavg.rare.toFixed(3)}; others: ${all.common.toFixed(3)}, ${fedavg.common.toFixed(3)}`)
+  t.true(all.rare > fedavg.rare + 0.05)
+  t.true(all.common > fedavg.common - 0.02)
+  for (const off of [{ keep: 1, keepLate: 1 }, { cut: 2 }, { tuneSteps: 0 }]) {
+    const { accuracy } = await of('mupfl', off)
+    t.log(`${JSON.stringify(off)}: ${accuracy.toFixed(3)}, all modules ${all.accuracy.toFixed(3)}`)
+    t.true(accuracy < all.accuracy + 0.02, JSON.stringify(off))
+  }
+})
+
 test('options have defaults, and what cannot be is refused', t => {
-  t.deepEqual(mupfl.options({}), { keep: 0.5, keepLate: 0.8, beta: 0.9, cut: 0.3, compare: 'weights', tuneSteps: 50, rareBelow: 5 })
+  t.deepEqual(mupfl.options({}), { keep: 0.5, keepLate: 0.8, beta: 0.9, cut: 0.3, compare: 'changes', tuneSteps: 50, rareBelow: 5 })
   t.deepEqual(mupfl.options({ ...mupfl.options({ cut: 1 }) }), mupfl.options({ cut: 1 }))
   for (const wrong of [{ keep: 0 }, { keepLate: 1.1 }, { beta: 1 }, { cut: 3 }, { compare: 'maps' }, { tuneSteps: 0.5 }, { rareBelow: 1 }, { tail: 3 }]) {
     t.throws(() => mupfl.options(wrong), { instanceOf: InvalidParametersError }, JSON.stringify(wrong))
