@@ -9,7 +9,7 @@
  * A module is off with keep = keepLate = 1; with cut = 2, which leaves one cluster; with tuneSteps = 0. With all three off this
  * is FedAvg. A site sends |w| numbers and its activity map, with the last step means of what its classes are read from; of a
  * class with fewer than rareBelow rows it sends none. It is told |w|, in the end also those means over all sites.
- * Source: Zhang et al., MuPFL, arXiv 2405.06413.
+ * Source: MuPFL, arXiv 2405.06413.
  */
 import { MAP, classSizes, mapSize } from './exchange.ts'
 import { MupflHost } from './host.ts'
