@@ -42,6 +42,12 @@ export function savedTasks (saved: SavedState, tasks: readonly TaskSpec[], prefi
   return own
 }
 
+/** @throws {InvalidParametersError} more than a run of one plain model has */
+export function refuseMixture ({ width, robustness }: ExportWish): void {
+  if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
+  if (robustness !== 0) throw new InvalidParametersError('this run trained no normalisations for attacked rows: its robustness is 0', { next: 'leave --robustness out, or train with strategy split-mix-robust or fedrbn' })
+}
+
 /**
  * One model, under normalisations for clean rows (0), attacked ones (1), or in between.
  * @throws {InvalidParametersError} a part is missing or of another model, or robustness that nobody trained

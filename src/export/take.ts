@@ -3,7 +3,7 @@ import { InvalidParametersError } from '../errors.ts'
 import { charterHash } from '../federation/charter.ts'
 import { formOf } from '../models/form.ts'
 import { linearUnits } from '../models/linear.ts'
-import { memberIn, savedTasks } from './members.ts'
+import { memberIn, refuseMixture, savedTasks } from './members.ts'
 import { methodOf } from '../methods/index.ts'
 import { weightsHash } from './card.ts'
 import type { Card } from './card.ts'
@@ -71,11 +71,6 @@ function linearMember (charter: Charter, saved: SavedState, wish: ExportWish): M
     at += unit.length
   }
   return { model: charter.model, tasks, members: [flat] }
-}
-
-function refuseMixture ({ width, robustness }: ExportWish): void {
-  if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
-  if (robustness !== 0) throw new InvalidParametersError('this run trained no normalisations for attacked rows: its robustness is 0', { next: 'leave --robustness out, or train with strategy split-mix-robust or fedrbn' })
 }
 
 /** Every parameter under a name of its own, as other programs will want them. */

@@ -68,7 +68,7 @@ function expectScores (t: { true: (value: boolean, message?: string) => unknown 
 }
 
 // Not fedlinear, one linear layer on one kind of row, nor split-mix-robust, which has no attack on texts: both say so.
-for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox', 'fedper', 'fedln', 'ditto', 'pfedme', 'fedamp', 'fesem', 'split-mix', 'tap', 'local', 'centralised']) {
+for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox', 'fedper', 'fedln', 'ditto', 'pfedme', 'fedamp', 'fesem', 'demlearn', 'mupfl', 'split-mix', 'tap', 'local', 'centralised']) {
   test.serial(`${strategy}: pictures here and texts there`, async t => {
     const before = backend.liveTensors()
     const { result, charter } = await run(strategy, picturesAndTexts(), { model: SMALL, training: { batch: 6 }, ...strategy === 'tap' ? { method: { tuneSteps: 2 } } : {} })
