@@ -25,7 +25,7 @@ async function folders (t: ExecutionContext): Promise<string> {
   const sets = {
     blood: { manifest: `name: blood\n${TABLE('{ name: iron }, { name: sugar }', `${ILL}, { id: age, kind: regression, column: age }`)}recipe: { tasks: [ill], rows: 6, model: { width: 8, heads: 2, embedder: { kind: row }, sharedHeads: [ill] } }\n`, csv: rows(row => `${row % 2 === 0 ? 'north' : 'south'},${row / 9},${row / 7},${row % 3 === 0 ? 1 : 0},${30 + row}`, 'site,iron,sugar,ill,age') },
     heart: { manifest: `name: heart\n${TABLE('{ name: rate }', ILL)}`, csv: rows(row => `${row % 2 === 0 ? 'north' : 'west'},${row},${row % 2}`, 'site,rate,ill') },
-    notes: { manifest: `name: notes\nfiles: { rows: rows.csv }\ninput: { modality: tokens, column: text, split: words, length: 4, buckets: 32, slots: 1 }\nclients: { single: clinic }\ntest: { share: 0.3 }\ntasks: [{ id: urgent, kind: classes, column: urgent, classes: 2 }]\nrecipe: { model: { sharedEmbedder: true, sharedHeads: [urgent] } }\n`, csv: rows(row => `word${row % 5} word${row % 3},${row % 2}`, 'text,urgent') }
+    notes: { manifest: 'name: notes\nfiles: { rows: rows.csv }\ninput: { modality: tokens, column: text, split: words, length: 4, buckets: 32, slots: 1 }\nclients: { single: clinic }\ntest: { share: 0.3 }\ntasks: [{ id: urgent, kind: classes, column: urgent, classes: 2 }]\nrecipe: { model: { sharedEmbedder: true, sharedHeads: [urgent] } }\n', csv: rows(row => `word${row % 5} word${row % 3},${row % 2}`, 'text,urgent') }
   }
   return await folderOf(t, {
     ...Object.fromEntries(Object.entries(sets).flatMap(([name, { manifest, csv }]) => [[`${name}/fmtl.yaml`, manifest], [`${name}/rows.csv`, csv]])),
