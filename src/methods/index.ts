@@ -2,6 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { fesem } from './fesem.ts'
 import { meanHost } from './mean-host.ts'
+import { peft } from './peft/index.ts'
 import { splitMix } from './split-mix/index.ts'
 import { tap } from './tap/index.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -11,6 +12,7 @@ export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteM
 
 export const methods = [
   fesem,
+  peft,
   splitMix,
   tap
 ] as unknown as readonly Method[]

@@ -2,14 +2,19 @@
 import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
 import { ditto } from './ditto.ts'
+import { fedAdapter } from './fed-adapter.ts'
+import { fedPrompt } from './fed-prompt.ts'
 import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
+import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { fesem } from './fesem.ts'
+import { ffaLora } from './ffa-lora.ts'
+import { flora } from './flora.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
@@ -39,6 +44,11 @@ export const strategies: readonly Strategy[] = [
   splitMix,
   splitMixRobust,
   tap,
+  fedit,
+  ffaLora,
+  flora,
+  fedAdapter,
+  fedPrompt,
   fedlinear,
   local,
   centralised

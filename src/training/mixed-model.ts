@@ -46,7 +46,7 @@ export class MixedModel extends ClientLayout {
     this.whole = composeModel({ embedder: this.embedder.graph, trunk, heads, tokens: this.embedder.tokens })
     this.size = this.whole.parameterCount
     this.#rowSize = elements(site.input.shape)
-    this.#model = backend.load(differentiate(model.norm === 'batch' ? asAffine(this.whole, TRUNK_PREFIX) : this.whole, ['pieces'], { frozen: true }))
+    this.#model = backend.load(differentiate(model.norm === 'batch' ? asAffine(this.whole, TRUNK_PREFIX) : this.whole, ['pieces'], { frozen: 'all' }))
     // Hashed words are looked up, not copied: they have no origin, and no slope to climb.
     this.#origin = site.input.modality === 'tokens' ? new Int32Array(0) : Int32Array.from(this.embedder.unfold(Float32Array.from({ length: this.#rowSize }, (_, i) => i + 1), 1).data)
   }
