@@ -128,6 +128,8 @@ test('a site that has its own set only takes the name that the charter has for i
   const { input, inputs, tasks } = await openDataset(join(home, 'all.yaml'), { seed: 1 })
   const charter = createCharter({ name: 'clinic', seed: 1, input, ...inputs === undefined ? {} : { inputs }, tasks })
   const own = await (await openDataset(join(home, 'heart'), { seed: 1 })).client('west')
+  t.deepEqual((await openDataset(join(home, 'notes'), { seed: 1, tasks: charter.tasks.map(({ id }) => id), someTasks: true })).tasks.map(({ id }) => id), ['urgent'])
+  await t.throwsAsync(openDataset(join(home, 'notes'), { seed: 1, tasks: ['blood-ill'], someTasks: true }), { instanceOf: InvalidParametersError, message: /no task of blood-ill is here, there are urgent/ })
   t.is(own.input.name, undefined)
   t.is(asMember(charter, own).input.name, 'table-heart')
   const error = t.throws(() => asMember(charter, { ...own, input: { modality: 'image', shape: [8, 8, 1] } }), { instanceOf: DataError })

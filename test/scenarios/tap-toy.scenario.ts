@@ -2,12 +2,13 @@
 import test from 'ava'
 import { backendOn } from '../helpers/rungs.ts'
 import { tapToy } from '../helpers/tap-toy.ts'
+import type { ToyResult } from '../helpers/tap-toy.ts'
 
 const SEEDS = [1, 2, 3]
 const backend = await backendOn('tensorflow')
 
 test('stage 2 beats stage 1, which beats training alone; both beat the tuned agreed model; distillation helps', async t => {
-  const runs = []
+  const runs: ToyResult[] = []
   for (const seed of SEEDS) {
     const run = await tapToy(backend, { seed, samples: 40, tilt: 0.8 })
     t.log(`seed ${seed}: ${Object.entries(run.losses).map(([name, loss]) => `${name} ${loss.toFixed(3)}`).join(', ')}`)

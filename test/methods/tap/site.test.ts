@@ -12,7 +12,7 @@ import { byName } from '../../helpers/tensors.ts'
 import { clipped, itsTurn, moved } from '../../../src/methods/tap/rules.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { drawBatch } from '../../../src/training/batches.ts'
-import { exchangeOf } from '../../../src/methods/index.ts'
+import { exchangeOf, trafficOf } from '../../../src/methods/index.ts'
 import { modulePath, ownModules } from '../../../src/models/modular.ts'
 import { picturesAndTexts } from '../../helpers/several.ts'
 import { settingsOf } from '../../../src/strategies/index.ts'
@@ -141,8 +141,8 @@ test('a host tells a site the modules that it asked for, and all of them where i
   const change = new Float32Array(size).fill(0.5)
   const before = units.get('head/topic')?.parameters.slice() as Float32Array
   host.apply(0, [
-    { client: 'a', step: 0, samples: 30, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([['head/topic', change], [WANTS, wants]]) },
-    { client: 'b', step: 0, samples: 10, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([[WANTS, new Float32Array(names.length)]]) }
+    { client: 'a', samples: 30, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([['head/topic', change], [WANTS, wants]]) },
+    { client: 'b', samples: 10, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([[WANTS, new Float32Array(names.length)]]) }
   ])
   t.deepEqual(units.get('head/topic')?.parameters, before.map(value => value + 0.5))
   t.deepEqual(host.told('a', 1).map(({ name }) => name), ['head/topic'])
@@ -203,6 +203,14 @@ test.serial('nothing of the personal model leaves: no frame holds a stretch of i
   for (const data of personal) guard.protect('the personal model', data)
   for (const { tensors } of frames) for (const { name, tensor } of tensors) guard.check(name, tensor.data)
   t.pass()
+})
+
+test.serial('a plan counts the modules of the largest site, in the steps that are its turn', async t => {
+  const charter = charterOf({ share: 0.5 })
+  const site = siteOf(charter, ada)
+  const modules = told(site).reduce((sum, { tensor }) => sum + tensor.data.length, 0)
+  t.deepEqual(trafficOf(charter), { up: 0.5 * modules + modulesOf(charter).size, down: 0.5 * modules })
+  site.dispose()
 })
 
 test('gradients are clipped together, and movement is a share of the length', t => {
