@@ -1,6 +1,7 @@
 /** The strategies by name: what `--strategy` may say. One file each; a new one is one file and one line here. */
 import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
+import { cofed } from './cofed.ts'
 import { ditto } from './ditto.ts'
 import { fedAdapter } from './fed-adapter.ts'
 import { fedPrompt } from './fed-prompt.ts'
@@ -9,12 +10,16 @@ import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
 import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
+import { fedeq } from './fedeq.ts'
 import { fedln } from './fedln.ts'
+import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { fesem } from './fesem.ts'
 import { ffaLora } from './ffa-lora.ts'
 import { flora } from './flora.ts'
+import { flexmod } from './flexmod.ts'
+import { hyfem } from './hyfem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
@@ -44,12 +49,17 @@ export const strategies: readonly Strategy[] = [
   splitMix,
   splitMixRobust,
   tap,
+  cofed,
+  fedeq,
+  flexmod,
+  hyfem,
   fedit,
   ffaLora,
   flora,
   fedAdapter,
   fedPrompt,
   fedlinear,
+  fedpae,
   local,
   centralised
 ]
