@@ -27,6 +27,7 @@ export const tap: Method<TapOptions> = {
   },
   site: (init, options) => new TapSite(init, options),
   host: init => new TapHost(init),
+  exported: () => { throw new InvalidParametersError('method tap trains modules, and an exported file holds a model with one trunk and one head per task', { next: 'serve from the running node instead' }) },
   traffic: (charter, { share }) => {
     // of the largest site there can be: all tasks of one input; in a step that is not its turn it sends its wishes alone
     const ofInput = (input: InputSpec): number => numbersIn(moduleGraphs({ model: charter.model, input, tasks: charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input)) }))
