@@ -1,6 +1,7 @@
 /** Takes a predictor that stands alone out of a site's checkpoint: a file's tensors and the card to go with them. */
 import { InvalidParametersError } from '../errors.ts'
 import { charterHash } from '../federation/charter.ts'
+import { embedUnit, inputsOf } from '../models/inputs.ts'
 import { formOf } from '../models/form.ts'
 import { linearUnits } from '../models/linear.ts'
 import { memberIn, refuseMixture, savedTasks } from './members.ts'
@@ -10,6 +11,7 @@ import type { Card } from './card.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExportWish, Members } from './members.ts'
 import type { Graph } from '../graph/graph.ts'
+import type { InputSpec } from '../data/dataset.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { SavedState } from '../training/saved-state.ts'
 
@@ -22,7 +24,8 @@ export interface Exported {
  * @param saved - what the site's trainer saved; of a split model with the host's trunk beside it
  * @throws {InvalidParametersError} the checkpoint holds no such predictor
  */
-export function takePredictor (charter: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
+export function takePredictor (agreed: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
+  const charter = { ...agreed, input: inputIn(agreed, saved) }
   if (charter.grouping !== undefined) throw new InvalidParametersError('the charter splits the tasks into groups with a model each: there is no one model to export', { next: 'export from a run without grouping' })
   const { model, tasks, members } = charter.model.kind === 'linear' ? linearMember(charter, saved, wish) : membersOf(charter, saved, wish)
   const parts = charter.model.kind === 'linear' ? [...linearUnits(charter.input, tasks)] : formOf(model, charter.input, tasks).parts
@@ -31,7 +34,7 @@ export function takePredictor (charter: Charter, saved: SavedState, step: number
     card: {
       version: 1,
       name: charter.name,
-      charter: charterHash(charter),
+      charter: charterHash(agreed),
       seed: charter.seed,
       ...charter.method === undefined ? {} : { method: charter.method.name },
       step,
@@ -44,6 +47,12 @@ export function takePredictor (charter: Charter, saved: SavedState, step: number
     },
     tensors
   }
+}
+
+/** Of the consortium's inputs the one that this site has an embedder for. */
+function inputIn (charter: Charter, saved: SavedState): InputSpec {
+  const names = saved.names('')
+  return inputsOf(charter).find(input => names.some(name => name.endsWith(embedUnit(input)))) ?? charter.input
 }
 
 function membersOf (charter: Charter, saved: SavedState, wish: ExportWish): Members {

@@ -6,7 +6,7 @@
 import { buildEquilibrium } from '../../models/equilibrium.ts'
 import { CELL, FedeqSite } from './site.ts'
 import { checkOptions } from '../../options.ts'
-import { createEmbedder } from '../../models/embedder.ts'
+import { embedUnit, embedderOf, inputsOf } from '../../models/inputs.ts'
 import type { AdmmMode } from './admm.ts'
 import type { Method } from '../method.ts'
 
@@ -31,10 +31,10 @@ export const fedeq: Method<FedeqOptions> = {
     })
     return { ...DEFAULTS, ...raw }
   },
-  exchange: ({ model, input }) => ({
+  exchange: charter => ({
     units: new Map([
-      [`embed/${input.modality}`, createEmbedder(model.embedder, input, model.backbone.width).graph],
-      [CELL, buildEquilibrium(model.backbone)]
+      ...inputsOf(charter).map(input => [embedUnit(input), embedderOf(charter.model, input).graph] as const),
+      [CELL, buildEquilibrium(charter.model.backbone)]
     ])
   }),
   site: (init, options) => new FedeqSite(init, options)

@@ -7,6 +7,7 @@ import { BIAS, fusionName, headName, outputsOf } from './layout.ts'
 import { HyfemHost } from './host.ts'
 import { HyfemSite } from './site.ts'
 import { InvalidParametersError } from '../../errors.ts'
+import { expectOneInput } from '../../models/inputs.ts'
 import { blockColumns, blockUnits, encoderName, parseBlocks } from '../../models/blocks.ts'
 import { checkOptions } from '../../options.ts'
 import type { BlockSpec } from '../../models/blocks.ts'
@@ -37,6 +38,7 @@ export const hyfem: Method<Omit<HyfemOptions, 'capacity'> & { readonly capacity?
   },
   exchange: (charter, options) => {
     const { model: { backbone }, tasks, input } = charter
+    expectOneInput(charter, 'hyfem')
     const columns = blockColumns(options.blocks, input)
     const { width, hidden } = backbone
     const capacity = roomOf(options, hidden)
