@@ -11,10 +11,10 @@ import { elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { vector } from '../../training/saved-state.ts'
 import type { Batch } from '../../training/batches.ts'
-import type { SiteMethod, SiteInit } from '../method.ts'
+import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
 import type { FedeqOptions } from './fedeq.ts'
 import type { HeadPass } from '../../training/client-parts.ts'
-import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
+import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { Rows } from '../../data/dataset.ts'
 import type { SavedState } from '../../training/saved-state.ts'
 import type { TaskLoss } from '../../backbone/frames.ts'
@@ -94,12 +94,20 @@ export class FedeqSite implements SiteMethod {
     this.#open = -1
   }
 
-  /** Of the agreed shared part under the site's own heads. */
-  async predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> { return await this.#under(this.#bar, rows) }
+  /** Of the shared part as the site left it, which is what its heads were trained on. */
+  async predict (rows: Rows): Promise<Predictions> {
+    const chunks: Predictions[] = []
+    const size = elements(this.#init.data.input.shape)
+    for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
+      const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
+      chunks.push(await this.#parts.predict(await this.#layer.solve(activations)))
+    }
+    return joinRows(chunks)
+  }
 
-  /** own: the shared part as the site last left it. */
-  variants (): ReadonlyMap<string, (rows: Rows) => Promise<ReadonlyMap<string, TensorData>>> {
-    return new Map([['own', async rows => await this.#predict(rows)]])
+  /** agreed: of what all agreed on last, under the site's heads. */
+  variants (): ReadonlyMap<string, (rows: Rows) => Promise<Predictions>> {
+    return new Map([['agreed', async rows => await this.#under(this.#bar, rows)]])
   }
 
   save (): NamedTensor[] {
@@ -162,22 +170,12 @@ export class FedeqSite implements SiteMethod {
     }
   }
 
-  async #predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
-    const chunks: Array<ReadonlyMap<string, TensorData>> = []
-    const size = elements(this.#init.data.input.shape)
-    for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
-      const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
-      chunks.push(await this.#parts.predict(await this.#layer.solve(activations)))
-    }
-    return joinRows(chunks)
-  }
-
   /** Predictions with these values in the shared units, which have their own again afterwards. */
-  async #under (values: ReadonlyMap<string, Float32Array>, rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
+  async #under (values: ReadonlyMap<string, Float32Array>, rows: Rows): Promise<Predictions> {
     const held = this.#shared.map(unit => [unit, unit.parameters.slice()] as const)
     for (const unit of this.#shared) unit.set(values.get(unit.name) as Float32Array)
     try {
-      return await this.#predict(rows)
+      return await this.predict(rows)
     } finally {
       for (const [unit, own] of held) unit.set(own)
     }
