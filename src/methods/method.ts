@@ -87,6 +87,8 @@ export interface HostInit {
 }
 
 export interface HostMethod {
+  /** What a site sent for a step, as it comes: known names, exact sizes, finite. @throws {ProtocolError} it is of no use here: the site is let go */
+  check?: (client: string, step: number, sent: readonly NamedTensor[]) => void
   /** @param from - sorted by client */
   apply: (step: number, from: readonly MethodShare[]) => ConflictStats
   /** For one client, before `step`; exact float32 on the wire. */

@@ -3,28 +3,64 @@ import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
 import { cofed } from './cofed.ts'
 import { ditto } from './ditto.ts'
+import { fedAdapter } from './fed-adapter.ts'
+import { fedPrompt } from './fed-prompt.ts'
 import { fedamp } from './fedamp.ts'
 import { fedavg } from './fedavg.ts'
 import { fedbone } from './fedbone.ts'
+import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedeq } from './fedeq.ts'
 import { fedln } from './fedln.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { fesem } from './fesem.ts'
+import { ffaLora } from './ffa-lora.ts'
 import { flexmod } from './flexmod.ts'
+import { flora } from './flora.ts'
 import { hyfem } from './hyfem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
 import { pfedme } from './pfedme.ts'
+import { splitMix } from './split-mix.ts'
+import { splitMixRobust } from './split-mix-robust.ts'
 import { splitfed } from './splitfed.ts'
+import { tap } from './tap.ts'
 import type { Strategy } from './strategy.ts'
 
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fesem, fedeq, cofed, flexmod, hyfem, fedlinear, local, centralised]
+export const strategies: readonly Strategy[] = [
+  fedbone,
+  mtsl,
+  mas,
+  splitfed,
+  fedavg,
+  fedprox,
+  fedper,
+  fedln,
+  ditto,
+  pfedme,
+  fedamp,
+  fesem,
+  fedeq,
+  cofed,
+  flexmod,
+  hyfem,
+  splitMix,
+  splitMixRobust,
+  tap,
+  fedit,
+  ffaLora,
+  flora,
+  fedAdapter,
+  fedPrompt,
+  fedlinear,
+  local,
+  centralised
+]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

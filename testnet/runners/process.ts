@@ -50,7 +50,7 @@ export class ProcessRunner {
 
   /** Starts all nodes and waits for every client's report. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
-    const { hosts, clients, options, charter, rule, dataPath, dataOptions } = this.#plan
+    const { hosts, clients, options, charter, rule, dataset, dataPath, dataOptions } = this.#plan
     this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
@@ -82,7 +82,7 @@ export class ProcessRunner {
       listen: ['/ip4/127.0.0.1/tcp/0'],
       bootstrap: [bootstrap],
       prefer: [client.host],
-      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks } },
+      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks, ...dataset.parts === undefined ? {} : { among: dataset.tasks.map(({ id }) => id) } } },
       home: join(this.#home as string, client.name)
     }))
     const aborted = (): void => this.#failAll(signal.reason instanceof Error ? signal.reason : new Error('stopped'))
