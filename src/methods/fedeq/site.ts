@@ -6,7 +6,7 @@ import { augmented, dualStep, share } from './admm.ts'
 import { buildEquilibrium } from '../../models/equilibrium.ts'
 import { ClientParts, sumTensors } from '../../training/client-parts.ts'
 import { EVALUATION_ROWS, joinRows } from '../../training/evaluation.ts'
-import { EquilibriumLayer } from './equilibrium-layer.ts'
+import { EquilibriumLayer, FORWARD } from './equilibrium-layer.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -48,7 +48,12 @@ export class FedeqSite implements SiteMethod {
     this.#options = options
     const weights = { seed, training, rate: training.lrLocal, optimiser: training.optimiser ?? 'adamw' } as const
     this.#parts = new ClientParts(backend, data, model, weights)
-    this.#layer = new EquilibriumLayer(backend, CELL, buildEquilibrium(model.backbone), weights)
+    const { tolerance, forwardSteps, backwardSteps } = options
+    this.#layer = new EquilibriumLayer(backend, CELL, buildEquilibrium(model.backbone), {
+      ...weights,
+      forward: { ...FORWARD, tolerance, maxSteps: forwardSteps },
+      backward: { tolerance, maxSteps: backwardSteps }
+    })
     this.#shared = [this.#parts.embedUnit, this.#layer.unit]
     this.units = [...this.#shared, ...this.#heads]
     this.#bar = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
