@@ -6,6 +6,7 @@ import { exitStatus } from './exit-codes.ts'
 import { failureJson, failureLine, failureOf, formatOf } from './failure.ts'
 import { registerAudit } from './audit.ts'
 import { registerCharter } from './charter.ts'
+import { registerCommittee } from './committee.ts'
 import { registerAdmit, registerAmend, registerLeave, registerRevoke, registerWithdraw } from './consortium/decide.ts'
 import { registerFound } from './consortium/found.ts'
 import { registerInvite } from './consortium/invite.ts'
@@ -45,6 +46,7 @@ export function createProgram (): Command {
   registerDown(program)
   registerStatus(program)
   registerPeers(program)
+  registerCommittee(program)
   registerLogs(program)
   registerCharter(program)
   registerPlan(program)

@@ -15,9 +15,9 @@ import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './m
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
 export const methods = [
-  fesem,
-  fedeq,
   cofed,
+  fedeq,
+  fesem,
   flexmod,
   hyfem,
   peft,

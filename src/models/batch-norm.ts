@@ -131,7 +131,11 @@ function pairs (norms: readonly Norm[], ...kinds: ReadonlyArray<readonly [string
 /** The two vectors of each normalisation in a vector laid out by `affineGraph` or `statisticsGraph`. Views. */
 export function pairsIn (norms: readonly Norm[], flat: Float32Array): ReadonlyArray<readonly [Float32Array, Float32Array]> {
   let at = 0
-  return norms.map(({ channels }) => [flat.subarray(at, at += channels), flat.subarray(at, at += channels)])
+  const next = (size: number): Float32Array => {
+    at += size
+    return flat.subarray(at - size, at)
+  }
+  return norms.map(({ channels }) => [next(channels), next(channels)])
 }
 
 /** Running statistics after one more batch. @param rows - over which the outputs of the training graph run */

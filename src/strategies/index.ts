@@ -12,12 +12,13 @@ import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedeq } from './fedeq.ts'
 import { fedln } from './fedln.ts'
+import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
 import { fesem } from './fesem.ts'
 import { ffaLora } from './ffa-lora.ts'
-import { flexmod } from './flexmod.ts'
 import { flora } from './flora.ts'
+import { flexmod } from './flexmod.ts'
 import { hyfem } from './hyfem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
@@ -45,19 +46,20 @@ export const strategies: readonly Strategy[] = [
   pfedme,
   fedamp,
   fesem,
-  fedeq,
-  cofed,
-  flexmod,
-  hyfem,
   splitMix,
   splitMixRobust,
   tap,
+  cofed,
+  fedeq,
+  flexmod,
+  hyfem,
   fedit,
   ffaLora,
   flora,
   fedAdapter,
   fedPrompt,
   fedlinear,
+  fedpae,
   local,
   centralised
 ]

@@ -9,7 +9,7 @@ for (const strategy of strategies) {
     const { projection, merge, model, shared } = smallCharter([LEVEL, SIDE], settingsOf(strategy, {}, {}))
     t.deepEqual({ ...projection, ...strategy.projection }, projection)
     t.deepEqual({ ...merge, ...strategy.merge }, merge)
-    t.is(model.trunk === 'client', strategy.kind === 'whole')
+    t.is(model.trunk === 'client', strategy.kind === 'whole' || strategy.kind === 'peer')
     t.is(shared.includes('trunk'), strategy.kind === 'whole' && model.kind !== 'linear' && strategy.method === undefined)
     t.is(findStrategy(strategy.name), strategy)
   })

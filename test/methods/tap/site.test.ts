@@ -141,8 +141,8 @@ test('a host tells a site the modules that it asked for, and all of them where i
   const change = new Float32Array(size).fill(0.5)
   const before = units.get('head/topic')?.parameters.slice() as Float32Array
   host.apply(0, [
-    { client: 'a', step: 0, samples: 30, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([['head/topic', change], [WANTS, wants]]) },
-    { client: 'b', step: 0, samples: 10, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([[WANTS, new Float32Array(names.length)]]) }
+    { client: 'a', samples: 30, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([['head/topic', change], [WANTS, wants]]) },
+    { client: 'b', samples: 10, row: new Float32Array(size + names.length), units: new Set(), tensors: new Map([[WANTS, new Float32Array(names.length)]]) }
   ])
   t.deepEqual(units.get('head/topic')?.parameters, before.map(value => value + 0.5))
   t.deepEqual(host.told('a', 1).map(({ name }) => name), ['head/topic'])
