@@ -16,6 +16,7 @@ import type { Batch } from '../training/batches.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ConflictStats } from '../projection/index.ts'
+import type { ExportWish, Members } from '../export/members.ts'
 import type { Contribution } from '../training/contributions.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
@@ -50,6 +51,8 @@ export interface SiteInit {
   readonly charter: Charter
   readonly data: ClientData
   readonly seat: Seat
+  /** Start values by unit name, in place of the seed's: those of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   /** Rows of one local gradient step, counted from 0 over the whole run; the same ones after any restart. */
   readonly batch: (localStep: number) => Batch
   /** Declares a buffer private as it is now: nothing that equals it may leave. Drawn rows and labels are declared already. */
@@ -84,6 +87,8 @@ export type MethodShare = Contribution & { readonly client: string }
 export interface HostInit {
   readonly charter: Charter
   readonly units: ReadonlyMap<string, Weights>
+  /** As a site's. Units of these names have them already. */
+  readonly start?: readonly NamedTensor[]
 }
 
 export interface HostMethod {
@@ -100,6 +105,8 @@ export interface HostMethod {
 
 export interface Method<O extends object = object> {
   readonly name: string
+  /** Its models begin with `start` where there is one. Left out: charters on a foundation model are refused. */
+  readonly foundation?: true
   /** Defaults filled in; applied to its own result it changes nothing. @throws {InvalidParametersError} */
   options: (raw: Readonly<Record<string, unknown>>) => O
   /** Follows from the charter alone, the same at every peer. @throws {InvalidParametersError} the charter's model does not fit */
@@ -109,4 +116,9 @@ export interface Method<O extends object = object> {
   host?: (init: HostInit, options: O) => HostMethod
   /** Numbers that one client sends and is told in a step, for plans. Left out: all of `up`, and all units. */
   traffic?: (charter: Charter, options: O) => { readonly up: number, readonly down: number }
+  /**
+   * Models in what a site saved whose mean of raw outputs it would serve at a width and a robustness, both from 0 to 1. Left out:
+   * the one of the charter's form whose parts are there. @throws {InvalidParametersError} there are none
+   */
+  exported?: (charter: Charter, options: O, saved: SavedState, wish: ExportWish) => Members
 }
