@@ -55,7 +55,9 @@ for (const mode of ['exact', 'published'] as const) {
       close(t, `agreed ${unit}`, agreed.get(unit) ?? [], mean(of(unit)), 1e-5)
     }
     const accuracy = accuracyOf(clients)
-    t.log(`accuracy ${accuracy.toFixed(3)}, of the agreed part ${accuracyOf(clients, 'agreed').toFixed(3)}`)
+    const [agreedPart, own] = ['agreed', 'own'].map(variant => accuracyOf(clients, variant)) as [number, number]
+    t.log(`accuracy ${accuracy.toFixed(3)}, of the agreed part ${agreedPart.toFixed(3)}, of each site's own ${own.toFixed(3)}`)
+    for (const { tasks: [task] } of clients) t.true([task?.scores.agreed?.value, task?.scores.own?.value].includes(task?.scores.federated?.value), 'one of the two is served')
     t.true(accuracy > 0.6) // a third by chance
   })
 }

@@ -9,12 +9,13 @@ import { EVALUATION_ROWS, joinRows } from '../../training/evaluation.ts'
 import { EquilibriumLayer, FORWARD } from './equilibrium-layer.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
+import { meanOfLabelled } from '../../tasks/shapes.ts'
 import { vector } from '../../training/saved-state.ts'
 import type { Batch } from '../../training/batches.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
 import type { FedeqOptions } from './fedeq.ts'
 import type { HeadPass } from '../../training/client-parts.ts'
-import type { NamedTensor } from '../../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
 import type { Rows } from '../../data/dataset.ts'
 import type { SavedState } from '../../training/saved-state.ts'
 import type { TaskLoss } from '../../backbone/frames.ts'
@@ -41,6 +42,7 @@ export class FedeqSite implements SiteMethod {
   /** Step of the last contribution that no answer has come to, and of the last answer; -1 for none. */
   #open = -1
   #heard = -1
+  #agreedServes = false
 
   constructor (init: SiteInit, options: FedeqOptions) {
     const { backend, charter: { model, training, seed }, data } = init
@@ -99,38 +101,42 @@ export class FedeqSite implements SiteMethod {
     this.#open = -1
   }
 
-  /** Of the shared part as the site left it, which is what its heads were trained on. */
-  async predict (rows: Rows): Promise<Predictions> {
-    const chunks: Predictions[] = []
-    const size = elements(this.#init.data.input.shape)
-    for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
-      const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
-      chunks.push(await this.#parts.predict(await this.#layer.solve(activations)))
+  /** Serves what the hold-out speaks for: what all agreed on, or the shared part as the site left it, under the same heads. */
+  async finish (): Promise<void> {
+    const { holdout } = this.#init.data
+    if (holdout.count === 0) return
+    const loss = async (predict: (rows: Rows) => Promise<Predictions>): Promise<number> => {
+      const predictions = await predict(holdout)
+      return this.#parts.tasks.reduce((sum, task) => {
+        const { id } = task.spec
+        const value = meanOfLabelled(task.rowLoss(predictions.get(id) as TensorData, this.#parts.targets(id, holdout.y[id] as Float32Array, holdout.count)))
+        return sum + (Number.isNaN(value) ? 0 : value)
+      }, 0)
     }
-    return joinRows(chunks)
+    this.#agreedServes = await loss(this.#agreed) < await loss(this.#own)
   }
 
-  /** agreed: of what all agreed on last, under the site's heads. */
-  variants (): ReadonlyMap<string, (rows: Rows) => Promise<Predictions>> {
-    return new Map([['agreed', async rows => await this.#under(this.#bar, rows)]])
-  }
+  async predict (rows: Rows): Promise<Predictions> { return await (this.#agreedServes ? this.#agreed : this.#own)(rows) }
+
+  variants (): ReadonlyMap<string, (rows: Rows) => Promise<Predictions>> { return new Map([['agreed', this.#agreed], ['own', this.#own]]) }
 
   save (): NamedTensor[] {
     return [
       ...this.#shared.flatMap(({ name }) => [vector(`bar/${name}`, this.#bar.get(name) as Float32Array), vector(`lam/${name}`, this.#lam.get(name) as Float32Array)]),
-      vector('fedeq.steps', Float32Array.of(this.#open, this.#heard))
+      vector('fedeq.steps', Float32Array.of(this.#open, this.#heard, Number(this.#agreedServes)))
     ]
   }
 
   load (saved: SavedState): void {
     const found = this.#shared.map(({ name, parameters: { length } }) => [name, saved.need(`bar/${name}`, length), saved.need(`lam/${name}`, length)] as const)
-    const [open = -1, heard = -1] = saved.need('fedeq.steps', 2)
+    const [open = -1, heard = -1, agreedServes = 0] = saved.need('fedeq.steps', 3)
     for (const [name, bar, lam] of found) {
       this.#bar.set(name, bar)
       this.#lam.set(name, lam)
     }
     this.#open = open
     this.#heard = heard
+    this.#agreedServes = agreedServes === 1
   }
 
   dispose (): void {
@@ -175,12 +181,22 @@ export class FedeqSite implements SiteMethod {
     }
   }
 
-  /** Predictions with these values in the shared units, which have their own again afterwards. */
-  async #under (values: ReadonlyMap<string, Float32Array>, rows: Rows): Promise<Predictions> {
+  readonly #own = async (rows: Rows): Promise<Predictions> => {
+    const chunks: Predictions[] = []
+    const size = elements(this.#init.data.input.shape)
+    for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
+      const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
+      chunks.push(await this.#parts.predict(await this.#layer.solve(activations)))
+    }
+    return joinRows(chunks)
+  }
+
+  /** With what all agreed on in the shared units, which have their own values again afterwards. */
+  readonly #agreed = async (rows: Rows): Promise<Predictions> => {
     const held = this.#shared.map(unit => [unit, unit.parameters.slice()] as const)
-    for (const unit of this.#shared) unit.set(values.get(unit.name) as Float32Array)
+    for (const unit of this.#shared) unit.set(this.#bar.get(unit.name) as Float32Array)
     try {
-      return await this.predict(rows)
+      return await this.#own(rows)
     } finally {
       for (const [unit, own] of held) unit.set(own)
     }
