@@ -4,7 +4,7 @@
  *
  * Tables of three blocks, the third of them noise, 4 sites, 8 rounds of 12 steps: .420, .502, .562 accuracy (seeds 1 to 3) where
  * steps shared alike give .423, .497, .558: no difference that three seeds could show.
- * Source: Bian et al., arXiv 2408.06549; there is no public code, and the formulas are this project's.
+ * Source: FlexMod, arXiv 2408.06549; there is no public code, and the formulas are this project's.
  */
 import { fedavg } from './fedavg.ts'
 import type { Strategy } from './strategy.ts'
