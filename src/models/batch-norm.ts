@@ -182,6 +182,16 @@ export function withStatistics (norms: readonly Norm[], flat: Float32Array, stat
   return other
 }
 
+/** A gradient at parameters that `withStatistics` made, turned into that at those it was given; in place. */
+export function unfoldGradient (norms: readonly Norm[], gradient: Float32Array, statistics: Float32Array): void {
+  for (const [i, [mean, variance]] of pairsIn(norms, statistics).entries()) {
+    const { gain, bias, channels } = norms[i] as Norm
+    for (let c = 0; c < channels; c++) {
+      gradient[gain + c] = ((gradient[gain + c] as number) - (mean[c] as number) * (gradient[bias + c] as number)) / Math.sqrt((variance[c] as number) + EPSILON)
+    }
+  }
+}
+
 /** (1 - lambda) a + lambda b; at 0 and 1 exactly the one or the other. */
 export function mixed (a: Float32Array, b: Float32Array, lambda: number): Float32Array {
   return lambda === 0 ? a.slice() : lambda === 1 ? b.slice() : a.map((value, i) => (1 - lambda) * value + lambda * (b[i] as number))

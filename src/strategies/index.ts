@@ -2,6 +2,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { centralised } from './centralised.ts'
 import { cofed } from './cofed.ts'
+import { demlearn } from './demlearn.ts'
 import { ditto } from './ditto.ts'
 import { fedAdapter } from './fed-adapter.ts'
 import { fedPrompt } from './fed-prompt.ts'
@@ -12,8 +13,10 @@ import { fedit } from './fedit.ts'
 import { fedlinear } from './fedlinear.ts'
 import { fedeq } from './fedeq.ts'
 import { fedln } from './fedln.ts'
+import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
+import { fedrbn } from './fedrbn.ts'
 import { fesem } from './fesem.ts'
 import { ffaLora } from './ffa-lora.ts'
 import { flora } from './flora.ts'
@@ -22,6 +25,7 @@ import { hyfem } from './hyfem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
+import { mupfl } from './mupfl.ts'
 import { pfedme } from './pfedme.ts'
 import { splitMix } from './split-mix.ts'
 import { splitMixRobust } from './split-mix-robust.ts'
@@ -45,8 +49,11 @@ export const strategies: readonly Strategy[] = [
   pfedme,
   fedamp,
   fesem,
+  demlearn,
+  mupfl,
   splitMix,
   splitMixRobust,
+  fedrbn,
   tap,
   cofed,
   fedeq,
@@ -58,6 +65,7 @@ export const strategies: readonly Strategy[] = [
   fedAdapter,
   fedPrompt,
   fedlinear,
+  fedpae,
   local,
   centralised
 ]
