@@ -167,7 +167,6 @@ export function createCharter (options: CharterOptions): Charter {
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
   const { tasks } = options
   if (options.bench !== undefined && options.grouping !== undefined) throw new InvalidParametersError('grouping splits a model that sites train together, and a bench has none', { next: 'leave either out' })
-  if (options.bench !== undefined && model.backbone.foundation !== undefined) throw new InvalidParametersError('a bench holds models that sites make from the charter\'s seed, model.foundation is from a file', { next: 'leave either out' })
   const bench = options.bench === undefined ? undefined : parseBench(options.bench, { model, training, merge, input })
   const charter: Charter = {
     name: options.name,
