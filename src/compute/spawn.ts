@@ -10,7 +10,6 @@ import type { DatasetOptions } from '../data/dataset.ts'
 import type { HostTrainer } from '../training/host-trainer.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
-import type { Seat } from '../methods/method.ts'
 import type { StrategyFile } from '../strategies/outside.ts'
 import type { WireError } from './wire-error.ts'
 
@@ -38,8 +37,8 @@ export interface ClientTrainerInit {
   readonly baseline?: boolean
   /** Start values of embedder and heads from another seed than the charter's: an experiment, not for use. */
   readonly partsSeed?: number
-  /** Where the site stands among all. Default: its place in the data set. */
-  readonly seat?: Seat
+  /** The site's name on the wire. Default: its name in the data set. */
+  readonly name?: string
 }
 
 export type TrainerInit = HostTrainerInit | ClientTrainerInit

@@ -4,6 +4,7 @@ import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { LINEAR_KINDS } from '../models/linear.ts'
 import { exchangeOf, parseMethod } from '../methods/index.ts'
+import { checkInputs, embedUnit, sharesEmbedder } from '../models/inputs.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -87,8 +88,10 @@ export interface Charter {
   readonly cutCodec: DeltaManifest['codec']
   /** What a row of input looks like at every client of this consortium. */
   readonly input: InputSpec
+  /** Where clients have different inputs: all of them, `input` first, and tasks say which is theirs. Left out: one for all. */
+  readonly inputs?: readonly InputSpec[]
   readonly tasks: readonly TaskSpec[]
-  /** Client units averaged every step: 'embed/<modality>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
+  /** Client units averaged every step: 'embed/<input>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
   readonly shared: readonly string[]
   /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
   readonly grouping?: GroupingSpec
@@ -100,6 +103,7 @@ export interface CharterOptions {
   readonly name: string
   readonly seed: number
   readonly input: InputSpec
+  readonly inputs?: readonly InputSpec[]
   readonly tasks: readonly TaskSpec[]
   readonly model?: Readonly<Record<string, unknown>>
   readonly training?: Readonly<Record<string, unknown>>
@@ -120,11 +124,13 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 export function createCharter (options: CharterOptions): Charter {
   const { sharedHeads = [], correctedHeads = [], ...parts } = options.model ?? {}
   const listed = (heads: unknown): unknown => heads === 'all' ? options.tasks.map(task => task.id) : heads
-  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, options.input)
+  const inputs = checkInputs(options)
+  const input = inputs?.[0] ?? options.input
+  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, input, inputs)
   const training = parseTrainingSpec(options.training ?? {})
   if (model.trunk !== 'client') refuseWholeSettings(model, training)
   if (model.kind === 'linear') checkLinear(model, training, options.tasks)
-  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
+  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder !== false || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
   const projection = { ...PROJECTION, ...options.projection }
@@ -154,7 +160,7 @@ export function createCharter (options: CharterOptions): Charter {
   inRange('clock.peers', clock.peers, hosts => Number.isInteger(hosts) && hosts >= 0, 'a whole number from 0')
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
-  const { input, tasks } = options
+  const { tasks } = options
   const charter: Charter = {
     name: options.name,
     seed: options.seed,
@@ -165,10 +171,11 @@ export function createCharter (options: CharterOptions): Charter {
     clock,
     cutCodec,
     input,
+    ...inputs === undefined ? {} : { inputs },
     tasks,
     shared: [
       ...model.trunk === 'client' && model.kind !== 'linear' ? ['trunk'] : [],
-      ...model.sharedEmbedder ? [`embed/${input.modality}`] : [],
+      ...(inputs ?? [input]).filter(each => sharesEmbedder(model, each)).map(embedUnit),
       ...model.sharedHeads.map(task => `head/${task}`)
     ],
     ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) }
@@ -197,7 +204,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping, method } = value as Partial<Charter>
+  const { name, seed, input, inputs, tasks, model, training, projection, merge, clock, cutCodec, grouping, method } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -206,6 +213,7 @@ export function readCharter (value: unknown): Charter {
     name,
     seed: seed as number,
     input,
+    ...inputs === undefined ? {} : { inputs },
     tasks,
     model: { ...backbone, ...parts },
     training: { ...training },
@@ -222,9 +230,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, tasks, model, training, projection, merge, shared, grouping, method } = charter
+  const { seed, input, inputs, tasks, model, training, projection, merge, shared, grouping, method } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...method === undefined ? {} : { method } })
+  return specHash({ seed, input, ...inputs === undefined ? {} : { inputs }, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...method === undefined ? {} : { method } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

@@ -3,12 +3,19 @@ import { InvalidParametersError } from '../errors.ts'
 import { fesem } from './fesem.ts'
 import { meanHost } from './mean-host.ts'
 import { peft } from './peft/index.ts'
+import { splitMix } from './split-mix/index.ts'
+import { tap } from './tap/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './method.ts'
 
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
-export const methods: readonly Method[] = [fesem as Method, peft as Method]
+export const methods = [
+  fesem,
+  peft,
+  splitMix,
+  tap
+] as unknown as readonly Method[]
 
 /** A charter's method section with all defaults. @throws {InvalidParametersError} no such method, or an option that cannot be */
 export function parseMethod (raw: Readonly<Record<string, unknown>>): MethodSpec {

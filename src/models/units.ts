@@ -1,18 +1,28 @@
-/** The units of a whole model that a charter lets travel: trunk, embedder and heads, each with the graph that fixes its size and start values. */
+/** The units of whole models: trunk, embedders and heads, each with the graph that fixes its size and start values. */
+import { InvalidParametersError } from '../errors.ts'
 import { buildTrunk } from './trunk.ts'
-import { createEmbedder } from './embedder.ts'
 import { createHead } from './head.ts'
+import { embedUnit, embedderOf, inputOf, inputsOf, sharesEmbedder } from './inputs.ts'
 import type { Graph } from '../graph/graph.ts'
-import type { InputSpec } from '../data/dataset.ts'
+import type { Inputs } from './inputs.ts'
 import type { ModelSpec } from './spec.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 
-export function wholeUnits ({ model, input, tasks }: { readonly model: ModelSpec, readonly input: InputSpec, readonly tasks: readonly TaskSpec[] }): ReadonlyMap<string, Graph> {
-  const { width } = model.backbone
-  const embedder = createEmbedder(model.embedder, input, width)
+type Models = Inputs & { readonly model: ModelSpec, readonly tasks: readonly TaskSpec[] }
+
+/** Those that a charter lets travel. @throws {InvalidParametersError} batch normalisations, whose running statistics are no unit here */
+export function wholeUnits (of: Models): ReadonlyMap<string, Graph> {
+  const { model } = of
+  if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: this method does not say what becomes of running statistics', { next: 'leave model.norm out, or choose strategy split-mix or fedrbn' })
+  const shared = new Set([...inputsOf(of).filter(input => sharesEmbedder(model, input)).map(embedUnit), ...model.sharedHeads.map(task => `head/${task}`)])
+  return new Map([['trunk', buildTrunk(model.backbone)], ...[...partGraphs(of)].filter(([name]) => shared.has(name))])
+}
+
+/** Embedders and heads of all inputs and tasks. */
+export function partGraphs (of: Models): ReadonlyMap<string, Graph> {
+  const { model, tasks } = of
   return new Map([
-    ['trunk', buildTrunk(model.backbone)],
-    ...model.sharedEmbedder ? [[`embed/${input.modality}`, embedder.graph] as const] : [],
-    ...tasks.filter(({ id }) => model.sharedHeads.includes(id)).map(task => [`head/${task.id}`, createHead(task, embedder, width, model.adapter).graph] as const)
+    ...inputsOf(of).map(input => [embedUnit(input), embedderOf(model, input).graph] as const),
+    ...tasks.map(task => [`head/${task.id}`, createHead(task, embedderOf(model, inputOf(of, task)), model.backbone.width, model.adapter).graph] as const)
   ])
 }

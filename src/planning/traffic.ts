@@ -5,8 +5,8 @@
  * does. Signs of life and late steps are left out.
  */
 import { EVALUATION_ROWS } from '../training/evaluation.ts'
-import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { embedUnit, embedderOf, inputOf, inputsOf } from '../models/inputs.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { exchangeOf, trafficOf } from '../methods/index.ts'
 import { encodedBytes, packedBytes } from '../compression/index.ts'
@@ -31,7 +31,7 @@ export interface Traffic {
 /** Floats of every part of the model that a site trains. */
 export interface ModelFloats {
   readonly trunk: number
-  /** By unit name: 'embed/<modality>', 'head/<task>'. */
+  /** By unit name: 'embed/<input>', 'head/<task>'. */
   readonly parts: Readonly<Record<string, number>>
 }
 
@@ -44,12 +44,12 @@ export function modelFloats (charter: Charter, tasks: readonly string[]): ModelF
   const { model, input } = charter
   const heads = charter.tasks.filter(({ id }) => tasks.includes(id))
   if (model.kind === 'linear') return { trunk: 0, parts: Object.fromEntries([...linearUnits(input, heads)].map(([name, { parameterCount }]) => [name, parameterCount])) }
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  const read = heads.length === 0 ? [input] : inputsOf(charter).filter(each => heads.some(task => inputOf(charter, task) === each))
   return {
     trunk: buildTrunk(model.backbone).parameterCount,
     parts: {
-      [`embed/${input.modality}`]: embedder.graph.parameterCount,
-      ...Object.fromEntries(heads.map(task => [`head/${task.id}`, createHead(task, embedder, model.backbone.width, model.adapter).graph.parameterCount]))
+      ...Object.fromEntries(read.map(each => [embedUnit(each), embedderOf(model, each).graph.parameterCount])),
+      ...Object.fromEntries(heads.map(task => [`head/${task.id}`, createHead(task, embedderOf(model, inputOf(charter, task)), model.backbone.width, model.adapter).graph.parameterCount]))
     }
   }
 }
@@ -91,7 +91,7 @@ export class TrafficPlan {
     const { trunk, parts } = modelFloats(charter, site.tasks)
     const method = charter.method === undefined ? undefined : trafficOf(charter)
     this.#told = method === undefined ? [] : [blank('told', [method.down])]
-    this.#shared = method !== undefined ? [blank('sent', [method.up])] : sharedUnits(charter.shared, site.tasks).map(name => blank(name, [name === 'trunk' ? trunk : parts[name] as number]))
+    this.#shared = method !== undefined ? [blank('sent', [method.up])] : sharedUnits(charter, site.tasks).map(name => blank(name, [name === 'trunk' ? trunk : parts[name] as number]))
   }
 
   /** One step of the host's clock: a mini-batch through the cut, or what local training changed. */

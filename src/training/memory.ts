@@ -26,8 +26,9 @@ import { ResourceError } from '../errors.ts'
 import { EVALUATION_ROWS } from './evaluation.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
-import { createEmbedder } from '../models/embedder.ts'
 import { createCorrection, createHead } from '../models/head.ts'
+import { embedderOf, inputsOf } from '../models/inputs.ts'
+import { partGraphs } from '../models/units.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { linearUnits } from '../models/linear.ts'
@@ -71,7 +72,7 @@ export function keptLimit (memoryBytes: number): number {
  * @param memoryBytes - what the host may use
  */
 export function estimateHost (charter: Charter, slots: number, memoryBytes = Infinity): MemoryEstimate {
-  const { model, input, tasks, training, shared } = charter
+  const { model, training, shared } = charter
   if (model.kind === 'linear') {
     const parameters = wholeParameters(charter)
     return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
@@ -80,14 +81,13 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
     const { up, down } = trafficOf(charter)
     return sum({ weights: HOST_SETS * numbersOf(exchangeOf(charter).units), [`${slots} clients`]: slots * (up + down) })
   }
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
   const trunk = buildTrunk(model.backbone)
-  const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
-  if (shared.some(name => name.startsWith('embed/'))) units.push(embedder.graph)
+  const units = [...partGraphs(charter)].filter(([name]) => shared.includes(name)).map(([, graph]) => graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
+  const tokens = Math.max(...inputsOf(charter).map(input => embedderOf(model, input).tokens))
   if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * (training.attention === undefined ? 1 : 2) * parameters })
-  const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
-  const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
+  const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, tokens))
+  const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, tokens))
   const weights = HOST_SETS * parameters
   const clients = slots * 2 * parameters + Math.min(slots * inFlight(training) * step.kept, keptLimit(memoryBytes))
   const working = Math.max(Math.min(slots, MAX_SHARES) * (step.peak - step.kept), evaluation.forward)
@@ -105,7 +105,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
       predictions: predictionFloats(data)
     })
   }
-  const embedder = createEmbedder(model.embedder, data.input, model.backbone.width)
+  const embedder = embedderOf(model, data.input)
   const heads = new Map(data.tasks.map(task => [task.id, createHead(task, embedder, model.backbone.width, model.adapter).graph]))
   const program = differentiate(composeModel({ embedder: embedder.graph, trunk: buildTrunk(model.backbone), heads, tokens: embedder.tokens }), [])
   const whole = program.graph.parameterCount
@@ -124,12 +124,11 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   })
 }
 
-/** Numbers in a whole model of the charter, with a head for every task. */
-export function wholeParameters ({ model, input, tasks }: Charter): number {
+/** Numbers in a whole model of the charter, with an embedder for every input and a head for every task. */
+export function wholeParameters (charter: Charter): number {
+  const { model, input, tasks } = charter
   if (model.kind === 'linear') return numbersOf(linearUnits(input, tasks))
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
-  const graphs = [embedder.graph, buildTrunk(model.backbone), ...tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)]
-  return graphs.reduce((total, graph) => total + graph.parameterCount, 0)
+  return buildTrunk(model.backbone).parameterCount + numbersOf(partGraphs(charter))
 }
 
 /** @throws {ResourceError} more is needed than there is; nothing has been allocated */
