@@ -66,7 +66,7 @@ export function differentiate (graph: Graph, wanted: readonly string[], options:
   const parameterGradients = new Map<string, number>()
   for (const node of graph.nodes) {
     const gradient = adjoints.get(node.id)
-    if (node.op.kind === 'parameter' && !frozen && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
+    if (node.op.kind === 'parameter' && moves(node.op.name) && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
   }
   const saved = new Set<number>()
   for (const node of nodes.slice(graph.nodes.length)) {

@@ -36,7 +36,7 @@ function charterOf (method: Readonly<Record<string, unknown>>, changes: { model?
       model: { width: 8, layers: 2, heads: 2, hidden: 12, embedder: { patch: 4 }, ...changes.model },
       training: { rounds: STEPS, localSteps: 3, batch: 8, warmup: 2, ...changes.training },
       merge: { ...changes.merge },
-      method: { warm: WARM, ...method }
+      method: { ...method.kind === undefined ? { rank: 4, alpha: 8 } : {}, warm: WARM, ...method }
     })
   })
 }
@@ -114,23 +114,23 @@ for (const { id, method, moves = false } of KINDS) {
 
 test.serial('a site of lower rank goes on from the first rows and columns of the agreed pair', async t => {
   const { sites, hosts: { host } } = await run(charterOf({ rule: 'svd', ranks: [4, 2, 1, 4] }))
-  const [wideA, wideB] = [at(host, 'peft/block0.up/A4'), at(host, 'peft/block0.up/B4')]
-  t.deepEqual(at(sites.ben, 'peft/block0.up/A2'), wideA.slice(0, 2 * 8))
-  t.deepEqual([...at(sites.cyd, 'peft/block0.up/B1')], Array.from({ length: 12 }, (_, o) => wideB[4 * o] as number))
+  const [wideA, wideB] = [at(host, 'peft/block0.up/a4'), at(host, 'peft/block0.up/b4')]
+  t.deepEqual(at(sites.ben, 'peft/block0.up/a2'), wideA.slice(0, 2 * 8))
+  t.deepEqual([...at(sites.cyd, 'peft/block0.up/b1')], Array.from({ length: 12 }, (_, o) => wideB[4 * o] as number))
 })
 
 test.serial('FLoRA adds the exact mean of the sites\' products to the trunk', async t => {
   const ranks = [3, 2, 1, 2]
   const charter = charterOf({ rule: 'flora', ranks, warm: 0 }, { training: { rounds: 1 } })
-  const plan = new PeftPlan(charter, peftOptions({ rule: 'flora', ranks }))
+  const plan = new PeftPlan(charter, peftOptions({ rule: 'flora', ranks, rank: 4, alpha: 8 }))
   const size = { inputs: 8, outputs: 12 }
   let began: Float32Array = new Float32Array(0)
   const { hosts: { host }, shares } = await run(charter, { start: async (_at, { clients }) => { began = at(byName(await clients.get('ada')?.weights() ?? []), 'trunk') } })
   const start = plan.startOfA('block0.up', size, 0)
   const { a, b } = stack(IDS.map((id, seat) => {
     const sent = byName(shares[id]?.[0]?.tensors ?? [])
-    const changed = at(sent, `peft/block0.up/A${ranks[seat]}`)
-    return { weight: 1 / IDS.length, ...factorsOf(changed.map((value, i) => value + (start[i] as number)), at(sent, `peft/block0.up/B${ranks[seat]}`), size) }
+    const changed = at(sent, `peft/block0.up/a${ranks[seat]}`)
+    return { weight: 1 / IDS.length, ...factorsOf(changed.map((value, i) => value + (start[i] as number)), at(sent, `peft/block0.up/b${ranks[seat]}`), size) }
   }))
   const product = b.mmul(a)
   const [before, after] = [plan.weightOf(began, 'block0.up'), plan.weightOf(at(host, 'trunk'), 'block0.up')]

@@ -17,7 +17,7 @@ import { createEmbedder } from '../../models/embedder.ts'
 import { factorName, factorUnit, withLora } from '../../peft/lora.ts'
 import { initialise } from '../../models/parameters.ts'
 import { ruleOf } from './options.ts'
-import { targeted } from '../../peft/rewrite.ts'
+import { layersOf, targeted } from '../../peft/rewrite.ts'
 import { totalSteps } from '../../training/spec.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withAdapters } from '../../peft/adapter.ts'
@@ -30,13 +30,15 @@ import type { LoraRule, Role } from '../../peft/rules/index.ts'
 import type { Tuned } from '../../peft/rewrite.ts'
 
 export const TRUNK = 'trunk'
+/** Where the charter does not say: of these, the trunk of a table has the last two. */
+const TARGETS = ['query', 'value', 'up', 'down']
 /** Name of the base that adapters were made for. */
 export const BASE = 'peft/base'
 /** Names of the adapters that a stack is made of. */
 export const FROM = 'peft/from'
 
 /** One layer's half of a stack: its rank is what came together. */
-export function stackName (layer: string, role: Role): string { return `peft/${layer}/${role}` }
+export function stackName (layer: string, role: Role): string { return `peft/${layer}/${role.toLowerCase()}` }
 
 /** Adapted layers, and how their factors become one. */
 export interface LoraPlan {
@@ -68,7 +70,7 @@ export class PeftPlan {
     this.warm = warm < 1 ? Math.round(warm * totalSteps(charter.training)) : warm
     this.lora = options.kind !== 'lora'
       ? undefined
-      : { options, rule: ruleOf(options.rule), layers: targeted(this.#trunk, options.targets), rank: Math.max(...options.ranks ?? [options.rank]) }
+      : { options, rule: ruleOf(options.rule), layers: options.targets === undefined ? layersOf(this.#trunk, TARGETS) : targeted(this.#trunk, options.targets), rank: Math.max(...options.ranks ?? [options.rank]) }
   }
 
   rankOf (seat: number): number {
@@ -87,7 +89,7 @@ export class PeftPlan {
     const { options } = this
     const own = options.personal === true
     switch (options.kind) {
-      case 'lora': return withLora(trunk, { targets: options.targets, rank, scale: this.scale, own })
+      case 'lora': return withLora(trunk, { layers: this.lora?.layers ?? new Map(), rank, scale: this.scale, own })
       case 'adapter': return withAdapters(trunk, { bottleneck: options.bottleneck, own })
       case 'prompt': return withPrompt(trunk, { prompts: options.prompts, tokens, width: this.#charter.model.backbone.width, own })
     }
