@@ -42,7 +42,7 @@ export interface TestnetOptions {
   /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
   readonly threads?: { readonly host: number, readonly client: number }
   /** Over the strategy's and the recipe's settings. */
-  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method' | 'clock' | 'cutCodec'>>
+  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method' | 'bench' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
   readonly kill?: string
 }
@@ -58,7 +58,7 @@ export interface PlannedClient extends PlannedNode {
   /** Its name in the data set. */
   readonly data: string
   readonly tasks: readonly string[]
-  /** The host it attaches to first. */
+  /** The host it attaches to first; empty where nobody hosts. */
   readonly host: string
 }
 
@@ -71,6 +71,7 @@ export interface TestnetPlan {
   readonly dataset: Dataset
   readonly dataPath: string
   readonly dataOptions: DatasetOptions
+  /** None where sites trade models. */
   readonly hosts: readonly PlannedNode[]
   readonly clients: readonly PlannedClient[]
 }
@@ -85,10 +86,11 @@ const MAX_NODES = 64
  * @throws {DataError} what is wrong with the data
  */
 export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan> {
-  const { seed, data, hosts: hostCount } = options
-  count('--hosts', hostCount)
+  const { seed, data } = options
+  count('--hosts', options.hosts)
   if (options.clients !== undefined) count('--clients', options.clients)
   const opened = await openStrategy(options.strategy)
+  const hostCount = opened.strategy.kind === 'peer' ? 0 : options.hosts
   const dataOptions: DatasetOptions = {
     seed,
     ...options.clients === undefined ? {} : { clients: options.clients },
@@ -118,13 +120,13 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     return { name: label, label, peer: peerIdFromPrivateKey(key).toString() }
   }
   const hosts = await Promise.all(Array.from({ length: hostCount }, async (_, i) => await node(`host-${i + 1}`)))
-  // What tasks do to each other is measured where a client has several of them.
-  const spread = options.spread ?? (charter.grouping === undefined ? undefined : false)
+  // What tasks do to each other is measured where a client has several of them; models of other tasks are of no use to a peer.
+  const spread = options.spread ?? (charter.grouping === undefined && charter.bench === undefined ? undefined : false)
   const clients = await Promise.all(dataset.clientIds.map(async (id, i) => ({
     ...await node(id),
     data: id,
     tasks: tasksOfClient(dataset, id, spread),
-    host: (hosts[i % hostCount] as PlannedNode).peer
+    host: hosts[i % hostCount]?.peer ?? ''
   })))
   const file = ruleFile(charter, opened)
   return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: await absolute(data), dataOptions, hosts, clients }

@@ -4,6 +4,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { SummaryBuilder } from './summary.ts'
 import { planTestnet } from './plan.ts'
 import { runInProcess } from './runners/in-process.ts'
+import { runPeersInProcess } from './runners/in-process-peers.ts'
 import type { NodeEvent } from '../node/events.ts'
 import type { Summary } from './summary.ts'
 import type { TestnetOptions, TestnetPlan } from './plan.ts'
@@ -24,12 +25,12 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     for (const [flag, value] of Object.entries({ '--kill': options.kill, '--port': options.port, '--memory': options.memoryBytes, home: options.home })) {
       if (value !== undefined) throw new InvalidParametersError(`${flag} needs nodes that are processes`, { next: 'take --runner process' })
     }
-    await runInProcess(plan, tell)
+    await (plan.charter.bench === undefined ? runInProcess : runPeersInProcess)(plan, tell)
   } else {
     const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)
     const runner: ProcessRunner = new ProcessRunner(plan, event => {
       tell(event)
-      if (kill !== undefined && event.type === 'round' && event.report.round === kill.round) kill.now(runner)
+      if (kill !== undefined && roundOf(event) === kill.round) kill.now(runner)
     })
     try {
       await runner.run(signal)
@@ -50,12 +51,17 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
   })
 }
 
+/** Which round an event closes; where models are traded, which version somebody offers. */
+function roundOf (event: NodeEvent): number | undefined {
+  return event.type === 'round' ? event.report.round : event.type === 'card:published' ? event.version : undefined
+}
+
 interface Kill {
   readonly round: number
   readonly now: (runner: ProcessRunner) => void
 }
 
-/** 'camera-1@3+5': SIGKILL when a host closes round 3, start again five seconds later. Without '+', never. */
+/** 'camera-1@3+5': SIGKILL when a host closes round 3, or somebody offers version 3 of a model, start again five seconds later. Without '+', never. */
 function parseKill (text: string, plan: TestnetPlan): Kill {
   const match = /^(.+)@(\d+)(?:\+(\d+))?$/.exec(text)
   const names = [...plan.hosts, ...plan.clients].map(node => node.name)

@@ -15,6 +15,7 @@ import { loadConfig } from '../config/config.ts'
 import { localStepsOf } from '../../src/training/spec.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { chosenPlan, printPlan } from './plan-report.ts'
+import { printPeerPlan } from './plan-peers.ts'
 import { openStrategy } from '../../src/strategies/outside.ts'
 import { planFromRun } from './plan-from.ts'
 import { readCharterFile, siteData } from './site.ts'
@@ -88,6 +89,11 @@ async function plan (flags: Flags): Promise<void> {
   const charter = flags.charter === undefined ? await charterFromData(config, strategy) : await readCharterFile(flags.charter)
   if (charter.model.kind === 'linear') throw new InvalidParametersError('a linear model has no trunk to place and no cut to plan: a step is one gradient of its heads each way', { next: 'plan for a charter of another strategy' })
   const clients = count('--clients', flags.clients) ?? charter.clock.quorum
+  if (charter.bench !== undefined) {
+    const trained = flags.tasks?.split(',') ?? charter.tasks.map(({ id }) => id)
+    printPeerPlan(charter, charter.bench, { tasks: trained, sites: Math.max(2, clients), format: flags.format })
+    return
+  }
   const otherHosts = (count('--hosts', flags.hosts) ?? 1 + charter.clock.peers) - 1
   const hostSpeed = count('--host-speed', flags.hostSpeed)
   const link = await findLink(flags)

@@ -30,7 +30,9 @@ export function registerStrategies (program: Command): void {
       }
       const rows = strategies.map(({ name, source, kind, projection, merge }) => kind === 'alone'
         ? [name, kind, '', 'nothing is exchanged', source]
-        : [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
+        : kind === 'peer'
+          ? [name, kind, 'own models', 'nobody hosts: models are traded', source]
+          : [name, kind, kind === 'whole' ? 'mean by rows' : `${projection.rule}, strict ${projection.strict}`, `hosts merge: ${merge.mode}`, source])
       const width = process.stdout.columns ?? 120
       const lines = table([{ title: 'strategy' }, { title: 'model' }, { title: 'rule' }, { title: 'merging' }, { title: 'source', shrink: true }], rows, { width })
       const rules = table([{ title: 'gradient rule' }, { title: 'options' }, { title: 'source', shrink: true }], ruleNames.map(name => [name, optionsIn(ruleOptions(name)), ruleSource(name)]), { width })

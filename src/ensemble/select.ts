@@ -49,16 +49,45 @@ export interface SelectInit extends Pick<SearchInit, 'population' | 'generations
   random: Random
 }
 
+/** What a subset of a bench of models is worth, by index. */
+export interface SubsetScores {
+  readonly models: number
+  /** Validation rows (or labelled positions). */
+  readonly rows: number
+  strength (subset: Subset): number
+  diversity (subset: Subset): number
+  /** Of the ensemble. */
+  accuracy (subset: Subset): number
+}
+
+/** What won: 'search' or one of the guard's alternatives. */
+export type Winner = 'search' | 'local' | 'whole bench' | 'best single' | 'running'
+
+export interface Rival {
+  readonly by: Winner
+  readonly size: number
+  /** On validation. */
+  readonly accuracy: number
+}
+
 export interface Selection {
   /** Indices into `bench.models` as given, by (peer, model, version). */
   readonly chosen: readonly number[]
-  /** What won: 'search' or the guard's alternative. */
-  readonly by: 'search' | 'local' | 'whole bench' | 'best single'
+  readonly by: Winner
   /** On validation; NaN without rows. */
   readonly accuracy: number
   readonly strength: number
   readonly diversity: number
+  /** What the guard compared; empty without rows. */
+  readonly rivals: readonly Rival[]
   readonly reason: string
+}
+
+export interface SubsetInit extends Pick<SelectInit, 'mode' | 'lo' | 'guard' | 'random' | 'population' | 'generations' | 'crossover' | 'mutation'> {
+  hi: number
+  local: Subset
+  /** What is served so far, where all of it is on the bench: one more rival, so that more models never make it worse. */
+  running?: Subset
 }
 
 const DEFAULT_SIZE = 5
@@ -69,32 +98,52 @@ const DEFAULT_SIZE = 5
 export function selectEnsemble (bench: ModelBench, init: SelectInit): Selection {
   const order = bench.models.map((_, i) => i).sort((a, b) => byOrigin(bench.models[a] as BenchModel, bench.models[b] as BenchModel))
   const sorted = order.map((i) => bench.models[i] as BenchModel)
-  const m = sorted.length
-  if (m === 0) throw new InvalidParametersError('no model on the bench')
-  const kind = init.diversity ?? 'pang'
-  const combination = init.combination ?? 'soft'
+  const { diversity: kind = 'pang', combination = 'soft', hi = DEFAULT_SIZE } = init
   const objectives = new Objectives({ classes: bench.classes, labels: bench.labels, probabilities: sorted.map((x) => x.probabilities) } satisfies Bench)
-  const local = sorted.flatMap((x, i) => x.local ? [i] : [])
-  const result = (subset: Subset, by: Selection['by'], reason: string): Selection => ({
-    chosen: subset.map((i) => order[i] as number),
+  const scores = scoresOf(objectives, kind, combination)
+  const limit = kind === 'pang' ? Math.max(1, bench.classes - 1) : hi
+  const selection = selectSubset(scores, { ...init, hi: Math.min(hi, limit), local: sorted.flatMap((x, i) => x.local ? [i] : []) })
+  return { ...selection, chosen: selection.chosen.map((i) => order[i] as number) }
+}
+
+export function scoresOf (objectives: Objectives, kind: Diversity, combination: Combination): SubsetScores {
+  return {
+    models: objectives.models,
+    rows: objectives.rows,
+    strength: (subset) => objectives.strength(subset),
+    diversity: (subset) => objectives.diversity(subset, kind),
+    accuracy: (subset) => objectives.accuracy(subset, combination)
+  }
+}
+
+/**
+ * The same for any two objectives, on a bench in the order of origin.
+ * @throws {InvalidParametersError} an empty bench, no rows and no local model, sizes out of range
+ */
+export function selectSubset (scores: SubsetScores, init: SubsetInit): Selection {
+  const { models: m, rows } = scores
+  const { local, running } = init
+  if (m === 0) throw new InvalidParametersError('no model on the bench')
+  const result = (subset: Subset, by: Winner, rivals: readonly Rival[], reason: string): Selection => ({
+    chosen: subset,
     by,
-    accuracy: objectives.accuracy(subset, combination),
-    strength: objectives.strength(subset),
-    diversity: objectives.diversity(subset, kind),
+    accuracy: scores.accuracy(subset),
+    strength: scores.strength(subset),
+    diversity: scores.diversity(subset),
+    rivals,
     reason
   })
-  if (bench.labels.length === 0) {
+  if (rows === 0) {
     if (local.length === 0) throw new InvalidParametersError('no validation rows and no local model to fall back on')
-    return result(local, 'local', `${local.length} local models: there are no validation rows to choose by`)
+    return result(local, 'local', [], `${local.length} local models: there are no validation rows to choose by`)
   }
 
   const lo = init.lo ?? 1
-  const limit = kind === 'pang' ? Math.max(1, bench.classes - 1) : m
-  const hi = Math.min(init.hi ?? DEFAULT_SIZE, limit, m)
+  const hi = Math.min(init.hi, m)
   if (!(Number.isInteger(lo) && lo >= 1 && lo <= hi)) throw new InvalidParametersError(`no ensembles of ${lo} to ${hi} out of ${m} models`)
   const front = (from: number, to: number): Subset[] => paretoFront({
     models: m,
-    evaluate: (subset) => [objectives.strength(subset), objectives.diversity(subset, kind)],
+    evaluate: (subset) => [scores.strength(subset), scores.diversity(subset)],
     lo: from,
     hi: to,
     random: init.random,
@@ -105,7 +154,7 @@ export function selectEnsemble (bench: ModelBench, init: SelectInit): Selection 
     ...(init.mutation === undefined ? {} : { mutation: init.mutation })
   })
   const best = (subsets: readonly Subset[]): Subset => [...subsets]
-    .map((subset) => ({ subset, accuracy: objectives.accuracy(subset, combination), diversity: objectives.diversity(subset, kind) }))
+    .map((subset) => ({ subset, accuracy: scores.accuracy(subset), diversity: scores.diversity(subset) }))
     .sort((a, b) => b.accuracy - a.accuracy || a.subset.length - b.subset.length || b.diversity - a.diversity || bySizeThenIds(a.subset, b.subset))[0]
     ?.subset as Subset
   const answer = init.mode === 'variable'
@@ -113,15 +162,16 @@ export function selectEnsemble (bench: ModelBench, init: SelectInit): Selection 
     : best(Array.from({ length: hi - lo + 1 }, (_, i) => best(front(lo + i, lo + i))))
 
   const single = best(Array.from({ length: m }, (_, i) => [i]))
-  const rivals: Array<{ by: Selection['by'], subset: Subset }> = [{ by: 'search', subset: answer }]
+  const rivals: Array<{ by: Winner, subset: Subset }> = [{ by: 'search', subset: answer }]
   if (init.guard !== false) {
     if (local.length > 0) rivals.push({ by: 'local', subset: local })
     rivals.push({ by: 'whole bench', subset: Array.from({ length: m }, (_, i) => i) }, { by: 'best single', subset: single })
+    if (running !== undefined && running.length > 0) rivals.push({ by: 'running', subset: running })
   }
-  const scored = rivals.map((r) => ({ ...r, accuracy: objectives.accuracy(r.subset, combination) }))
+  const scored = rivals.map((r) => ({ ...r, accuracy: scores.accuracy(r.subset) }))
   const winner = scored.reduce((a, b) => b.accuracy > a.accuracy || (b.accuracy === a.accuracy && b.subset.length < a.subset.length) ? b : a)
   const figures = scored.map((r) => `${r.by} ${r.accuracy.toFixed(4)} (${r.subset.length})`).join(', ')
-  return result(winner.subset, winner.by, `${winner.by} of ${m} models on ${bench.labels.length} rows: ${figures}`)
+  return result(winner.subset, winner.by, scored.map(({ by, subset, accuracy }) => ({ by, size: subset.length, accuracy })), `${winner.by} of ${m} models on ${rows} rows: ${figures}`)
 }
 
 function byOrigin (a: BenchModel, b: BenchModel): number {

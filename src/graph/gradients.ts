@@ -32,11 +32,11 @@ export interface Program {
  * @param wanted - inputs whose gradient is needed (the activations at a host, none for raw data)
  * @param options.grouped - parameter gradients per group of rows; passes then say how many groups their rows make
  * @param options.observed - outputs that are looked at and have no gradient
- * @param options.frozen - parameters that stay as they are, all or some: nothing is computed for their gradients, which read as zeros
+ * @param options.frozen - parameters that stay as they are: nothing is computed for their gradients, which read as zeros
  */
-export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, observed?: ReadonlySet<string>, frozen?: boolean | ReadonlySet<string> } = {}): Program {
-  const { grouped = false, observed = new Set(), frozen = false } = options
-  const moves = (name: string): boolean => frozen === false || (frozen !== true && !frozen.has(name))
+export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, observed?: ReadonlySet<string>, frozen?: ReadonlySet<string> | 'all' } = {}): Program {
+  const { grouped = false, observed = new Set(), frozen = new Set() } = options
+  const moves = (parameter: string): boolean => frozen !== 'all' && !frozen.has(parameter)
   const builder = new Tape(graph, grouped)
   const active = new Set<number>()
   for (const node of graph.nodes) {

@@ -8,9 +8,9 @@ export interface Strategy {
   readonly source: string
   /**
    * split: clients send activations to the trunk at a host; whole: every client trains the whole model and sends what changed;
-   * alone: nothing is exchanged, a yardstick for the others.
+   * peer: nobody hosts, sites trade whole models and serve a few of them; alone: nothing is exchanged, a yardstick for the others.
    */
-  readonly kind: 'split' | 'whole' | 'alone'
+  readonly kind: 'split' | 'whole' | 'peer' | 'alone'
   /** alone only: one model on the rows of all sites, which no consortium could do. */
   readonly pooled?: true
   readonly model?: Readonly<Record<string, unknown>>
@@ -21,10 +21,13 @@ export interface Strategy {
   readonly grouping?: CharterOptions['grouping']
   /** What sites make of each other beyond a mean: src/methods. */
   readonly method?: CharterOptions['method']
+  /** peer only: what sites train and how they choose. */
+  readonly bench?: CharterOptions['bench']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method'>
-type Made = Required<Omit<Settings, 'grouping' | 'method'>> & Pick<Settings, 'grouping' | 'method'>
+type Optional = 'grouping' | 'method' | 'bench'
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | Optional>
+type Made = Required<Omit<Settings, Optional>> & Pick<Settings, Optional>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
 export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
@@ -34,6 +37,7 @@ export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): 
     projection: { ...strategy.projection, ...own.projection },
     merge: { ...strategy.merge, ...own.merge },
     ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } },
-    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } }
+    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } },
+    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } }
   }
 }

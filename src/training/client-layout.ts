@@ -47,6 +47,19 @@ export class ClientLayout {
     return { shape: [count, perRow, targets], data }
   }
 
+  /** Answers of one task in the order of its targets, whatever order its head gives them in: [rows, positions, channels]. */
+  natural (taskId: string, { shape, data: given }: TensorData): TensorData {
+    const { task, head } = this.taskParts.find(part => part.task.spec.id === taskId) as TaskPart
+    const { order } = head
+    if (order === undefined) return { shape, data: given }
+    const { channels } = task.spec
+    const data = new Float32Array(given.length)
+    for (let row = 0; row < (shape[0] as number); row++) {
+      order.forEach((to, from) => { data.set(given.subarray((row * order.length + from) * channels, (row * order.length + from + 1) * channels), (row * order.length + to) * channels) })
+    }
+    return { shape, data }
+  }
+
   /** Loss of one task on a batch, and dL/dprediction times the task's weight. */
   protected lossOf ({ task }: TaskPart, prediction: TensorData, batch: Batch): { loss: TaskLoss, grad: TensorData } {
     const { id, weight = 1 } = task.spec

@@ -4,6 +4,7 @@
  * looked at.
  */
 import { InvalidParametersError } from '../../../src/errors.ts'
+import { architecturesOf } from '../../../src/bench/spec.ts'
 import { concatRows, pickRows } from '../../../src/data/pool.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
@@ -42,7 +43,7 @@ export interface RunOrder {
   readonly partition?: 'by-site' | 'iid' | 'dirichlet'
   readonly backend?: RungName
   /** Over the strategy's and the recipe's settings. */
-  readonly settings?: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'>
+  readonly settings?: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'bench'>
 }
 
 export interface RunTask {
@@ -89,15 +90,15 @@ const STRETCH = 20
 
 async function perform (order: RunOrder, backend: Backend): Promise<Run> {
   const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition, settings } = order
+  const { strategy, rule } = await openExperiment(order.strategy)
   const dataset = await openDataset(data, {
     seed,
-    ...refit ? { holdout: 0 } : {},
+    ...refit && strategy.kind !== 'peer' ? { holdout: 0 } : {}, // without a hold-out peers choose nobody
     ...tasks === undefined ? {} : { tasks },
     ...rows === undefined ? {} : { rows },
     ...clients === undefined ? {} : { clients },
     ...partition === undefined ? {} : { partition }
   })
-  const { strategy, rule } = await openExperiment(order.strategy)
   let charter: Charter
   try {
     charter = createCharter({
@@ -128,7 +129,6 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     ...all === undefined ? {} : { all },
     onStep: (_, step, losses) => { curve.add(step, losses) }
   })
-  const floats = modelFloats(charter, dataset.tasks.map(({ id }) => id))
   return {
     order,
     data: dataset.name,
@@ -136,10 +136,18 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     bytesUp: result.bytes.up,
     bytesDown: result.bytes.down,
     steps: totalSteps(charter.training) * localStepsOf(charter.training),
-    parameters: floats.trunk + Object.values(floats.parts).reduce((sum, size) => sum + size, 0),
+    parameters: weightsOf(charter),
     curve: curve.end(),
     clients: result.clients.map(report => kept(report, all !== undefined))
   }
+}
+
+/** Of all models that a site trains. */
+function weightsOf ({ bench, ...charter }: Charter): number {
+  const ids = charter.tasks.map(({ id }) => id)
+  const models = bench === undefined ? [charter.model] : architecturesOf(bench, charter.model, charter.input).map(({ model }) => model)
+  return models.map(model => modelFloats({ ...charter, model }, ids))
+    .reduce((sum, { trunk, parts }) => sum + trunk + Object.values(parts).reduce((sum, size) => sum + size, 0), 0)
 }
 
 /** The test rows of all sites, each once, where every site lacks labels that others have. */

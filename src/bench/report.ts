@@ -1,0 +1,96 @@
+/** What a site with a bench got out of it, on its test rows: the form of every strategy's report (src/training/committee.ts). */
+import { combined } from './choice.ts'
+import { createTask } from '../tasks/index.ts'
+import { naturalTargets } from './rows.ts'
+import { serve } from '../ensemble/index.ts'
+import type { BenchEntry } from './model-bench.ts'
+import type { Choice } from './choice.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
+import type { ClientReport } from '../training/committee.ts'
+import type { Combination } from '../ensemble/index.ts'
+import type { Scores, Task } from '../tasks/task.ts'
+import type { SimpleFit } from '../training/simple/index.ts'
+import type { TensorData } from '../tensor/tensor.ts'
+
+export interface BenchReportInit {
+  readonly data: ClientData
+  readonly smoothing: number
+  readonly combination: Combination
+  readonly entries: readonly BenchEntry[]
+  readonly committee: ReadonlyMap<string, Choice>
+  /** The site's linear model, and the line on it. */
+  readonly simple: SimpleFit
+}
+
+type ByTask = ReadonlyMap<string, TensorData>
+type Split = 'holdout' | 'test'
+
+/** The same two everywhere: they stand beside the candidates of other strategies. */
+const [COMMITTEE, WITH_SIMPLE] = ['committee', 'simple+federated'] as const
+
+/**
+ * Candidates: `local`, the site's own model with the best hold-out, `simple` where there is one, `bestLocal` of these two,
+ * `ownEnsemble`, `bestSingle` by the hold-out, `wholeBench`, `simple+federated`, the mean of simple model and committee, and
+ * `committee`, which stands as `federated` where strategies are compared. The committee is served unless the hold-out gives
+ * evidence for the simple model, alone or with it.
+ */
+export function benchReport (init: BenchReportInit): ClientReport {
+  const { data, smoothing, combination, entries, committee, simple: { model, line } } = init
+  const tasks = data.tasks.map(spec => createTask({ smoothing, ...spec }))
+  const own = best(entries.filter(entry => entry.own))
+  const answersOf = (split: Split): ReadonlyMap<string, ByTask> => {
+    const by = (of: (able: readonly BenchEntry[], task: string) => readonly BenchEntry[]): ByTask => new Map(tasks.map(({ spec }) =>
+      [spec.id, combined(spec, of(entries.filter(({ answers }) => answers.get(split)?.has(spec.id) === true), spec.id), split, combination)]))
+    const chosen = by((_, task) => (committee.get(task) as Choice).members)
+    const simple = model?.predict(data[split])
+    return new Map([
+      ['local', by(() => [own])],
+      ['ownEnsemble', by(able => able.filter(entry => entry.own))],
+      ['bestSingle', by(able => [best(able)])],
+      ['wholeBench', by(able => able)],
+      [COMMITTEE, chosen],
+      ['federated', chosen],
+      ...simple === undefined || data[split].count === 0 ? [] : [['simple', simple] as const, [WITH_SIMPLE, halfway(simple, chosen)] as const]
+    ])
+  }
+  const [holdout, test] = [answersOf('holdout'), answersOf('test')]
+  const among = (ids: readonly string[]): Array<{ id: string, losses: Float64Array }> =>
+    ids.filter(id => holdout.has(id) && test.has(id)).map(id => ({ id, losses: rowLosses(tasks, data.holdout, holdout.get(id) as ByTask) }))
+  // Shares of a few votes have no loss that could stand beside that of probabilities.
+  const decision = serve({ default: COMMITTEE, candidates: among(combination === 'hard' ? [COMMITTEE] : [COMMITTEE, WITH_SIMPLE, 'simple']) })
+  const bestLocal = test.has('simple') && serve({ default: 'simple', candidates: among(['simple', 'local']), k: 0 }).served === 'simple' ? 'simple' : 'local'
+  return {
+    client: data.id,
+    served: decision.served,
+    reason: `${decision.reason}; ${[...committee].map(([task, { explanation: { reason } }]) => `${task}: ${reason}`).join('; ')}`,
+    bestLocal,
+    simple: line,
+    tasks: tasks.map(task => {
+      const { id, metric } = task.spec
+      const scores: Record<string, Scores> = Object.fromEntries([...test].map(([name, answers]) => [name, task.score(answers.get(id) as TensorData, naturalTargets(task.spec, data.test))]))
+      scores.bestLocal = scores[bestLocal] as Scores
+      scores.served = scores[decision.served] as Scores
+      const { higherIsBetter, support } = scores.served
+      return { id, metric, higherIsBetter, support, scores }
+    })
+  }
+}
+
+/** By the hold-out, over all tasks in common; the first of equals. */
+function best (entries: readonly BenchEntry[]): BenchEntry {
+  return entries.reduce((a, b) => b.accuracy > a.accuracy ? b : a)
+}
+
+function halfway (one: ByTask, other: ByTask): ByTask {
+  return new Map([...one].map(([task, { shape, data }]) => [task, { shape, data: data.map((value, i) => (value + ((other.get(task) as TensorData).data[i] as number)) / 2) }]))
+}
+
+/** Mean over the tasks that a row has a label for; rows without any are left out. */
+function rowLosses (tasks: readonly Task[], rows: Rows, answers: ByTask): Float64Array {
+  const byTask = tasks.map(task => task.rowLoss(answers.get(task.spec.id) as TensorData, naturalTargets(task.spec, rows)))
+  const means = Float64Array.from({ length: rows.count }, (_, row) => {
+    const losses = byTask.map(of => of[row] as number).filter(loss => !Number.isNaN(loss))
+    return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
+  })
+  return means.filter(loss => !Number.isNaN(loss))
+}
