@@ -31,6 +31,7 @@ export function withPrompt (trunk: Graph, { prompts, tokens, width, own }: Promp
   const input = trunk.inputs.get('activations')
   const graph = rewritten(trunk, units, {
     node: ({ g, parameter }, node, id) => {
+      if (node.op.kind === 'input' && node.id !== input) return g.pad(g.reshape(id, ['B', tokens]), 1, { before: prompts }) // a mask: zeros leave the learnt tokens to be seen
       if (node.id !== input) return id
       const common = parameter(PROMPT, 'tokens')
       const learnt = own ? g.add(common, parameter(OWN_PROMPT, 'tokens')) : common

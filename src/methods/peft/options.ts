@@ -8,9 +8,10 @@ interface Common {
   readonly personal?: true
   /**
    * First steps of the clock, or below 1 the share of all, in which the whole model is trained and averaged (FedAvg) and no
-   * adapter moves. What it ends in is frozen. 0: the start values are, those of a pre-trained file or of the seed.
+   * adapter moves. What it ends in is frozen. 0: the start values are, those of a pre-trained file or of the seed. Left out: a
+   * quarter of all.
    */
-  readonly warm: number
+  readonly warm?: number
 }
 
 export interface LoraOptions extends Common {
@@ -73,7 +74,7 @@ const KINDS: readonly string[] = Object.keys(OF_KIND)
 /** Measured on digits: four times the numbers of rank 4 at up and down alone, and half of what those lack to FedAvg. A bottleneck and a prompt of fewer numbers. */
 const DEFAULTS = {
   lora: { rule: 'fedit', rank: 8, alpha: 32 },
-  adapter: { bottleneck: 8 },
+  adapter: { bottleneck: 24 },
   prompt: { prompts: 8 }
 } as const
 
@@ -87,7 +88,7 @@ export function peftOptions (raw: Readonly<Record<string, unknown>>): PeftOption
     if (!range.fits(value)) throw new InvalidParametersError(`method.${key} must be ${range.what}, got ${JSON.stringify(value)}`)
   }
   const { personal, ...rest } = raw
-  const options = { kind, ...DEFAULTS[kind as PeftOptions['kind']], warm: 0, ...rest, ...personal === true ? { personal } : {} } as PeftOptions
+  const options = { kind, ...DEFAULTS[kind as PeftOptions['kind']], ...rest, ...personal === true ? { personal } : {} } as PeftOptions
   if (options.kind === 'lora') checkLora(options)
   return options
 }

@@ -30,6 +30,8 @@ import type { LoraRule, Role } from '../../peft/rules/index.ts'
 import type { Tuned } from '../../peft/rewrite.ts'
 
 export const TRUNK = 'trunk'
+/** A random trunk teaches adapters little: so much of the run makes one where the charter does not say. */
+const WARM = 0.25
 /** Where the charter does not say: of these, the trunk of a table has the last two. */
 const TARGETS = ['query', 'value', 'up', 'down']
 /** Name of the base that adapters were made for. */
@@ -66,7 +68,7 @@ export class PeftPlan {
     const { [TRUNK]: trunk, ...rest } = Object.fromEntries(wholeUnits(charter))
     this.#trunk = trunk as Graph
     this.rest = new Map(Object.entries(rest))
-    const { warm } = options
+    const { warm = WARM } = options
     this.warm = warm < 1 ? Math.round(warm * totalSteps(charter.training)) : warm
     this.lora = options.kind !== 'lora'
       ? undefined
