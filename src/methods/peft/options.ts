@@ -9,7 +9,7 @@ interface Common {
   /**
    * First steps of the clock, or below 1 the share of all, in which the whole model is trained and averaged (FedAvg) and no
    * adapter moves. What it ends in is frozen. 0: the start values are, those of a pre-trained file or of the seed. Left out: a
-   * quarter of all.
+   * quarter of all, and 0 on a foundation model.
    */
   readonly warm?: number
 }
@@ -71,7 +71,7 @@ const OF_KIND: Readonly<Record<PeftOptions['kind'], Readonly<Record<string, Rang
 }
 const KINDS: readonly string[] = Object.keys(OF_KIND)
 
-/** Measured on digits: four times the numbers of rank 4 at up and down alone, and half of what those lack to FedAvg. A bottleneck and a prompt of fewer numbers. */
+/** Measured on digits, against rank 4 at up and down alone: four times the numbers, and half of what those lack to FedAvg. */
 const DEFAULTS = {
   lora: { rule: 'fedit', rank: 8, alpha: 32 },
   adapter: { bottleneck: 24 },

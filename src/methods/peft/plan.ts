@@ -68,7 +68,7 @@ export class PeftPlan {
     const { [TRUNK]: trunk, ...rest } = Object.fromEntries(wholeUnits(charter))
     this.#trunk = trunk as Graph
     this.rest = new Map(Object.entries(rest))
-    const { warm = WARM } = options
+    const { warm = charter.model.backbone.foundation === undefined ? WARM : 0 } = options
     this.warm = warm < 1 ? Math.round(warm * totalSteps(charter.training)) : warm
     this.lora = options.kind !== 'lora'
       ? undefined
