@@ -56,6 +56,8 @@ export class PeftPlan {
   /** Steps in which the whole model is trained. */
   readonly warm: number
   readonly lora: LoraPlan | undefined
+  /** Adapters that hosts hold. A rule that adds them to the base leaves none to hold. */
+  readonly adapters: ReadonlyMap<string, Graph>
   /** What the charter shares of embedder and heads. */
   readonly rest: ReadonlyMap<string, Graph>
   readonly #charter: Charter
@@ -73,6 +75,9 @@ export class PeftPlan {
     this.lora = options.kind !== 'lora'
       ? undefined
       : { options, rule: ruleOf(options.rule), layers: options.targets === undefined ? layersOf(this.#trunk, TARGETS) : targeted(this.#trunk, options.targets), rank: Math.max(...options.ranks ?? [options.rank]) }
+    this.adapters = this.lora === undefined
+      ? new Map([...this.tune(this.#trunk, this.#tokens, 0).units].filter(([name]) => name.startsWith('peft/')))
+      : this.lora.rule.into === 'base' ? new Map() : this.#factors(this.lora.rank)
   }
 
   rankOf (seat: number): number {
@@ -101,12 +106,6 @@ export class PeftPlan {
   get scale (): number {
     const { alpha, rank } = this.options as LoraOptions
     return alpha / rank
-  }
-
-  /** Adapters that hosts hold. A rule that adds them to the base leaves none to hold. */
-  get adapters (): ReadonlyMap<string, Graph> {
-    if (this.lora === undefined) return new Map([...this.tune(this.#trunk, this.#tokens, 0).units].filter(([name]) => name.startsWith('peft/')))
-    return this.lora.rule.into === 'base' ? new Map() : this.#factors(this.lora.rank)
   }
 
   /** What hosts hold: the base is among it, for whoever comes later, and since flora moves it. */
