@@ -3,11 +3,12 @@ import { resolve } from 'node:path'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { InvalidParametersError } from '../src/errors.ts'
 import { createCharter } from '../src/federation/charter.ts'
-import { createEmbedder } from '../src/models/embedder.ts'
 import { createHead } from '../src/models/head.ts'
+import { embedderOf, inputOf } from '../src/models/inputs.ts'
 import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
 import { settingsOf } from '../src/strategies/index.ts'
-import { openDataset } from '../src/data/open.ts'
+import { absolute, openDataset } from '../src/data/open.ts'
+import { tasksOfClient } from '../src/data/dataset.ts'
 import { seededIdentity } from '../node/store/identity.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
 import type { Dataset, DatasetOptions } from '../src/data/dataset.ts'
@@ -41,7 +42,7 @@ export interface TestnetOptions {
   /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
   readonly threads?: { readonly host: number, readonly client: number }
   /** Over the strategy's and the recipe's settings. */
-  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench' | 'clock' | 'cutCodec'>>
+  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench' | 'method' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
   readonly kill?: string
 }
@@ -106,30 +107,29 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     name: `testnet ${dataset.name}`,
     seed,
     input: dataset.input,
+    ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
     tasks: dataset.tasks,
     ...settingsOf(opened.strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })
   // what does not fit is said here, before a process starts
-  const embedder = createEmbedder(charter.model.embedder, dataset.input, charter.model.backbone.width)
-  for (const task of dataset.tasks) createHead(task, embedder, charter.model.backbone.width, charter.model.adapter)
+  for (const task of charter.tasks) createHead(task, embedderOf(charter.model, inputOf(charter, task)), charter.model.backbone.width, charter.model.adapter)
   const node = async (label: string): Promise<PlannedNode> => {
     const key = await seededIdentity(seed, label)
     return { name: label, label, peer: peerIdFromPrivateKey(key).toString() }
   }
   const hosts = await Promise.all(Array.from({ length: hostCount }, async (_, i) => await node(`host-${i + 1}`)))
   // What tasks do to each other is measured where a client has several of them; models of other tasks are of no use to a peer.
-  const spread = options.spread ?? (charter.grouping === undefined && charter.bench === undefined && (dataset.recipe.spread ?? false))
-  const tasks = dataset.tasks.map(task => task.id)
+  const spread = options.spread ?? (charter.grouping === undefined && charter.bench === undefined ? undefined : false)
   const clients = await Promise.all(dataset.clientIds.map(async (id, i) => ({
     ...await node(id),
     data: id,
-    tasks: spread ? [tasks[i % tasks.length] as string] : tasks,
+    tasks: tasksOfClient(dataset, id, spread),
     host: hosts[i % hostCount]?.peer ?? ''
   })))
   const file = ruleFile(charter, opened)
-  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: data === 'scenes' ? data : resolve(data), dataOptions, hosts, clients }
+  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: await absolute(data), dataOptions, hosts, clients }
 }
 
 function count (flag: string, value: number): void {

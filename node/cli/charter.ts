@@ -62,6 +62,7 @@ export async function charterFromData ({ data, charter: own = {} }: Config, stra
     name: own.name ?? dataset.name,
     seed,
     input: dataset.input,
+    ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
     tasks: dataset.tasks,
     ...settingsOf(strategy, recipe, own)
   })

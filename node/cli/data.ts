@@ -25,7 +25,7 @@ export function registerData (program: Command): void {
       const charter = options.charter === undefined ? undefined : await readCharterFile(options.charter)
       const report = await checkData(path, {
         seed: SEED,
-        ...charter === undefined ? {} : { charter: { input: charter.input, tasks: charter.tasks } },
+        ...charter === undefined ? {} : { charter: { input: charter.input, tasks: charter.tasks, ...charter.inputs === undefined ? {} : { inputs: charter.inputs } } },
         ...options.client === undefined ? {} : { only: [options.client] },
         ...options.tasks === undefined ? {} : { tasks: options.tasks.split(',').map(id => id.trim()) }
       })

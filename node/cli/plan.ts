@@ -145,7 +145,7 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
   const { ms, codecMs, whole } = device
   const split = asSplit(charter)
   const client = charter.model.trunk === 'client' ? charter : asFedAvg(charter)
-  const siteOf = (of: Charter): DeviceSpeed['site'] => ({ ...device.site, sharedUnits: sharedUnits(of.shared, device.site.tasks) })
+  const siteOf = (of: Charter): DeviceSpeed['site'] => ({ ...device.site, sharedUnits: sharedUnits(of, device.site.tasks) })
   const traffic = (of: Charter): Record<CodecName, Traffic> => byCodec(codec => new TrafficPlan(of, siteOf(of), { codec, sizeOf: frameBytes }).step())
   const { batch, cut, tasks } = device.site
   const { trunk, parts } = modelFloats(client, tasks)

@@ -32,6 +32,7 @@ export async function siteData ({ data }: Config, charter: Charter): Promise<Cli
   const options = {
     seed: charter.seed,
     tasks: data.tasks ?? charter.tasks.map(task => task.id),
+    ...charter.inputs === undefined || data.tasks !== undefined ? {} : { someTasks: true as const },
     ...data.rows === undefined ? {} : { rows: data.rows }
   }
   const { clientIds } = await openDataset(data.path, options)

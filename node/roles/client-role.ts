@@ -331,6 +331,6 @@ export class ClientRole {
   }
 }
 
-async function spawn ({ charter, trainer, spawn = spawnTrainer }: ClientRoleInit, backend: RungName | undefined): Promise<Compute<ClientTrainer>> {
-  return await spawn({ kind: 'client', charter, ...trainer, ...backend === undefined ? {} : { backend } })
+async function spawn ({ charter, trainer, peer, spawn = spawnTrainer }: ClientRoleInit, backend: RungName | undefined): Promise<Compute<ClientTrainer>> {
+  return await spawn({ kind: 'client', charter, name: peer, ...trainer, ...backend === undefined ? {} : { backend } })
 }

@@ -38,6 +38,8 @@ export interface ClientTrainerInit {
   readonly baseline?: boolean
   /** Start values of embedder and heads from another seed than the charter's: an experiment, not for use. */
   readonly partsSeed?: number
+  /** The site's name on the wire. Default: its name in the data set. */
+  readonly name?: string
 }
 
 export interface PeerTrainerInit extends Pick<ClientTrainerInit, 'charter' | 'backend' | 'memoryBytes' | 'data'> {

@@ -12,11 +12,13 @@ import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { PeerTrainer, describePeer } from '../bench/peer-trainer.ts'
+import { asMember } from '../data/check-charter.ts'
 import { describeClient } from '../training/client-description.ts'
 import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
+import { seatOf } from '../methods/seat.ts'
 import { toWire } from './wire-error.ts'
 import { transferables } from './transfer.ts'
 import { usableMemoryBytes } from '../backend/compat.ts'
@@ -62,7 +64,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
-  const data = await dataset.client(init.data.client)
+  const data = asMember(charter, await dataset.client(init.data.client))
   if (init.kind === 'peer') {
     const { peer } = init
     return {
@@ -72,12 +74,12 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
       build: backend => new PeerTrainer(backend, charter, data, { peer })
     }
   }
-  const { control, baseline = true, partsSeed } = init
+  const { control, baseline = true, partsSeed, name = data.id } = init
   return {
     what: `client ${data.id}`,
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
-    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...partsSeed === undefined ? {} : { partsSeed } })
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
   }
 }
 

@@ -2,7 +2,8 @@
  * Looks a data set over before anybody trains on it. Unlike a run it reads every row and every task, goes on after a
  * mistake, and collects what it finds: `problems` keep the set from being used, `warnings` are worth a look.
  */
-import { findManifest, openDataset } from './open.ts'
+import { basename } from 'node:path'
+import { findManifest, openDataset, setPaths } from './open.ts'
 import { FmtlError } from '../errors.ts'
 import { compare } from './check-charter.ts'
 import { readRaw } from './check-raw.ts'
@@ -15,7 +16,7 @@ import type { TaskKind, TaskSpec } from '../tasks/task.ts'
 
 export interface CheckOptions extends DatasetOptions {
   /** What a consortium trains: the data must fit it. */
-  readonly charter?: Pick<Charter, 'input' | 'tasks'>
+  readonly charter?: Pick<Charter, 'input' | 'inputs' | 'tasks'>
   /** Look at these clients only: a site has its own files, not the others'. Default: all. */
   readonly only?: readonly string[]
 }
@@ -69,6 +70,7 @@ export async function checkDataset (path: string, options: CheckOptions): Promis
   let raw: RawReport = { columns: [], skipped: { count: 0, named: [] } }
   try {
     const { manifest, folder } = await findManifest(path)
+    if ('sets' in manifest) return together(await checkSets(setPaths(manifest, folder), options))
     const everything: DatasetOptions = 'scenes' in manifest
       ? dataOptions
       : { ...dataOptions, tasks: options.tasks ?? manifest.tasks.map(({ id }) => id), rows: options.rows ?? Number.MAX_SAFE_INTEGER }
@@ -123,6 +125,34 @@ export async function checkDataset (path: string, options: CheckOptions): Promis
     })),
     problems: [...problems],
     warnings: [...warnings]
+  }
+}
+
+/** Sets that train as one are looked at one by one; those that have none of the clients in question are left out. */
+async function checkSets (sets: readonly string[], { only, ...options }: CheckOptions): Promise<ReadonlyArray<readonly [string, CheckReport]>> {
+  const some: CheckOptions = { ...options, ...options.tasks === undefined ? {} : { someTasks: true } }
+  const reports: Array<readonly [string, CheckReport]> = []
+  for (const set of sets) {
+    const here = only === undefined ? undefined : (await openDataset(set, { seed: options.seed })).clientIds.filter((id) => only.includes(id))
+    if (here?.length !== 0) reports.push([set, await checkDataset(set, { ...some, ...here === undefined ? {} : { only: here } })])
+  }
+  return reports
+}
+
+function together (reports: ReadonlyArray<readonly [string, CheckReport]>): CheckReport {
+  const all = <T>(of: (report: CheckReport) => readonly T[]): T[] => reports.flatMap(([, report]) => of(report))
+  const said = (of: 'problems' | 'warnings'): string[] => reports.flatMap(([set, report]) => report[of].map((line) => `${basename(set)}: ${line}`))
+  const clients = all(({ clients }) => clients)
+  return {
+    ok: reports.every(([, { ok }]) => ok),
+    samples: reports.reduce((sum, [, { samples }]) => sum + samples, 0),
+    rows: total(clients),
+    columns: all(({ columns }) => columns),
+    skipped: { count: reports.reduce((sum, [, { skipped }]) => sum + skipped.count, 0), named: all(({ skipped }) => skipped.named) },
+    clients,
+    tasks: all(({ tasks }) => tasks),
+    problems: said('problems'),
+    warnings: said('warnings')
   }
 }
 

@@ -5,6 +5,8 @@ export type Modality = 'image' | 'table' | 'series' | 'tokens'
 /** What one row of input looks like. */
 export interface InputSpec {
   readonly modality: Modality
+  /** Tells the inputs of one consortium apart where two are of one modality. Left out: the modality. */
+  readonly name?: string
   /**
    * image [height, width, channels] in about -1..1 after the manifest's `prepare`; table [columns] (one-hot, scaled
    * value, missing flag already expanded); series [steps, channels]; tokens [length, slots]: bucket indices as
@@ -63,6 +65,8 @@ export interface DatasetOptions {
   readonly clients?: number
   /** Task ids to load; default: the recipe's. */
   readonly tasks?: readonly string[]
+  /** Of `tasks` those that the set has: a consortium of several kinds of input has tasks that no one set has. */
+  readonly someTasks?: true
   /** Training rows (with hold-out) per client, drawn by seed, or all where there are fewer; default: the recipe's, else all. */
   readonly rows?: number
   /** Share of a client's training rows kept as hold-out. */
@@ -75,6 +79,10 @@ export interface DatasetOptions {
 export interface Dataset {
   readonly name: string
   readonly input: InputSpec
+  /** Where its clients have different inputs: all of them, `input` first. */
+  readonly inputs?: readonly InputSpec[]
+  /** The sets that it was made of, with the names that clients and tasks have here. */
+  readonly parts?: readonly Dataset[]
   readonly tasks: readonly TaskSpec[]
   readonly clientIds: readonly string[]
   readonly recipe: Recipe
@@ -93,4 +101,12 @@ export function withTasks (data: ClientData, ids: readonly string[]): ClientData
     test: keep(data.test),
     ...data.all === undefined ? {} : { all: keep(data.all) }
   }
+}
+
+/** Tasks of one client: those of its set, or with `spread` (default: what its set recommends) one of them in turn. */
+export function tasksOfClient ({ parts, tasks, clientIds, recipe }: Dataset, client: string, spread?: boolean): readonly string[] {
+  const part = parts?.find(part => part.clientIds.includes(client))
+  if (part !== undefined) return tasksOfClient(part, client, spread)
+  const ids = tasks.map(({ id }) => id)
+  return spread ?? recipe.spread ?? false ? [ids[clientIds.indexOf(client) % ids.length] as string] : ids
 }

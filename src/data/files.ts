@@ -49,10 +49,11 @@ export async function openFiles (manifest: Manifest, folder: string, options: Da
 
 /** @throws {InvalidParametersError} an unknown task; lists the ones there are */
 export function chosenTasks (all: readonly string[], options: DatasetOptions, recipe: Recipe | undefined): readonly string[] {
-  const wanted = options.tasks ?? recipe?.tasks ?? all
+  const asked = options.tasks ?? recipe?.tasks ?? all
+  const wanted = options.someTasks === true ? asked.filter((id) => all.includes(id)) : asked
   const unknown = wanted.find((id) => !all.includes(id))
   if (unknown !== undefined) throw new InvalidParametersError(`no task '${unknown}', there are ${all.join(', ')}`, { next: 'name one of these' })
-  if (wanted.length === 0) throw new InvalidParametersError(`no task is asked for, there are ${all.join(', ')}`, { next: 'name at least one' })
+  if (wanted.length === 0) throw new InvalidParametersError(`no task ${asked.length === 0 ? 'is asked for' : `of ${asked.join(', ')} is here`}, there are ${all.join(', ')}`, { next: 'name at least one' })
   return wanted
 }
 

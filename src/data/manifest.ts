@@ -133,13 +133,23 @@ export interface ScenesManifest {
   readonly recipe?: Recipe
 }
 
+/** A manifest of several sets that train as one. */
+export interface SetsManifest {
+  readonly name: string
+  /** Folders or manifests, seen from this file; or built-in names. */
+  readonly sets: readonly string[]
+  readonly recipe?: Recipe
+}
+
+export type AnyManifest = Manifest | ScenesManifest | SetsManifest
+
 /** The largest built-in manifest has 5 KB; 4096 names of classes and columns fit in 256. */
 const MAX_MANIFEST_BYTES = 256 * 1024
 
 const validate = new Ajv({ allErrors: true, allowUnionTypes: true, strictTypes: false, strictRequired: false, verbose: true }).compile(schema)
 
 /** @throws {DataError} */
-export async function readManifest (path: string): Promise<Manifest | ScenesManifest> {
+export async function readManifest (path: string): Promise<AnyManifest> {
   return parseManifest((await readBytes(path, { maxBytes: MAX_MANIFEST_BYTES })).toString('utf8'), path)
 }
 
@@ -147,7 +157,7 @@ export async function readManifest (path: string): Promise<Manifest | ScenesMani
  * @param path - only for messages
  * @throws {DataError} the text is no YAML, or no manifest
  */
-export function parseManifest (text: string, path: string): Manifest | ScenesManifest {
+export function parseManifest (text: string, path: string): AnyManifest {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const broken = document.errors[0]
@@ -168,8 +178,8 @@ export function parseManifest (text: string, path: string): Manifest | ScenesMan
     const at = error.instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
     fail(error.keyword === 'additionalProperties' ? [...at, String(error.params.additionalProperty)] : at, describe(error))
   }
-  const manifest = value as Manifest | ScenesManifest
-  if (!('scenes' in manifest)) checkReferences(manifest, fail)
+  const manifest = value as AnyManifest
+  if ('files' in manifest) checkReferences(manifest, fail)
   return manifest
 }
 
@@ -315,7 +325,7 @@ function describe (error: ErrorObject): string {
     case 'pattern':
       return `${show(error.data)} does not match ${params.pattern as string}`
     case 'not':
-      return 'a manifest of scenes has no files, input, clients, test or tasks'
+      return 'a manifest of scenes or of sets has no files, input, clients, test or tasks'
     case 'propertyNames':
       return `'${params.propertyName as string}' is no role; roles are letters, digits, - and _`
     default:

@@ -1,6 +1,6 @@
 /**
- * Opens a data set: `scenes` (built in), a folder, a manifest file. A folder's own `fmtl.yaml` comes before the
- * manifest that the library has for a folder of its name.
+ * Opens a data set: `scenes` (built in), a folder, a manifest file, or several of these as one (`a,b`). A folder's own
+ * `fmtl.yaml` comes before the manifest that the library has for a folder of its name.
  */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -8,10 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { openFiles } from './files.ts'
 import { isTable, readManifest } from './manifest.ts'
 import { fileError } from './readers/bytes.ts'
-import { openScenes } from './scenes.ts'
+import { openJoined } from './joined.ts'
+import { SCENE_TASKS, openScenes } from './scenes.ts'
 import { DataError, InvalidParametersError } from '../errors.ts'
 import type { Dataset, DatasetOptions } from './dataset.ts'
-import type { Manifest, ScenesManifest } from './manifest.ts'
+import type { AnyManifest, Manifest, ScenesManifest, SetsManifest } from './manifest.ts'
+import type { PartInit } from './joined.ts'
 
 export const MANIFEST_FILE = 'fmtl.yaml'
 const BUILT_IN = fileURLToPath(new URL('./manifests/', import.meta.url))
@@ -23,12 +25,48 @@ const BUILT_IN = fileURLToPath(new URL('./manifests/', import.meta.url))
 export async function openDataset (pathOrName: string, options: DatasetOptions): Promise<Dataset> {
   checkOptions(options)
   const { manifest, folder } = await findManifest(pathOrName)
+  return 'sets' in manifest
+    ? await openJoined(manifest.name, await partsOf(manifest, folder), options, manifest.recipe)
+    : await openOne(manifest, folder, options)
+}
+
+/** Paths of the sets that a manifest lists. */
+export function setPaths ({ sets }: SetsManifest, folder: string): readonly string[] {
+  return sets.map((set) => set === 'scenes' ? set : resolve(folder, set))
+}
+
+/** The same data set seen from any folder. @throws {DataError} it cannot be looked for */
+export async function absolute (pathOrName: string): Promise<string> {
+  const one = (path: string): string => path === 'scenes' ? path : resolve(path)
+  return await isList(pathOrName) ? pathOrName.split(',').map(one).join() : one(pathOrName)
+}
+
+/** Several sets in one word, unless a file or folder is called so. */
+async function isList (path: string): Promise<boolean> { return path.includes(',') && await kindOf(path) === undefined }
+
+async function openOne (manifest: Manifest | ScenesManifest, folder: string, options: DatasetOptions): Promise<Dataset> {
   return 'scenes' in manifest ? openScenes(manifest, options) : await openFiles(manifest, folder, options)
 }
 
+async function partsOf (of: SetsManifest, folder: string): Promise<readonly PartInit[]> {
+  return await Promise.all(setPaths(of, folder).map(async (path): Promise<PartInit> => {
+    const { manifest, folder } = await findManifest(path)
+    if ('sets' in manifest) throw new DataError(`${path}: a list of sets within a list of sets`, { next: 'name its sets one by one' })
+    return {
+      name: manifest.name,
+      tasks: 'scenes' in manifest ? SCENE_TASKS : manifest.tasks.map(({ id }) => id),
+      open: async (options) => await openOne(manifest, folder, options)
+    }
+  }))
+}
+
 /** @throws {DataError} */
-export async function findManifest (pathOrName: string): Promise<{ manifest: Manifest | ScenesManifest, folder: string }> {
+export async function findManifest (pathOrName: string): Promise<{ manifest: AnyManifest, folder: string }> {
   if (pathOrName === 'scenes') return { manifest: { name: 'scenes', scenes: {} }, folder: '.' }
+  if (await isList(pathOrName)) {
+    const sets = pathOrName.split(',')
+    return { manifest: { name: sets.map((set) => basename(resolve(set)).replace(/\.ya?ml$/i, '')).join('-'), sets }, folder: '.' }
+  }
   const { manifestPath, folder } = await locate(pathOrName)
   return { manifest: await readManifest(manifestPath), folder }
 }

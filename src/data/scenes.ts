@@ -323,6 +323,8 @@ function sceneTasks (size: number): TaskSpec[] {
   ]
 }
 
+export const SCENE_TASKS: readonly string[] = sceneTasks(1).map(({ id }) => id)
+
 const RECIPE: Recipe = {
   tasks: ['seg', 'depth', 'edge', 'cls'],
   rows: ROWS,

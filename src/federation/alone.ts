@@ -1,11 +1,13 @@
 /**
- * Training without a consortium, for comparison: every site on its own rows, or one model on the rows of all sites. The
+ * Training without a consortium, for comparison: every site on its own rows, or one model on the rows of all sites (one per
+ * input, where sites have different ones). The
  * same models, schedules and numbers of steps as the strategies that it stands beside; reports have the model as `federated`.
  */
 import { ClientLayout } from '../training/client-layout.ts'
 import { Committee, splitsOf } from '../training/committee.ts'
 import { LocalTrainer } from '../training/local-trainer.ts'
 import { deriveSeed } from '../random.ts'
+import { inputName, inputOf } from '../models/inputs.ts'
 import { localStepsOf, totalSteps } from '../training/spec.ts'
 import { meanByTask } from './round-log.ts'
 import { rowsOf } from '../training/own-models.ts'
@@ -27,10 +29,16 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
     const data = init.all === undefined ? own : { ...own, all: init.all }
     return tasksOf === undefined ? data : withTasks(data, tasksOf(id))
   }))
-  const places = pooled ? [pooledSites(POOL, dataset.input, charter.tasks, sites)] : sites
+  const inputs = dataset.inputs ?? [dataset.input]
+  const poolOf = (site: ClientData): number => inputs.findIndex(input => inputName(input) === inputName(site.input))
+  const places = pooled
+    ? inputs.map((input, pool) => {
+      const members = sites.filter(site => poolOf(site) === pool)
+      return { data: pooledSites(POOL, input, charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input)), members), rows: training.batch * members.length }
+    })
+    : sites.map(data => ({ data, rows: training.batch }))
   // A pooled step sees as many rows as all sites of a split strategy together.
-  const spec = pooled ? { ...training, batch: training.batch * sites.length } : training
-  const trainers = places.map(place => new LocalTrainer(backend, place, model, spec, deriveSeed(seed, 'local')))
+  const trainers = places.map(({ data, rows }) => new LocalTrainer(backend, data, model, { ...training, batch: rows }, deriveSeed(seed, 'local')))
   try {
     const steps = totalSteps(training) * localStepsOf(training)
     for (let step = 0; step < steps; step++) {
@@ -39,7 +47,7 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
       init.onStep?.(POOL, step + 1, meanByTask(losses))
     }
     const clients: ClientReport[] = []
-    for (const [i, site] of sites.entries()) clients.push(await reportOf(site, trainers[pooled ? 0 : i] as LocalTrainer))
+    for (const [i, site] of sites.entries()) clients.push(await reportOf(site, trainers[pooled ? poolOf(site) : i] as LocalTrainer))
     return { clients, rounds: [], fingerprints: {}, liveTensors: [backend.liveTensors()], bytes: { up: 0, down: 0 } }
   } finally {
     for (const trainer of trainers) trainer.dispose()

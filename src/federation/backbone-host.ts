@@ -158,7 +158,7 @@ export class BackboneHost extends TypedEventEmitter<BackboneHostEvents> {
   async serve (request: AttachRequest, channel: FrameChannel): Promise<string> {
     const { client } = request
     await this.#sessions.get(client)?.channel.close(new ProtocolError('replaced by a new attachment of the same client'))
-    const session = openSession(request, channel)
+    const session = openSession(this.#init.charter, request, channel)
     this.#sessions.set(client, session)
     this.#traffic.add(channel)
     this.safeDispatchEvent('client:attached', { detail: { client, returning: this.#known.has(client) } })

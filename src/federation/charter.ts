@@ -4,6 +4,8 @@ import { parseBench } from '../bench/spec.ts'
 import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { LINEAR_KINDS } from '../models/linear.ts'
+import { exchangeOf, parseMethod } from '../methods/index.ts'
+import { checkInputs, embedUnit, sharesEmbedder } from '../models/inputs.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -15,6 +17,7 @@ import type { BenchSpec } from '../bench/spec.ts'
 import type { DeltaManifest } from '../backbone/frames.ts'
 import type { GroupingSpec } from './grouping.ts'
 import type { InputSpec } from '../data/dataset.ts'
+import type { MethodSpec } from '../methods/index.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { Options } from '../options.ts'
 import type { TaskSpec } from '../tasks/task.ts'
@@ -87,19 +90,24 @@ export interface Charter {
   readonly cutCodec: DeltaManifest['codec']
   /** What a row of input looks like at every client of this consortium. */
   readonly input: InputSpec
+  /** Where clients have different inputs: all of them, `input` first, and tasks say which is theirs. Left out: one for all. */
+  readonly inputs?: readonly InputSpec[]
   readonly tasks: readonly TaskSpec[]
-  /** Client units averaged every step: 'embed/<modality>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
+  /** Client units averaged every step: 'embed/<input>', 'head/<task>', and 'trunk' where it is placed there. Everything else never leaves its client. */
   readonly shared: readonly string[]
   /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
   readonly grouping?: GroupingSpec
   /** Nobody hosts: sites trade whole models and serve a few of them. Left out: sites train one model together. */
   readonly bench?: BenchSpec
+  /** Whole models only: what sites make of each other beyond a mean, one of src/methods, with its options. Left out: a mean. */
+  readonly method?: MethodSpec
 }
 
 export interface CharterOptions {
   readonly name: string
   readonly seed: number
   readonly input: InputSpec
+  readonly inputs?: readonly InputSpec[]
   readonly tasks: readonly TaskSpec[]
   readonly model?: Readonly<Record<string, unknown>>
   readonly training?: Readonly<Record<string, unknown>>
@@ -109,6 +117,7 @@ export interface CharterOptions {
   readonly cutCodec?: Charter['cutCodec']
   readonly grouping?: Partial<GroupingSpec>
   readonly bench?: Partial<BenchSpec>
+  readonly method?: Readonly<Record<string, unknown>>
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
@@ -120,11 +129,13 @@ const CLOCK: ClockSpec = { stepDeadlineMs: 5_000, roundDeadlineMs: 15_000, quoru
 export function createCharter (options: CharterOptions): Charter {
   const { sharedHeads = [], correctedHeads = [], ...parts } = options.model ?? {}
   const listed = (heads: unknown): unknown => heads === 'all' ? options.tasks.map(task => task.id) : heads
-  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, options.input)
+  const inputs = checkInputs(options)
+  const input = inputs?.[0] ?? options.input
+  const model = parseModelSpec({ ...parts, sharedHeads: listed(sharedHeads), correctedHeads: listed(correctedHeads) }, input, inputs)
   const training = parseTrainingSpec(options.training ?? {})
   if (model.trunk !== 'client') refuseWholeSettings(model, training)
   if (model.kind === 'linear') checkLinear(model, training, options.tasks)
-  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder || model.sharedHeads.length > 0)) {
+  if (inFlight(training) > 1 && (model.trunk === 'client' || model.sharedEmbedder !== false || model.sharedHeads.length > 0)) {
     throw new InvalidParametersError('training.inFlight above 1 needs private embedders and heads: shared ones are exchanged between two steps', { next: 'set training.inFlight to 1' })
   }
   const projection = { ...PROJECTION, ...options.projection }
@@ -154,10 +165,10 @@ export function createCharter (options: CharterOptions): Charter {
   inRange('clock.peers', clock.peers, hosts => Number.isInteger(hosts) && hosts >= 0, 'a whole number from 0')
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
-  const { input, tasks } = options
-  if (options.bench !== undefined && options.grouping !== undefined) throw new InvalidParametersError('grouping splits a model that sites train together, and a bench has none', { next: 'leave either out' })
+  const { tasks } = options
   const bench = options.bench === undefined ? undefined : parseBench(options.bench, { model, training, merge, input })
-  return {
+  if (bench !== undefined) refuseCommonModel(options, inputs)
+  const charter: Charter = {
     name: options.name,
     seed: options.seed,
     model,
@@ -167,15 +178,30 @@ export function createCharter (options: CharterOptions): Charter {
     clock,
     cutCodec,
     input,
+    ...inputs === undefined ? {} : { inputs },
     tasks,
     shared: [
       ...model.trunk === 'client' && model.kind !== 'linear' && bench === undefined ? ['trunk'] : [],
-      ...model.sharedEmbedder ? [`embed/${input.modality}`] : [],
+      ...(inputs ?? [input]).filter(each => sharesEmbedder(model, each)).map(embedUnit),
       ...model.sharedHeads.map(task => `head/${task}`)
     ],
     ...options.grouping === undefined ? {} : { grouping: parseGrouping(options.grouping, { tasks, model, training }) },
     ...bench === undefined ? {} : { bench }
   }
+  return options.method === undefined ? charter : withMethod(charter, options.method)
+}
+
+/** @throws {InvalidParametersError} settings that the method leaves no place for */
+function withMethod (charter: Charter, raw: Readonly<Record<string, unknown>>): Charter {
+  const { model, training, merge, grouping } = charter
+  const method = parseMethod(raw)
+  if (model.trunk !== 'client' || model.kind === 'linear') throw new InvalidParametersError(`method ${method.name} needs the whole model at the client`, { next: 'set model.trunk to client and leave model.kind out' })
+  if (merge.mode === 'select') throw new InvalidParametersError(`method ${method.name} cannot judge deltas one by one: merge.mode is all or none`, { next: 'set merge.mode to all' })
+  const other = [...(['proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`),
+    ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping']]
+  if (other.length > 0) throw new InvalidParametersError(`${other.join(', ')} and method ${method.name} each make something else of the sites' models`, { next: `leave ${other.join(', ')} out` })
+  const named = { ...charter, method }
+  return { ...named, shared: [...exchangeOf(named).up.keys()] }
 }
 
 /**
@@ -186,7 +212,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, tasks, model, training, projection, merge, clock, cutCodec, grouping, bench } = value as Partial<Charter>
+  const { name, seed, input, inputs, tasks, model, training, projection, merge, clock, cutCodec, grouping, bench, method } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -195,6 +221,7 @@ export function readCharter (value: unknown): Charter {
     name,
     seed: seed as number,
     input,
+    ...inputs === undefined ? {} : { inputs },
     tasks,
     model: { ...backbone, ...parts },
     training: { ...training },
@@ -203,7 +230,8 @@ export function readCharter (value: unknown): Charter {
     ...clock === undefined ? {} : { clock },
     ...cutCodec === undefined ? {} : { cutCodec },
     ...grouping === undefined ? {} : { grouping },
-    ...bench === undefined ? {} : { bench }
+    ...bench === undefined ? {} : { bench },
+    ...method === undefined ? {} : { method }
   })
   if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
   return charter
@@ -211,9 +239,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, tasks, model, training, projection, merge, shared, grouping, bench } = charter
+  const { seed, input, inputs, tasks, model, training, projection, merge, shared, grouping, bench, method } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...bench === undefined ? {} : { bench } })
+  return specHash({ seed, input, ...inputs === undefined ? {} : { inputs }, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...bench === undefined ? {} : { bench }, ...method === undefined ? {} : { method } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {
@@ -233,6 +261,13 @@ function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
 function refuseCommonSettings (model: ModelSpec, merge: MergeSpec): void {
   if (merge.mode !== 'none') throw new InvalidParametersError(`merge.mode ${merge.mode} needs a model that hosts have in common, training.attention leaves none`, { next: 'set merge.mode to none' })
   if (model.privateNorms === true) throw new InvalidParametersError('model.privateNorms has no effect with training.attention: all of a model is its site\'s', { next: 'leave it out' })
+}
+
+/** @throws {InvalidParametersError} a section for a model that sites train together where they trade models of their own */
+function refuseCommonModel ({ grouping, method }: CharterOptions, inputs: readonly InputSpec[] | undefined): void {
+  const other = grouping !== undefined ? 'grouping' : method !== undefined ? 'method' : undefined
+  if (other !== undefined) throw new InvalidParametersError(`${other} is for a model that sites train together, and a bench has none`, { next: `leave ${other} or bench out` })
+  if (inputs !== undefined) throw new InvalidParametersError('bench lets models of one site answer rows of another, and here rows have different inputs', { next: 'choose data of one input, or another strategy' })
 }
 
 /** @throws {InvalidParametersError} a setting or a task that a linear model has no place for */

@@ -1,6 +1,8 @@
 import { ProtocolError } from '../errors.ts'
 import { allFinite, sameShape } from '../tensor/tensor.ts'
+import { embedUnitsOf } from '../models/inputs.ts'
 import type { AttachRequest, Frame, FrameChannel, TaskLoss } from '../backbone/frames.ts'
+import type { Charter } from './charter.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 
 /** What a host knows of one attached client. */
@@ -8,6 +10,8 @@ export interface Session {
   readonly client: string
   readonly request: AttachRequest
   readonly channel: FrameChannel
+  /** Units of the embedders that its tasks are read through. */
+  readonly embedders: ReadonlySet<string>
   /** Waited for at this step. */
   expected: boolean
   /** Steps whose features it has. */
@@ -25,11 +29,12 @@ export interface Session {
   losses: readonly TaskLoss[]
 }
 
-export function openSession (request: AttachRequest, channel: FrameChannel): Session {
+export function openSession (charter: Charter, request: AttachRequest, channel: FrameChannel): Session {
   return {
     client: request.client,
     request,
     channel,
+    embedders: embedUnitsOf(charter, request.tasks),
     expected: true,
     begun: new Set(),
     done: new Set(),
@@ -68,8 +73,8 @@ export function unitsOf (session: Session, units: readonly NamedTensor[]): reado
   return units.filter(({ name }) => hasUnit(session, name))
 }
 
-export function hasUnit ({ request }: Session, unit: string): boolean {
-  return unit === 'trunk' || unit.startsWith('embed/') || request.tasks.includes(unit.slice('head/'.length))
+export function hasUnit ({ request, embedders }: Session, unit: string): boolean {
+  return unit === 'trunk' || embedders.has(unit) || request.tasks.includes(unit.slice('head/'.length))
 }
 
 /** What the client announced when it attached is what it may send. @throws {ProtocolError} another cut, more rows, or numbers that are not finite */

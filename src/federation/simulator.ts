@@ -12,6 +12,7 @@ import { charterHash } from './charter.ts'
 import { meanByTask } from './round-log.ts'
 import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
+import { seatOf } from '../methods/seat.ts'
 import { simulateGroups } from './group-simulator.ts'
 import { withTasks } from '../data/dataset.ts'
 import type { AttachRequest, Frame, RoundReport } from '../backbone/frames.ts'
@@ -113,7 +114,7 @@ async function run (init: SimulationInit): Promise<SimulationResult> {
     const whole = init.all === undefined ? own : { ...own, all: init.all }
     const data = init.tasksOf === undefined ? whole : withTasks(whole, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
-    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...partsSeed === undefined ? {} : { partsSeed } })
+    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, seat: seatOf(dataset.clientIds, id, name), ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts.find(host => host.id === hostOf(id)) as typeof hosts[number]
     const { tasks, cut, batch, samples } = raw.describe()

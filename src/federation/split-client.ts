@@ -86,6 +86,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
         options.signal?.throwIfAborted()
         await this.#trainer.localStep(this.#localSteps++)
       }
+      if (this.#init.charter.method !== undefined) await this.#trainer.settle()
       for (const split of this.#splits) {
         if (this.#whole) await this.#trainer.evaluate('federated', split)
         else await this.#evaluate(conversation, 'final', 'federated', split)
@@ -138,7 +139,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
 
   async #goTo (frame: Frame, reason: string): Promise<void> {
     if (frame.code === 'late') this.safeDispatchEvent('step:skipped', { detail: { from: this.#step, to: frame.step, reason } })
-    if (this.#init.charter.training.attention !== undefined) await this.#trainer.aim(frame.tensors)
+    if (this.#init.charter.method !== undefined) await this.#trainer.receive(frame.step, frame.tensors)
+    else if (this.#init.charter.training.attention !== undefined) await this.#trainer.aim(frame.tensors)
     else if (frame.code === 'change') await this.#trainer.advance(frame.tensors)
     else if (this.#whole && frame.step === 0 && frame.tensors.length === 0) await this.#trainer.restart()
     else await this.#trainer.adopt(frame.tensors)

@@ -3,7 +3,8 @@
  * mean, and what each client is told of it. Who took part in a step holds the values that the step began with, so the change is
  * enough, in the charter's codec and rounded as the wire rounds it: host and clients keep the same bits. Everybody else
  * (newcomers, late ones, and all after hosts have merged) gets the values themselves, exactly. Where the charter asks for
- * attention there is no mean: everybody gets an anchor of its own, always as its change from the start values.
+ * attention there is no mean: everybody gets an anchor of its own, always as its change from the start values. Where it names
+ * a method, everybody gets what that tells it, exactly.
  */
 import { ProtocolError } from '../errors.ts'
 import { unitsOf } from './session.ts'
@@ -39,7 +40,7 @@ export class WholeStep {
     return report
   }
 
-  get #anchored (): boolean { return this.#charter.training.attention !== undefined }
+  get #told (): boolean { return this.#charter.training.attention !== undefined || this.#charter.method !== undefined }
 
   /** The state came from elsewhere: a checkpoint, or a merge with other hosts. */
   replaced (): void {
@@ -49,13 +50,14 @@ export class WholeStep {
 
   /** For a client that contributed to the step before `step`. */
   async next (session: Session, step: number): Promise<Frame> {
-    if (this.#anchored || this.#change === undefined) return await this.values(session, step)
+    if (this.#told || this.#change === undefined) return await this.values(session, step)
     return { kind: 'step', step, tensors: unitsOf(session, this.#change), code: 'change', codec: this.#charter.cutCodec }
   }
 
   /** For a client that does not hold the values of the step before. */
   async values (session: Session, step: number): Promise<Frame> {
-    if (this.#anchored) return { kind: 'step', step, tensors: unitsOf(session, await this.#trainer.anchorOf(session.client)), code: 'change', codec: this.#charter.cutCodec }
+    if (this.#charter.method !== undefined) return { kind: 'step', step, tensors: this.#untouched ? [] : await this.#trainer.told(session.client, step), code: 'told', codec: 'f32' }
+    if (this.#told) return { kind: 'step', step, tensors: unitsOf(session, await this.#trainer.told(session.client, step)), code: 'change', codec: this.#charter.cutCodec }
     const units = this.#untouched ? [] : await this.#trainer.clientUnits()
     return { kind: 'step', step, tensors: unitsOf(session, units), codec: 'f32' }
   }

@@ -31,18 +31,21 @@ export interface Program {
 /**
  * @param wanted - inputs whose gradient is needed (the activations at a host, none for raw data)
  * @param options.grouped - parameter gradients per group of rows; passes then say how many groups their rows make
+ * @param options.observed - outputs that are looked at and have no gradient
+ * @param options.frozen - parameters have no gradient, only the wanted inputs
  */
-export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean } = {}): Program {
-  const { grouped = false } = options
+export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, observed?: ReadonlySet<string>, frozen?: boolean } = {}): Program {
+  const { grouped = false, observed = new Set(), frozen = false } = options
   const builder = new Tape(graph, grouped)
   const active = new Set<number>()
   for (const node of graph.nodes) {
     const { op } = node
-    if (op.kind === 'parameter' || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
+    if ((op.kind === 'parameter' && !frozen) || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
   }
   const adjoints = new Map<number, number>()
   const seeds = new Map<string, number>()
   for (const [name, id] of graph.outputs) {
+    if (observed.has(name)) continue
     const seed = builder.node({ kind: 'seed', name }, [], builder.shape(id))
     seeds.set(name, seed)
     builder.accumulate(adjoints, id, seed)
@@ -62,7 +65,7 @@ export function differentiate (graph: Graph, wanted: readonly string[], options:
   const parameterGradients = new Map<string, number>()
   for (const node of graph.nodes) {
     const gradient = adjoints.get(node.id)
-    if (node.op.kind === 'parameter' && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
+    if (node.op.kind === 'parameter' && !frozen && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
   }
   const saved = new Set<number>()
   for (const node of nodes.slice(graph.nodes.length)) {

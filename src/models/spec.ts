@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
 import { NO_EMBEDDER, NO_TRUNK } from './linear.ts'
+import { inputName } from './inputs.ts'
 import type { InputSpec } from '../data/dataset.ts'
 
 export interface BackboneSpec {
@@ -39,12 +40,14 @@ export interface ModelSpec {
    */
   readonly trunk?: 'client'
   readonly embedder: EmbedderSpec
+  /** Where a consortium has several inputs: embedders of those beside the first, by the input's name. */
+  readonly embedders?: Readonly<Record<string, EmbedderSpec>>
   /** Adapter between features and heads at the client: width of its bottleneck, 0 for none. */
   readonly adapter: number
   /** Share of activations and features dropped while training, at the client's two ends of the cut; a whole model has none. */
   readonly dropout: number
-  /** Embedder averaged every step over the clients of one modality; private otherwise. */
-  readonly sharedEmbedder: boolean
+  /** Embedder averaged every step over the clients of one input; private otherwise. A list: of these inputs, by name. */
+  readonly sharedEmbedder: boolean | readonly string[]
   /** Tasks whose head is averaged every step over the clients that have the task. */
   readonly sharedHeads: readonly string[]
   /**
@@ -52,6 +55,11 @@ export interface ModelSpec {
    * 0 and decays ten times as fast. Left out: none.
    */
   readonly correctedHeads?: readonly string[]
+  /**
+   * Whole models only: batch normalisations in the trunk, with running statistics, in place of layer normalisations. Where sites
+   * train together a method must say what becomes of the statistics. Left out: layer normalisations.
+   */
+  readonly norm?: 'batch'
   /** Whole models only: gains and biases of normalisations stay at the client, in shared units too. Left out: they are shared. */
   readonly privateNorms?: true
 }
@@ -62,38 +70,42 @@ const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'r
 const DEFAULT_PATCH = 8
 /** Every tap takes a table of its own; the trunk's attention sees further. */
 const MAX_TAPS = 7
-const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
+const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'embedders', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
+ * @param inputs - where there are several: all of them, `input` first
  * @throws {InvalidParametersError} an unknown key or a value that cannot be
  */
-export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
+export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec, inputs: readonly InputSpec[] = [input]): ModelSpec {
   refuseUnknown('model', raw, KNOWN)
   const { kind = 'deep' } = raw
   if (kind !== 'deep' && kind !== 'linear') throw new InvalidParametersError(`model.kind must be deep or linear, got ${String(kind)}`)
-  if (kind === 'linear') return linearSpec(raw, input)
+  if (kind === 'linear') return linearSpec(raw, input, inputs)
   const whole = (key: keyof BackboneSpec): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
   const backbone = {
     width: whole('width'),
     layers: whole('layers'),
     heads: whole('heads'),
     hidden: whole('hidden'),
-    attention: flag('model.attention', raw.attention ?? input.modality !== 'table')
+    attention: flag('model.attention', raw.attention ?? inputs.some(({ modality }) => modality !== 'table'))
   }
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
   const { norm = 'layer', dropout = 0, trunk = 'host' } = raw
-  if (norm !== 'layer') throw new InvalidParametersError(`model.norm can only be 'layer', got ${String(norm)}`)
+  if (norm !== 'layer' && norm !== 'batch') throw new InvalidParametersError(`model.norm must be layer or batch, got ${String(norm)}`)
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
   if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
+  if (norm === 'batch' && trunk === 'host') throw new InvalidParametersError('model.norm batch needs the whole model at the client: at a host the rows of one client would change the features of another', { next: 'set model.trunk to client, or leave norm out' })
   return {
     backbone,
     ...trunk === 'client' ? { trunk } : {},
-    embedder: parseEmbedder(raw.embedder ?? {}, input),
+    ...norm === 'batch' ? { norm } : {},
+    embedder: parseEmbedder('model.embedder', raw.embedder ?? {}, input),
+    ...embeddersOf(raw.embedders ?? {}, inputs.slice(1)),
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
-    sharedEmbedder: flag('model.sharedEmbedder', raw.sharedEmbedder ?? false),
+    sharedEmbedder: sharedOf(raw.sharedEmbedder ?? false, inputs),
     sharedHeads: headList(raw, 'sharedHeads'),
     ...correctedOf(raw),
     ...flag('model.privateNorms', raw.privateNorms ?? false) ? { privateNorms: true } : {}
@@ -101,7 +113,8 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
 }
 
 /** Settings of a trunk that a recipe brings along are passed over. */
-function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec): ModelSpec {
+function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec, inputs: readonly InputSpec[]): ModelSpec {
+  if (inputs.length > 1) throw new InvalidParametersError(`model.kind linear reads one kind of input, there are ${inputs.map(inputName).join(', ')}`, { next: 'leave model.kind out' })
   const { trunk = 'client' } = raw
   if (trunk !== 'client') throw new InvalidParametersError('model.kind linear has no trunk that a host could hold', { next: 'leave model.trunk out' })
   if (raw.privateNorms === true) throw new InvalidParametersError('model.privateNorms: a linear model has no normalisations', { next: 'leave it out' })
@@ -126,18 +139,36 @@ function correctedOf (raw: Readonly<Record<string, unknown>>): Pick<ModelSpec, '
   return { correctedHeads: corrected }
 }
 
-function parseEmbedder (raw: unknown, input: InputSpec): EmbedderSpec {
-  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`model.embedder must be a section of settings, got ${String(raw)}`)
-  refuseUnknown('model.embedder', raw, ['kind', 'patch', 'stride', 'padding', 'taps'])
+/** All of them where all are shared, none where none is: one way to write each. */
+function sharedOf (raw: unknown, inputs: readonly InputSpec[]): ModelSpec['sharedEmbedder'] {
+  if (!Array.isArray(raw)) return flag('model.sharedEmbedder', raw)
+  const names = inputs.map(inputName)
+  const unknown = raw.find(name => !names.includes(name as string))
+  if (unknown !== undefined) throw new InvalidParametersError(`model.sharedEmbedder: there is no input ${String(unknown)}`, { next: `inputs: ${names.join(', ')}` })
+  const shared = names.filter(name => raw.includes(name))
+  return shared.length === 0 ? false : shared.length === names.length ? true : shared
+}
+
+function embeddersOf (raw: unknown, others: readonly InputSpec[]): Pick<ModelSpec, 'embedders'> {
+  const names = others.map(inputName)
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`model.embedders must be a section of settings, got ${String(raw)}`)
+  const sections = raw as Readonly<Record<string, unknown>>
+  refuseUnknown('model.embedders', sections, names)
+  return names.length === 0 ? {} : { embedders: Object.fromEntries(others.map((input, i) => [names[i] as string, parseEmbedder(`model.embedders.${names[i]}`, sections[names[i] as string] ?? {}, input)])) }
+}
+
+function parseEmbedder (section: string, raw: unknown, input: InputSpec): EmbedderSpec {
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`${section} must be a section of settings, got ${String(raw)}`)
+  refuseUnknown(section, raw, ['kind', 'patch', 'stride', 'padding', 'taps'])
   const { kind = EMBEDDER_OF[input.modality], patch = DEFAULT_PATCH, stride = patch, padding = 0, taps = 1 } = raw as Partial<EmbedderSpec>
-  if (!EMBEDDERS.includes(kind)) throw new InvalidParametersError(`model.embedder.kind cannot be '${String(kind)}'`, { next: `use one of ${EMBEDDERS.join(', ')}` })
-  if (count('model.embedder.taps', taps, 1) % 2 === 0 || taps > MAX_TAPS) throw new InvalidParametersError(`model.embedder.taps must be odd, from 1 to ${MAX_TAPS}, got ${taps}`)
-  if (taps > 1 && kind !== 'tokens') throw new InvalidParametersError(`model.embedder.taps are for tokens, the embedder is of kind ${kind}`, { next: 'leave taps out' })
+  if (!EMBEDDERS.includes(kind)) throw new InvalidParametersError(`${section}.kind cannot be '${String(kind)}'`, { next: `use one of ${EMBEDDERS.join(', ')}` })
+  if (count(`${section}.taps`, taps, 1) % 2 === 0 || taps > MAX_TAPS) throw new InvalidParametersError(`${section}.taps must be odd, from 1 to ${MAX_TAPS}, got ${taps}`)
+  if (taps > 1 && kind !== 'tokens') throw new InvalidParametersError(`${section}.taps are for tokens, the embedder is of kind ${kind}`, { next: 'leave taps out' })
   return {
     kind,
-    patch: count('model.embedder.patch', patch, 1),
-    stride: count('model.embedder.stride', stride, 1),
-    padding: count('model.embedder.padding', padding, 0),
+    patch: count(`${section}.patch`, patch, 1),
+    stride: count(`${section}.stride`, stride, 1),
+    padding: count(`${section}.padding`, padding, 0),
     ...taps > 1 ? { taps } : {}
   }
 }

@@ -1,13 +1,14 @@
 /**
  * The shared backbone: a pre-norm transformer over tokens [B, N, D] -> [B, N, D], for any number of rows and tokens, so
- * that pictures, tables, series and text of different clients pass through one set of weights. LayerNorm only: with
- * BatchNorm the rows of one client would change the features of another.
+ * that pictures, tables, series and text of different clients pass through one set of weights. LayerNorm: with BatchNorm the
+ * rows of one client would change the features of another. A whole model may have it (batch-norm.ts): a client's rows are alone.
  */
 import { GraphBuilder } from '../graph/graph.ts'
 import type { BackboneSpec } from './spec.ts'
 import type { Graph } from '../graph/graph.ts'
 
-const EPSILON = 1e-5
+/** Beside a variance, of normalisations of either kind. */
+export const EPSILON = 1e-5
 
 export function buildTrunk (spec: BackboneSpec): Graph {
   const { width, layers, hidden, attention } = spec

@@ -22,22 +22,28 @@ export interface ModelGraphs {
  */
 export function composeModel ({ embedder, trunk, heads, tokens }: ModelGraphs): Graph {
   const g = new GraphBuilder()
-  const join = (part: string, graph: Graph, input?: { name: string, node: number }): ReadonlyMap<string, number> => {
-    const ids: number[] = []
-    for (const { op, inputs, shape } of graph.nodes) {
-      const sizes = withTokens(shape, tokens)
-      if (op.kind === 'input') ids.push(op.name === input?.name ? input.node : g.input(op.name, sizes))
-      else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
-      else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
-    }
-    return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
-  }
-  const activations = join('embed', embedder).get('activations') as number
-  const features = join('trunk', trunk, { name: 'activations', node: activations }).get('features') as number
+  const activations = joinPart(g, 'embed', embedder, tokens).get('activations') as number
+  const features = joinPart(g, 'trunk', trunk, tokens, { name: 'activations', node: activations }).get('features') as number
   for (const [task, head] of heads) {
-    g.output(task, join(`head/${task}`, head, { name: 'features', node: features }).get('prediction') as number)
+    g.output(task, joinPart(g, `head/${task}`, head, tokens, { name: 'features', node: features }).get('prediction') as number)
   }
   return g.build()
+}
+
+/**
+ * Adds a part's nodes to a graph.
+ * @param input - a node that takes the place of the part's input of this name
+ * @returns its outputs, by name
+ */
+export function joinPart (g: GraphBuilder, part: string, graph: Graph, tokens: number, input?: { readonly name: string, readonly node: number }): ReadonlyMap<string, number> {
+  const ids: number[] = []
+  for (const { op, inputs, shape } of graph.nodes) {
+    const sizes = withTokens(shape, tokens)
+    if (op.kind === 'input') ids.push(op.name === input?.name ? input.node : g.input(op.name, sizes))
+    else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
+    else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
+  }
+  return new Map([...graph.outputs].map(([name, id]) => [name, ids[id] as number]))
 }
 
 function parameter (g: GraphBuilder, part: string, { parameters }: Graph, name: string): number {

@@ -26,13 +26,13 @@ export function asFedAvg (charter: Charter): Charter {
   return other(charter, fedavg, {}, steps)
 }
 
-function other ({ name, seed, input, tasks, model, training, merge, clock, cutCodec }: Charter, strategy: Strategy, shares: Record<string, unknown>, steps: Record<string, number>): Charter {
-  const { backbone, embedder, adapter, dropout } = model
+function other ({ name, seed, input, inputs, tasks, model, training, merge, clock, cutCodec }: Charter, strategy: Strategy, shares: Record<string, unknown>, steps: Record<string, number>): Charter {
+  const { backbone, embedder, embedders, adapter, dropout } = model
   const { rounds, batch, lrTrunk, lrClient, lrLocal, warmup, weightDecay, beta1, beta2, smoothing, shift, optimiser } = training
   const settings: Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge'> = settingsOf({ ...strategy, training: {} }, {}, {
     model: shares,
     training: { rounds, batch, lrTrunk, lrClient, lrLocal, warmup, weightDecay, beta1, beta2, smoothing, shift, ...optimiser === undefined ? {} : { optimiser }, ...steps },
     merge: { codec: merge.codec, ...merge.mode === 'none' ? { mode: 'none' } : {} }
   })
-  return createCharter({ name, seed, input, tasks, clock, cutCodec, ...settings, model: { ...backbone, embedder, adapter, dropout, ...settings.model } })
+  return createCharter({ name, seed, input, ...inputs === undefined ? {} : { inputs }, tasks, clock, cutCodec, ...settings, model: { ...backbone, embedder, ...embedders === undefined ? {} : { embedders }, adapter, dropout, ...settings.model } })
 }

@@ -8,6 +8,7 @@ import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { asFedAvg, asSplit } from './counterparts.ts'
 import { describeClient } from '../training/client-description.ts'
+import { inputName, inputOf } from '../models/inputs.ts'
 import { elements } from '../tensor/tensor.ts'
 import { localStepsOf } from '../training/spec.ts'
 import type { Backend } from '../backend/backend.ts'
@@ -152,7 +153,8 @@ function underBudget (): () => boolean {
 
 /** A site of this charter without data: rows of zeros, for what depends on shapes only. Neither hold-out nor test rows. */
 export function blankSite (charter: Charter): ClientData {
-  const { input, tasks, training: { batch } } = charter
+  const { input, training: { batch } } = charter
+  const tasks = charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input))
   const rows = (count: number): Rows => ({
     count,
     x: new Float32Array(count * elements(input.shape)),

@@ -1,7 +1,7 @@
 /** What a run's rounds took, and what split training and FedAvg of its model would have sent, client by client. */
 import { TrafficPlan, modelFloats } from './traffic.ts'
 import { compareTraffic } from './compare.ts'
-import { createEmbedder } from '../models/embedder.ts'
+import { embedderOf, inputOf } from '../models/inputs.ts'
 import { sharedUnits } from '../training/client-description.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientDescription } from '../training/client-description.ts'
@@ -59,9 +59,9 @@ function settled (rounds: readonly MeasuredRound[]): readonly MeasuredRound[] {
 
 /** A client of a run as it described itself to its host. */
 export function siteOf (charter: Charter, { tasks, samples, client = 'site' }: Pick<MeasuredClient, 'tasks' | 'samples'> & { client?: string }): ClientDescription {
-  const { model, input, training: { batch }, shared } = charter
-  const { width } = model.backbone
-  return { client, tasks, cut: [createEmbedder(model.embedder, input, width).tokens, width], batch: Math.min(batch, samples.train), samples, sharedUnits: sharedUnits(shared, tasks) }
+  const { model, training: { batch } } = charter
+  const input = inputOf(charter, charter.tasks.find(({ id }) => tasks.includes(id)) ?? {})
+  return { client, tasks, cut: [embedderOf(model, input).tokens, model.backbone.width], batch: Math.min(batch, samples.train), samples, sharedUnits: sharedUnits(charter, tasks) }
 }
 
 /** @returns undefined where bytes, charter or clients are not known */

@@ -5,9 +5,10 @@
  * does. Signs of life and late steps are left out.
  */
 import { EVALUATION_ROWS } from '../training/evaluation.ts'
-import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { embedUnit, embedderOf, inputOf, inputsOf } from '../models/inputs.ts'
 import { buildTrunk } from '../models/trunk.ts'
+import { exchangeOf, trafficOf } from '../methods/index.ts'
 import { encodedBytes, packedBytes } from '../compression/index.ts'
 import { elements } from '../tensor/tensor.ts'
 import { sharedUnits } from '../training/client-description.ts'
@@ -30,7 +31,7 @@ export interface Traffic {
 /** Floats of every part of the model that a site trains. */
 export interface ModelFloats {
   readonly trunk: number
-  /** By unit name: 'embed/<modality>', 'head/<task>'. */
+  /** By unit name: 'embed/<input>', 'head/<task>'. */
   readonly parts: Readonly<Record<string, number>>
 }
 
@@ -43,18 +44,19 @@ export function modelFloats (charter: Charter, tasks: readonly string[]): ModelF
   const { model, input } = charter
   const heads = charter.tasks.filter(({ id }) => tasks.includes(id))
   if (model.kind === 'linear') return { trunk: 0, parts: Object.fromEntries([...linearUnits(input, heads)].map(([name, { parameterCount }]) => [name, parameterCount])) }
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  const read = heads.length === 0 ? [input] : inputsOf(charter).filter(each => heads.some(task => inputOf(charter, task) === each))
   return {
     trunk: buildTrunk(model.backbone).parameterCount,
     parts: {
-      [`embed/${input.modality}`]: embedder.graph.parameterCount,
-      ...Object.fromEntries(heads.map(task => [`head/${task.id}`, createHead(task, embedder, model.backbone.width, model.adapter).graph.parameterCount]))
+      ...Object.fromEntries(read.map(each => [embedUnit(each), embedderOf(model, each).graph.parameterCount])),
+      ...Object.fromEntries(heads.map(task => [`head/${task.id}`, createHead(task, embedderOf(model, inputOf(charter, task)), model.backbone.width, model.adapter).graph.parameterCount]))
     }
   }
 }
 
 /** Floats that a host keeps and exchanges with others: the trunk, and whatever else is shared. */
 export function hostUnits (charter: Charter): Readonly<Record<string, number>> {
+  if (charter.method !== undefined) return Object.fromEntries([...exchangeOf(charter).units].map(([name, { parameterCount }]) => [name, parameterCount]))
   const { trunk, parts } = modelFloats(charter, charter.tasks.map(({ id }) => id))
   return { trunk, ...Object.fromEntries(charter.shared.flatMap(unit => unit === 'trunk' ? [] : [[unit, parts[unit] as number]])) }
 }
@@ -77,6 +79,8 @@ export class TrafficPlan {
   readonly #codec: CodecName
   readonly #sizeOf: FrameBytes
   readonly #shared: readonly NamedTensor[]
+  /** What the charter's method tells a site, as one. */
+  readonly #told: readonly NamedTensor[]
 
   /** @param site - of this charter or of one for the same model: which units are shared is the charter's to say */
   constructor (charter: Charter, site: ClientDescription, init: { codec: CodecName, sizeOf: FrameBytes }) {
@@ -85,7 +89,9 @@ export class TrafficPlan {
     this.#codec = init.codec
     this.#sizeOf = init.sizeOf
     const { trunk, parts } = modelFloats(charter, site.tasks)
-    this.#shared = sharedUnits(charter.shared, site.tasks).map(name => blank(name, [name === 'trunk' ? trunk : parts[name] as number]))
+    const method = charter.method === undefined ? undefined : trafficOf(charter)
+    this.#told = method === undefined ? [] : [blank('told', [method.down])]
+    this.#shared = method !== undefined ? [blank('sent', [method.up])] : sharedUnits(charter, site.tasks).map(name => blank(name, [name === 'trunk' ? trunk : parts[name] as number]))
   }
 
   /** One step of the host's clock: a mini-batch through the cut, or what local training changed. */
@@ -93,7 +99,7 @@ export class TrafficPlan {
     const { batch, tasks } = this.#site
     const losses = tasks.map(task => ({ task, loss: 1, samples: batch }))
     return this.#whole
-      ? { up: this.#size('share', this.#shared, { losses }), down: this.#size('step', this.#shared, { code: 'change' }) }
+      ? { up: this.#size('share', this.#shared, { losses }), down: this.#charter.method === undefined ? this.#size('step', this.#shared, { code: 'change' }) : this.#size('step', this.#told, { code: 'told', codec: 'f32' }) }
       : this.#splitStep(losses)
   }
 
@@ -132,7 +138,7 @@ export class TrafficPlan {
   get largestFrameBytes (): number {
     const { batch, cut } = this.#site
     const cutFrame = this.#whole ? 0 : this.#size('features', [blank('features', [batch, ...cut])])
-    return Math.max(cutFrame, this.#shared.length === 0 ? 0 : this.#size('step', this.#shared, this.#whole ? { codec: 'f32' } : {}))
+    return Math.max(cutFrame, this.#told.length === 0 ? 0 : this.#size('step', this.#told, { codec: 'f32' }), this.#shared.length === 0 ? 0 : this.#size('step', this.#shared, this.#whole ? { codec: 'f32' } : {}))
   }
 
   get #whole (): boolean { return this.#charter.model.trunk === 'client' }
@@ -157,7 +163,7 @@ export class TrafficPlan {
    * clients turn down is followed by the change: with a codec, fewer bytes than this.
    */
   #merged (otherHosts: number): number {
-    if (!this.#whole || otherHosts === 0 || this.#charter.merge.mode === 'none') return 0
+    if (!this.#whole || this.#charter.method !== undefined || otherHosts === 0 || this.#charter.merge.mode === 'none') return 0
     return this.#size('step', this.#shared, { codec: 'f32' }) - this.step().down
   }
 

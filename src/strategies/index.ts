@@ -10,17 +10,41 @@ import { fedln } from './fedln.ts'
 import { fedpae } from './fedpae.ts'
 import { fedper } from './fedper.ts'
 import { fedprox } from './fedprox.ts'
+import { fesem } from './fesem.ts'
 import { local } from './local.ts'
 import { mas } from './mas.ts'
 import { mtsl } from './mtsl.ts'
 import { pfedme } from './pfedme.ts'
+import { splitMix } from './split-mix.ts'
+import { splitMixRobust } from './split-mix-robust.ts'
 import { splitfed } from './splitfed.ts'
+import { tap } from './tap.ts'
 import type { Strategy } from './strategy.ts'
 
 export { settingsOf } from './strategy.ts'
 export type { Strategy } from './strategy.ts'
 
-export const strategies: readonly Strategy[] = [fedbone, mtsl, mas, splitfed, fedavg, fedprox, fedper, fedln, ditto, pfedme, fedamp, fedlinear, fedpae, local, centralised]
+export const strategies: readonly Strategy[] = [
+  fedbone,
+  mtsl,
+  mas,
+  splitfed,
+  fedavg,
+  fedprox,
+  fedper,
+  fedln,
+  ditto,
+  pfedme,
+  fedamp,
+  fesem,
+  splitMix,
+  splitMixRobust,
+  tap,
+  fedlinear,
+  fedpae,
+  local,
+  centralised
+]
 
 /** @throws {InvalidParametersError} no strategy of this name */
 export function findStrategy (name: string): Strategy {

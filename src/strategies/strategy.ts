@@ -21,10 +21,12 @@ export interface Strategy {
   readonly grouping?: CharterOptions['grouping']
   /** peer only: what sites train and how they choose. */
   readonly bench?: CharterOptions['bench']
+  /** What sites make of each other beyond a mean: src/methods. */
+  readonly method?: CharterOptions['method']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench'>
-type Made = Required<Omit<Settings, 'grouping' | 'bench'>> & Pick<Settings, 'grouping' | 'bench'>
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench' | 'method'>
+type Made = Required<Omit<Settings, 'grouping' | 'bench' | 'method'>> & Pick<Settings, 'grouping' | 'bench' | 'method'>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
 export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
@@ -34,6 +36,7 @@ export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): 
     projection: { ...strategy.projection, ...own.projection },
     merge: { ...strategy.merge, ...own.merge },
     ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } },
-    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } }
+    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } },
+    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } }
   }
 }

@@ -19,6 +19,8 @@ export type TaskKind =
  */
 export interface TaskSpec {
   readonly id: string
+  /** Name of the input that it is read from, where a consortium has several. */
+  readonly input?: string
   readonly kind: TaskKind
   /** Numbers the head puts out per position: classes, regression outputs, vector length. */
   readonly channels: number

@@ -1,5 +1,5 @@
 /** What a client says of itself before it trains. Takes its rows and the charter, no backend: a client that waits holds none. */
-import { createEmbedder } from '../models/embedder.ts'
+import { embedUnitsOf, embedderOf } from '../models/inputs.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData } from '../data/dataset.ts'
 
@@ -15,19 +15,20 @@ export interface ClientDescription {
 }
 
 /** @throws {InvalidParametersError} the charter's model does not fit the rows */
-export function describeClient ({ model, training, shared }: Charter, { id, input, tasks, train, holdout, test }: ClientData): ClientDescription {
-  const { width } = model.backbone
+export function describeClient (charter: Charter, { id, input, tasks, train, holdout, test }: ClientData): ClientDescription {
+  const { model, training } = charter
   return {
     client: id,
     tasks: tasks.map(task => task.id),
-    cut: [createEmbedder(model.embedder, input, width).tokens, width],
+    cut: [embedderOf(model, input).tokens, model.backbone.width],
     batch: Math.min(training.batch, train.count),
     samples: { train: train.count, holdout: holdout.count, test: test.count },
-    sharedUnits: sharedUnits(shared, tasks.map(task => task.id))
+    sharedUnits: sharedUnits(charter, tasks.map(task => task.id))
   }
 }
 
-/** Of the charter's shared units those of a client that has these tasks. A consortium has one modality: everybody shares its embedder. */
-export function sharedUnits (shared: Charter['shared'], tasks: readonly string[]): readonly string[] {
-  return shared.filter(unit => !unit.startsWith('head/') || tasks.includes(unit.slice('head/'.length)))
+/** Of the charter's shared units those of a client that has these tasks: their heads, and the embedders that they are read through. */
+export function sharedUnits (charter: Charter, tasks: readonly string[]): readonly string[] {
+  const embedders = embedUnitsOf(charter, tasks)
+  return charter.shared.filter(unit => unit.startsWith('head/') ? tasks.includes(unit.slice('head/'.length)) : !unit.startsWith('embed/') || embedders.has(unit))
 }

@@ -1,6 +1,6 @@
 /** What a client's rows pass through, weights apart: an embedder, and per task a head, an order of targets and a loss. */
-import { createEmbedder } from '../models/embedder.ts'
 import { createHead } from '../models/head.ts'
+import { embedUnit, embedderOf } from '../models/inputs.ts'
 import { createTask } from '../tasks/index.ts'
 import { elements } from '../tensor/tensor.ts'
 import type { Batch } from './batches.ts'
@@ -19,14 +19,14 @@ export interface TaskPart {
 
 export class ClientLayout {
   readonly embedder: Embedder
-  /** Unit of the embedder: 'embed/<modality>'. */
+  /** Unit of the embedder: 'embed/<input>'. */
   readonly embedName: string
   protected readonly taskParts: readonly TaskPart[]
 
-  constructor (data: ClientData, model: ModelSpec, smoothing: number) {
+  constructor (data: Pick<ClientData, 'input' | 'tasks'>, model: ModelSpec, smoothing: number) {
     const { width } = model.backbone
-    this.embedder = createEmbedder(model.embedder, data.input, width)
-    this.embedName = `embed/${data.input.modality}`
+    this.embedder = embedderOf(model, data.input)
+    this.embedName = embedUnit(data.input)
     this.taskParts = data.tasks.map(spec => ({ task: createTask({ smoothing, ...spec }), head: createHead(spec, this.embedder, width, model.adapter) }))
   }
 

@@ -15,6 +15,9 @@
  * Where it asks for attention the model is the site's own for good: contribute sends how far it is from the start values, and
  * the host answers with an anchor (aim) instead of values to go on from.
  *
+ * Where the charter names a method (src/methods), that has the place of these: contribute sends what it says, and what the host
+ * tells is its to receive.
+ *
  * Where the charter asks for a personal model, the site trains and serves that one too; where it keeps normalisations
  * private, their stretches of the shared units go out as zeros and stay as they are.
  */
@@ -26,6 +29,8 @@ import { ContentGuard } from '../backbone/guard.ts'
 import { Committee } from './committee.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
 import { LinearModel } from './linear/model.ts'
+import { MethodModel } from '../methods/site.ts'
+import { OpenSteps } from './open-steps.ts'
 import { OwnModels, rowsOf } from './own-models.ts'
 import { PersonalModel } from './personal-model.ts'
 import { ProtocolError, ShapeMismatchError } from '../errors.ts'
@@ -36,7 +41,7 @@ import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-
 import { inFlight, localStepsOf } from './spec.ts'
 import { createWeighting } from '../weighting/index.ts'
 import { weightingSettings } from './rules.ts'
-import { pulled } from './local-rules.ts'
+import { difference, pulled } from './local-rules.ts'
 import { meanByTask } from '../federation/round-log.ts'
 import { norm } from '../kernels/index.ts'
 import { WholeModel } from './whole-model.ts'
@@ -48,20 +53,12 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientData } from '../data/dataset.ts'
 import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
-import type { Embedded } from './client-parts.ts'
 import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { Seat, SiteMethod } from '../methods/index.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { Unit, Weights } from './unit.ts'
 import type { WholePass } from './whole-model.ts'
-
-interface OpenStep {
-  readonly step: number
-  readonly batch: Batch
-  readonly embedded: Embedded
-  readonly activationMask: Float32Array | undefined
-  headGradients: ReadonlyMap<string, Float32Array>
-}
 
 export type EvaluationSplit = 'holdout' | 'test' | 'all'
 
@@ -69,7 +66,7 @@ export class ClientTrainer {
   readonly #backend: Backend
   readonly #charter: Charter
   readonly #data: ClientData
-  readonly #model: ClientParts | WholeModel | LinearModel
+  readonly #model: ClientParts | WholeModel | LinearModel | MethodModel
   readonly #personal: PersonalModel | undefined
   /** What stays here of shared units, by unit. */
   readonly #kept: ReadonlyMap<string, readonly Stretch[]>
@@ -81,8 +78,7 @@ export class ClientTrainer {
   readonly #batchSeed: number
   readonly #guard = new ContentGuard()
   readonly #chunks = new Map<string, Array<ReadonlyMap<string, TensorData>>>()
-  /** By step. */
-  readonly #open = new Map<number, OpenStep>()
+  readonly #open = new OpenSteps()
   /** What contributions are changes from: values of the shared units before the local steps under way; whole models only. */
   #agreed: ReadonlyMap<string, Float32Array> = new Map()
   /** What the shared units are pulled to where there is no common model. */
@@ -93,23 +89,26 @@ export class ClientTrainer {
    * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
    * @param init.refit - fits the simple model a second time, on training and hold-out rows, for serving and for the report's
    * simpleRefit; every choice still rests on the first fit. Default true
+   * @param init.seat - where this site stands among all, for methods that share work out. Default: the only one
    */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, refit?: boolean, partsSeed?: number }) {
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, refit?: boolean, partsSeed?: number, seat?: Seat }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
     const { model, training, seed, projection } = charter
     const { weighting } = projection
     this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound, ...weightingSettings(projection) })
-    this.#model = model.kind === 'linear'
-      ? new LinearModel(data, { seed, training })
-      : model.trunk === 'client'
-        ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
-        : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
+    this.#model = charter.method !== undefined
+      ? new MethodModel(backend, { charter, data, seat: init.seat ?? { rank: 0, of: 1 }, guard: this.#guard })
+      : model.kind === 'linear'
+        ? new LinearModel(data, { seed, training })
+        : model.trunk === 'client'
+          ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+          : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
     this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
     this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
     this.#own = new OwnModels(backend, charter, data, init)
-    this.#committee = new Committee(this.#model, data, { sharedTasks: data.tasks.map(task => task.id).filter(id => charter.shared.includes(`head/${id}`)), linear: model.kind === 'linear' })
+    this.#committee = new Committee(this.#model, data, { sharedTasks: model.sharedHeads, linear: model.kind === 'linear' })
     this.#probe = AffinityProbe.of(charter, data.tasks)
     this.#batchSeed = deriveSeed(seed, 'rows', data.id)
     this.#shared = new Set(this.#model.units.map(unit => unit.name).filter(name => charter.shared.includes(name)))
@@ -135,7 +134,7 @@ export class ClientTrainer {
 
   /** Cut-layer activations of this step's batch, [B, N, D]. Steps left open that are not in flight beside it are dropped. */
   async forward (step: number): Promise<TensorData> {
-    for (const open of [...this.#open.keys()]) if (open >= step || open <= step - inFlight(this.#charter.training)) this.#abandon(open)
+    this.#open.abandonAllBut(inFlight(this.#charter.training), step)
     const { batch: size, shift } = this.#charter.training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#batchSeed, step, shift })
     this.#guard.protect('the raw rows of a batch', batch.x)
@@ -143,7 +142,7 @@ export class ClientTrainer {
     const embedded = await this.#parts.embed(batch)
     this.#guard.protect('the pieces of a batch', embedded.pieces.data)
     const activationMask = this.#mask(embedded.activations.data.length, 'activations', step)
-    this.#open.set(step, { step, batch, embedded, activationMask, headGradients: new Map() })
+    this.#open.add({ step, batch, embedded, activationMask, headGradients: new Map() })
     return this.#release('activations', masked(embedded.activations, activationMask))
   }
 
@@ -152,7 +151,7 @@ export class ClientTrainer {
    * @returns gradients at the cut, one tensor or one per task as the charter's projection unit asks
    */
   async backward (step: number, features: TensorData): Promise<{ featureGrads: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const open = this.#expect(step)
+    const open = this.#open.expect(step)
     if (!sameShape(features.shape, open.embedded.activations.shape)) throw new ShapeMismatchError(open.embedded.activations.shape, features.shape, 'features')
     const mask = this.#mask(features.data.length, 'features', step)
     const pass = await this.#parts.passHeads(masked(features, mask), open.batch)
@@ -171,8 +170,8 @@ export class ClientTrainer {
 
   /** Closes the step: the embedder learns, or its gradient is handed out where the charter shares it. */
   async finish (step: number, activationGrad: TensorData): Promise<readonly NamedTensor[]> {
-    const open = this.#expect(step)
-    this.#open.delete(step)
+    const open = this.#open.expect(step)
+    this.#open.close(step)
     const gradient = await this.#parts.embedGradient(open.embedded, masked(activationGrad, open.activationMask))
     const { embedUnit } = this.#parts
     const outgoing: NamedTensor[] = []
@@ -195,6 +194,10 @@ export class ClientTrainer {
    * @returns what that changed in the shared units, and the mean loss per task
    */
   async contribute (step: number): Promise<{ changes: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
+    if (this.#model instanceof MethodModel) {
+      const { sent, losses } = await this.#model.method.contribute(step)
+      return this.#releaseAll(sent, losses)
+    }
     const shared = this.#model.units.filter(unit => this.#shared.has(unit.name) && this.#whole.moves(unit.name))
     if (this.#anchors === undefined) this.#agreed = new Map(shared.map(unit => [unit.name, unit.parameters.slice()]))
     const { personal } = this.#charter.training
@@ -208,10 +211,14 @@ export class ClientTrainer {
       for (const { offset, size } of this.#kept.get(unit.name) ?? []) change.fill(0, offset, offset + size)
       return vector(unit.name, change)
     })
-    for (const { name, tensor } of changes) this.#release(name, tensor)
-    const samples = losses.filter(({ task }) => task === losses[0]?.task).reduce((sum, { samples }) => sum + samples, 0)
-    return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
+    return this.#releaseAll(changes, losses)
   }
+
+  /** Takes over what the charter's method tells before `step`. */
+  async receive (step: number, told: readonly NamedTensor[]): Promise<void> { await this.#method.receive(step, told) }
+
+  /** What the charter's method has to do after the last step. */
+  async settle (): Promise<void> { await this.#method.finish?.() }
 
   /** Takes over what the host made of all contributions. @throws {ProtocolError} not a unit of ours, or another size */
   advance (changes: readonly NamedTensor[]): void {
@@ -237,8 +244,10 @@ export class ClientTrainer {
    * units, and without any of what the site serves, its personal model where it has one.
    */
   async evaluate (key: string, split: EvaluationSplit, units: readonly NamedTensor[] = []): Promise<void> {
-    const whole = units.length === 0 ? this.#personal ?? this.#whole : this.#whole
-    this.#committee.put(key, split, await this.#with(units, async () => await whole.predict(rowsOf(this.#data, split))))
+    const model = this.#model instanceof MethodModel ? this.#model : units.length === 0 ? this.#personal ?? this.#whole : this.#whole
+    const rows = rowsOf(this.#data, split)
+    this.#committee.put(key, split, await this.#with(units, async () => await model.predict(rows)))
+    if (this.#model instanceof MethodModel) for (const [name, predict] of this.#model.method.variants?.() ?? []) this.#committee.put(name, split, await predict(rows), { shown: true })
   }
 
   /** As many gradient steps of the local model, and of the control where there is one, as one step of the clock means. */
@@ -288,7 +297,7 @@ export class ClientTrainer {
   /** Everything a restart needs, to be written as one checkpoint. */
   save (): NamedTensor[] {
     const units = this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
-    return [...units, ...this.#weighting === undefined ? [] : [vector('weighting', this.#weighting.save())], ...this.#probe?.save() ?? []]
+    return [...units, ...this.#weighting === undefined ? [] : [vector('weighting', this.#weighting.save())], ...this.#probe?.save() ?? [], ...this.#model instanceof MethodModel ? this.#method.save?.() ?? [] : []]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
@@ -297,6 +306,7 @@ export class ClientTrainer {
     const found = this.#stateful().map(([prefix, unit]) => [unit, saved.unit(`${prefix}${unit.name}`, unit)] as const)
     const weighting = this.#weighting === undefined ? undefined : saved.need('weighting', this.#weighting.save().length)
     const measured = this.#probe?.read(saved)
+    if (this.#model instanceof MethodModel) this.#method.load?.(saved)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
     if (measured !== undefined) this.#probe?.load(measured)
     if (weighting !== undefined) this.#weighting?.load(weighting)
@@ -308,7 +318,7 @@ export class ClientTrainer {
   liveTensors (): number { return this.#backend.liveTensors() }
 
   dispose (): void {
-    for (const step of [...this.#open.keys()]) this.#abandon(step)
+    this.#open.dispose()
     this.#model.dispose()
     this.#personal?.dispose()
     this.#own.dispose()
@@ -337,6 +347,13 @@ export class ClientTrainer {
     return tensor
   }
 
+  /** Changes on their way out, and the mean loss per task. */
+  #releaseAll (changes: readonly NamedTensor[], losses: readonly TaskLoss[]): { changes: readonly NamedTensor[], losses: readonly TaskLoss[] } {
+    for (const { name, tensor } of changes) this.#release(name, tensor)
+    const samples = losses.filter(({ task }) => task === losses[0]?.task).reduce((sum, { samples }) => sum + samples, 0)
+    return { changes, losses: Object.entries(meanByTask(losses)).map(([task, loss]) => ({ task, loss, samples })) }
+  }
+
   /** The parts on this side of the cut. @throws {ProtocolError} the charter places the trunk here: there is no cut */
   get #parts (): ClientParts {
     if (!(this.#model instanceof ClientParts)) throw new ProtocolError('the charter places the trunk at the client: nothing is split')
@@ -345,8 +362,15 @@ export class ClientTrainer {
 
   /** @throws {ProtocolError} the charter places the trunk at the host */
   get #whole (): WholeModel | LinearModel {
+    if (this.#model instanceof MethodModel) throw new ProtocolError('the charter names a method: the model is in its hands')
     if (this.#model instanceof ClientParts) throw new ProtocolError('the charter places the trunk at the host: no client holds a whole model')
     return this.#model
+  }
+
+  /** @throws {ProtocolError} the charter names none */
+  get #method (): SiteMethod {
+    if (!(this.#model instanceof MethodModel)) throw new ProtocolError('the charter names no method')
+    return this.#model.method
   }
 
   /**
@@ -395,17 +419,6 @@ export class ClientTrainer {
     ]
   }
 
-  #expect (step: number): OpenStep {
-    const open = this.#open.get(step)
-    if (open === undefined) throw new ProtocolError(`step ${step} is not open here (open: ${[...this.#open.keys()].join(', ') || 'none'})`)
-    return open
-  }
-
-  #abandon (step: number): void {
-    this.#open.get(step)?.embedded.kept.release()
-    this.#open.delete(step)
-  }
-
   #sharedUnit (name: string, tensor: TensorData): Weights {
     const unit = this.#shared.has(name) ? this.#model.units.find(unit => unit.name === name) : undefined
     if (unit === undefined || unit.parameters.length !== tensor.data.length) throw new ProtocolError(`the host sent ${name} with ${tensor.data.length} numbers, which is no shared unit here`)
@@ -426,8 +439,4 @@ export class ClientTrainer {
   #mask (size: number, end: string, step: number): Float32Array | undefined {
     return dropoutMask(this.#charter.model.dropout, size, { seed: this.#batchSeed, end, step })
   }
-}
-
-function difference (values: Float32Array, from: Float32Array): Float32Array {
-  return values.map((value, i) => value - (from[i] as number))
 }

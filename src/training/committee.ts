@@ -74,6 +74,7 @@ export class Committee {
   readonly #data: ClientData
   readonly #sharedTasks: readonly string[]
   readonly #defaults: readonly string[]
+  readonly #variants = new Set<string>()
   readonly #predictions = new Map<string, Predictions>()
 
   /**
@@ -87,7 +88,9 @@ export class Committee {
     this.#defaults = linear ? OF_LINEAR : DEFAULTS[data.input.modality]
   }
 
-  put (candidate: string, split: EvaluationSplit, predictions: Predictions): void {
+  /** @param options.shown - it gets a score in the report, and is never served. Default: only the names that all reports know */
+  put (candidate: string, split: EvaluationSplit, predictions: Predictions, { shown = false } = {}): void {
+    if (shown) this.#variants.add(candidate)
     this.#predictions.set(`${split}:${candidate}`, predictions)
   }
 
@@ -124,7 +127,7 @@ export class Committee {
       candidates: among(['ensemble', 'simple+federated', 'federated', 'local', 'simple'])
     })
     const bestLocal = has('local') ? (has('simple') ? betterLocal(among(['simple', 'local'])) : 'local') : undefined
-    const shown = ['local', 'federated', 'ensemble', 'control', 'twoLocals', 'simple', 'simple+federated', 'simpleRefit'].filter(has)
+    const shown = ['local', 'federated', 'ensemble', 'control', 'twoLocals', 'simple', 'simple+federated', 'simpleRefit', ...this.#variants].filter(has)
     return {
       client: this.#data.id,
       served: decision.served,

@@ -18,6 +18,8 @@ export interface Contribution {
   /** All shared units side by side, zero where the client has none. */
   readonly row: Float32Array
   readonly units: ReadonlySet<string>
+  /** The same by name, as parts of the row. */
+  readonly tensors: ReadonlyMap<string, Float32Array>
 }
 
 export interface MeanChange {
@@ -47,14 +49,16 @@ export class Contributions {
     const units = new Set(changes.map(({ name }) => name))
     if (changes.length === 0 || units.size < changes.length) throw new ProtocolError(`${client} sent no changes, or those of a unit twice`)
     const row = new Float32Array(this.#length)
+    const tensors = new Map<string, Float32Array>()
     for (const { name, tensor: { data } } of changes) {
       const place = this.places.get(name)
       if (place?.size !== data.length) throw new ProtocolError(`${client} sent changes of ${name} with ${data.length} numbers, which the charter does not share`)
       if (!data.every(Number.isFinite)) throw new ProtocolError(`${client} sent changes of ${name} that are not finite`)
       row.set(data, place.from)
+      tensors.set(name, row.subarray(place.from, place.from + place.size))
     }
     // A site without a row of its own has nothing to say, but it must not divide by zero.
-    this.#received.set(client, { step, samples: Math.max(1, samples), row, units })
+    this.#received.set(client, { step, samples: Math.max(1, samples), row, units, tensors })
   }
 
   drop (client: string): void { this.#received.delete(client) }

@@ -11,20 +11,19 @@
  *     contribute(client, step, samples, changes)              what a client's training changed in the shared units
  *     applyMean(step, clients)              -> report, change  their mean by samples, added to the shared units
  *
- * and where it asks for attention there is no common model: every client is told of an anchor of its own (anchorOf).
+ * and where it asks for attention, or names a method, every client is told what is its own to know (told).
  */
 import { differentiate } from '../graph/gradients.ts'
 import { OpenPasses } from './open-passes.ts'
 import { PersonalCloud } from './personal-cloud.ts'
 import { ProtocolError } from '../errors.ts'
 import { decode, encode } from '../compression/index.ts'
-import { createEmbedder } from '../models/embedder.ts'
-import { createHead } from '../models/head.ts'
-import { SHARES, linearUnits } from '../models/linear.ts'
+import { NO_TRUNK, SHARES, linearUnits } from '../models/linear.ts'
 import { keptLimit } from './memory.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { Contributions, weightedMean } from './contributions.ts'
 import { coneProject, minDirectionCosine } from '../projection/index.ts'
+import { exchangeOf, hostOf } from '../methods/index.ts'
 import { expectLoaded, isOutside, outsideRule } from '../projection/outside.ts'
 import { agreedHash, agreedOf, conflictsOf, mergeDeltas, mergeTerms, stateHash } from './merge.ts'
 import { projectionRule } from './rules.ts'
@@ -32,6 +31,7 @@ import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { Unit, Weights } from './unit.ts'
+import { wholeUnits } from '../models/units.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { BackwardResult, BackwardShare, ForwardShare } from './open-passes.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -39,6 +39,7 @@ import type { ConflictStats, GradientRule } from '../projection/index.ts'
 import type { LoadedRule } from '../projection/outside.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { HostConflicts } from '../backbone/frames.ts'
+import type { HostMethod } from '../methods/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { OuterResult } from '../merging/outer.ts'
 
@@ -99,7 +100,8 @@ export class HostTrainer {
   readonly #scratch: Model
   readonly #passes: OpenPasses
   readonly #contributions: Contributions
-  readonly #cloud: PersonalCloud | undefined
+  /** What makes of contributions something for each client, where the charter asks for that. */
+  readonly #method: HostMethod | undefined
   /** By unit, where the charter asks for momentum on clients' changes. */
   readonly #momentum = new Map<string, Float32Array>()
   readonly #candidates = new Map<string, Candidate>()
@@ -119,19 +121,21 @@ export class HostTrainer {
     this.#charter = charter
     const { model, projection, clock } = charter
     const rule = isOutside(projection.rule) ? expectLoaded(projection.rule, loaded) : undefined
-    const trunk = buildTrunk(model.backbone)
+    const exchange = charter.method === undefined ? undefined : exchangeOf(charter)
+    const trunk = buildTrunk(exchange === undefined ? model.backbone : NO_TRUNK)
     const { seed, training } = charter
     // A mean of changes is added as it is: no moments to keep.
     const optimiser = model.trunk === 'client' ? 'sgd' : 'adamw'
     this.#trunk = new Unit(backend, TRUNK, trunk, { seed, training, rate: training.lrTrunk, optimiser, wanted: ['activations'], grouped: true })
-    const shared = [...sharedGraphs(charter)].map(([name, graph]) => [name, new Weights(name, graph, { seed, training, rate: training.lrClient, optimiser })] as const)
-    this.#units = new Map([[TRUNK, this.#trunk], ...shared])
+    const shared = [...exchange?.units ?? sharedGraphs(charter)].map(([name, graph]) => [name, new Weights(name, graph, { seed, training, rate: training.lrClient, optimiser })] as const)
+    this.#units = new Map([...exchange === undefined ? [[TRUNK, this.#trunk] as const] : [], ...shared])
     this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = rule === undefined ? projectionRule(projection) : outsideRule(rule, { strict: projection.strict !== 'off', deadlineMs: clock.stepDeadlineMs })
-    this.#contributions = new Contributions(this.unitSizes())
+    this.#contributions = new Contributions(exchange === undefined ? this.unitSizes() : Object.fromEntries(exchange.up))
     const { attention: alphaK, sigma } = charter.training
-    this.#cloud = alphaK === undefined ? undefined : new PersonalCloud(this.#contributions.places, { alphaK, sigma })
+    if (exchange !== undefined) this.#method = hostOf({ charter, units: this.#units })
+    else if (alphaK !== undefined) this.#method = new PersonalCloud(this.#contributions.places, { alphaK, sigma })
     this.#anchor = this.#state()
   }
 
@@ -144,7 +148,7 @@ export class HostTrainer {
   /** Rows per second through the trunk, forward and backward: what a host announces. */
   async measure (tokens: number, batch: number): Promise<number> {
     const random = new Random(1)
-    const shape = [batch, tokens, this.#charter.model.backbone.width]
+    const shape = [batch, tokens, this.#charter.method === undefined ? this.#charter.model.backbone.width : NO_TRUNK.width]
     const activations = { shape, data: Float32Array.from({ length: elements(shape) }, () => random.normal()) }
     const pass = async (): Promise<void> => {
       const { outputs, kept } = await this.#trunk.model.forward({ activations })
@@ -180,7 +184,7 @@ export class HostTrainer {
   drop (client: string): void {
     this.#passes.drop(client)
     this.#contributions.drop(client)
-    this.#cloud?.drop(client)
+    this.#method?.drop?.(client)
   }
 
   /**
@@ -194,8 +198,8 @@ export class HostTrainer {
   /** Adds the mean of the clients' changes, with the charter's server momentum and rate, rounded as the wire will round it. */
   applyMean (step: number, clients: readonly string[]): MeanReport {
     const { cutCodec, training: { serverRate = 1 } } = this.#charter
-    if (this.#cloud !== undefined) {
-      const stats = this.#cloud.take(this.#contributions.take(step, clients))
+    if (this.#method !== undefined) {
+      const stats = this.#method.apply(step, this.#contributions.take(step, clients))
       return { report: { stats, minUpdateCosine: stats.minDirectionCosine }, change: [] }
     }
     const { changes: means, stats } = this.#contributions.mean(step, clients)
@@ -212,8 +216,8 @@ export class HostTrainer {
     }
   }
 
-  /** What a client is pulled to where there is no common model, as a change from the start values; nothing where there is one. */
-  anchorOf (client: string): readonly NamedTensor[] { return this.#cloud?.anchorOf(client) ?? [] }
+  /** What a client is told before a step by the charter's method; with attention, what it is pulled to, as a change from the start values. */
+  told (client: string, step: number): readonly NamedTensor[] { return this.#method?.told(client, step) ?? [] }
 
   /** One conflict-free update from the gradients of `clients`; every open step is closed. */
   applyStep (step: number, clients: readonly string[]): StepReport {
@@ -324,7 +328,7 @@ export class HostTrainer {
     })
     if (this.#history !== undefined) tensors.push(vector('history', this.#history))
     if (this.#agreed !== undefined) tensors.push(vector('agreed', this.#agreed.delta))
-    return this.#cloud === undefined ? tensors : [...tensors, ...this.#cloud.save()]
+    return [...tensors, ...this.#method?.save?.() ?? []]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
@@ -339,7 +343,7 @@ export class HostTrainer {
       if (saved.find(`${name}.momentum`) !== undefined) momentum.set(name, saved.need(`${name}.momentum`, unit.parameters.length))
       return [unit, saved.unit(name, unit)] as const
     })
-    this.#cloud?.load(saved)
+    this.#method?.load?.(saved)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
     this.#anchor = anchor
     this.#velocity = Object.keys(velocity).length > 0 ? velocity : undefined
@@ -351,7 +355,7 @@ export class HostTrainer {
 
   /** Hash over the live state; equal on hosts that merged the same set. */
   fingerprint (): string {
-    return fingerprintOf([...Object.entries(this.#state()), ...(this.#cloud?.save() ?? []).map(({ name, tensor }) => [name, tensor.data] as const)])
+    return fingerprintOf([...Object.entries(this.#state()), ...(this.#method?.save?.() ?? []).map(({ name, tensor }) => [name, tensor.data] as const)])
   }
 
   /** Hash of the shared units as the round began with them. */
@@ -409,14 +413,7 @@ function historyOf (deltas: readonly DeltaEntry[]): { history?: string, without?
 }
 
 /** The client units that the charter averages, each with the graph that fixes its size and start values. */
-function sharedGraphs ({ model, input, tasks, shared }: Charter): ReadonlyMap<string, Graph> {
-  if (model.kind === 'linear') return linearUnits(input, tasks)
-  const graphs = new Map<string, Graph>()
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
-  for (const name of shared) {
-    const task = tasks.find(task => `head/${task.id}` === name)
-    if (name.startsWith('embed/')) graphs.set(name, embedder.graph)
-    else if (task !== undefined) graphs.set(name, createHead(task, embedder, model.backbone.width, model.adapter).graph)
-  }
-  return graphs
+function sharedGraphs (charter: Charter): ReadonlyArray<readonly [string, Graph]> {
+  if (charter.model.kind === 'linear') return [...linearUnits(charter.input, charter.tasks)]
+  return [...wholeUnits(charter)].filter(([name]) => name !== TRUNK)
 }

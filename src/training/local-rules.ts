@@ -14,6 +14,10 @@ export function pulled<T extends Numbers> (gradient: T, values: T, anchor: T, we
   return sum
 }
 
+export function difference (values: Float32Array, from: Float32Array): Float32Array {
+  return values.map((value, i) => value - (from[i] as number))
+}
+
 /** `values` moved by `share` of the way to `leader`. */
 export function followed<T extends Numbers> (values: T, leader: T, share: number): T {
   const moved = values.slice() as T

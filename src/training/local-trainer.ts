@@ -2,6 +2,7 @@
  * The same model trained at one site alone: the baseline that a federated model has to beat, a candidate of the site's
  * committee, and (with another seed) the control that tells collaboration from mere averaging of two models.
  */
+import { batchNormModel } from './dual-model.ts'
 import { drawBatch } from './batches.ts'
 import { deriveSeed } from '../random.ts'
 import { WholeModel } from './whole-model.ts'
@@ -14,7 +15,7 @@ import type { TrainingSpec } from './spec.ts'
 import type { Weights } from './unit.ts'
 
 export class LocalTrainer {
-  readonly #model: WholeModel
+  readonly #model: Pick<WholeModel, 'units' | 'pass' | 'predict' | 'dispose'>
   readonly #data: ClientData
   readonly #training: TrainingSpec
   readonly #seed: number
@@ -23,7 +24,8 @@ export class LocalTrainer {
     this.#data = data
     this.#training = training
     this.#seed = deriveSeed(seed, 'rows', data.id)
-    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+    const init = { seed, training, rate: training.lrLocal }
+    this.#model = model.norm === 'batch' ? batchNormModel(backend, data, model, init) : new WholeModel(backend, data, model, init)
   }
 
   get units (): readonly Weights[] { return this.#model.units }
@@ -33,7 +35,10 @@ export class LocalTrainer {
     const { batch: size, shift } = this.#training
     const batch = drawBatch(this.#data.train, this.#data.input, { size, seed: this.#seed, step, shift })
     const { gradients, losses } = await this.#model.pass(batch)
-    for (const unit of this.units) unit.learn(gradients.get(unit.name) as Float32Array, step)
+    for (const unit of this.units) {
+      const gradient = gradients.get(unit.name)
+      if (gradient !== undefined) unit.learn(gradient, step) // running statistics have none
+    }
     return losses
   }
 

@@ -29,17 +29,19 @@ import { EVALUATION_ROWS } from './evaluation.ts'
 import { architecturesOf } from '../bench/spec.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
-import { createEmbedder } from '../models/embedder.ts'
 import { createCorrection, createHead } from '../models/head.ts'
+import { embedderOf, inputsOf } from '../models/inputs.ts'
+import { partGraphs } from '../models/units.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { linearUnits } from '../models/linear.ts'
+import { exchangeOf, numbersOf, trafficOf } from '../methods/index.ts'
 import { inFlight } from './spec.ts'
 import { resolveShape } from '../graph/graph.ts'
 import { simpleFloats } from './simple/index.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { Graph, Node } from '../graph/graph.ts'
+import type { Node } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 
 export interface MemoryEstimate {
@@ -73,19 +75,22 @@ export function keptLimit (memoryBytes: number): number {
  * @param memoryBytes - what the host may use
  */
 export function estimateHost (charter: Charter, slots: number, memoryBytes = Infinity): MemoryEstimate {
-  const { model, input, tasks, training, shared } = charter
+  const { model, training, shared } = charter
   if (model.kind === 'linear') {
     const parameters = wholeParameters(charter)
     return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * parameters })
   }
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
+  if (charter.method !== undefined) {
+    const { up, down } = trafficOf(charter)
+    return sum({ weights: HOST_SETS * numbersOf(exchangeOf(charter).units), [`${slots} clients`]: slots * (up + down) })
+  }
   const trunk = buildTrunk(model.backbone)
-  const units = tasks.filter(task => shared.includes(`head/${task.id}`)).map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)
-  if (shared.some(name => name.startsWith('embed/'))) units.push(embedder.graph)
+  const units = [...partGraphs(charter)].filter(([name]) => shared.includes(name)).map(([, graph]) => graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
+  const tokens = Math.max(...inputsOf(charter).map(input => embedderOf(model, input).tokens))
   if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * (training.attention === undefined ? 1 : 2) * parameters })
-  const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, embedder.tokens))
-  const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, embedder.tokens))
+  const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, tokens))
+  const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, tokens))
   const weights = HOST_SETS * parameters
   const clients = slots * 2 * parameters + Math.min(slots * inFlight(training) * step.kept, keptLimit(memoryBytes))
   const working = Math.max(Math.min(slots, MAX_SHARES) * (step.peak - step.kept), evaluation.forward)
@@ -98,12 +103,12 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   if (model.kind === 'linear') {
     return sum({
       rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
-      weights: WHOLE_SETS * floatsOf(linearUnits(data.input, data.tasks)),
+      weights: WHOLE_SETS * numbersOf(linearUnits(data.input, data.tasks)),
       'one step': SPARSE_FLOATS * data.train.x.length + (locals > 0 ? simpleFloats(data) : 0),
       predictions: predictionFloats(data)
     })
   }
-  const embedder = createEmbedder(model.embedder, data.input, model.backbone.width)
+  const embedder = embedderOf(model, data.input)
   const heads = new Map(data.tasks.map(task => [task.id, createHead(task, embedder, model.backbone.width, model.adapter).graph]))
   const program = differentiate(composeModel({ embedder: embedder.graph, trunk: buildTrunk(model.backbone), heads, tokens: embedder.tokens }), [])
   const whole = program.graph.parameterCount
@@ -116,7 +121,7 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
   return sum({
     rows: rowFloats(data.train) + rowFloats(data.holdout) + rowFloats(data.test),
     weights: CLIENT_SETS * (split ? parts : 0) + (WHOLE_SETS + (training.attention === undefined ? 0 : 1)) * (split ? 0 : whole) +
-      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole),
+      CLIENT_SETS * (locals + (training.personal === undefined ? 0 : 1)) * whole + (charter.grouping === undefined ? 0 : (data.tasks.length + 1) * whole) + (charter.method === undefined ? 0 : WHOLE_SETS * numbersOf(exchangeOf(charter).units)),
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: predictionFloats(data)
   })
@@ -138,12 +143,11 @@ export function estimatePeer (charter: Charter, data: ClientData): MemoryEstimat
   }
 }
 
-/** Numbers in a whole model of the charter, with a head for every task. */
-export function wholeParameters ({ model, input, tasks }: Charter): number {
-  if (model.kind === 'linear') return floatsOf(linearUnits(input, tasks))
-  const embedder = createEmbedder(model.embedder, input, model.backbone.width)
-  const graphs = [embedder.graph, buildTrunk(model.backbone), ...tasks.map(task => createHead(task, embedder, model.backbone.width, model.adapter).graph)]
-  return graphs.reduce((total, graph) => total + graph.parameterCount, 0)
+/** Numbers in a whole model of the charter, with an embedder for every input and a head for every task. */
+export function wholeParameters (charter: Charter): number {
+  const { model, input, tasks } = charter
+  if (model.kind === 'linear') return numbersOf(linearUnits(input, tasks))
+  return buildTrunk(model.backbone).parameterCount + numbersOf(partGraphs(charter))
 }
 
 /** @throws {ResourceError} more is needed than there is; nothing has been allocated */
@@ -172,8 +176,6 @@ export function keptFloats ({ nodes, saved }: Program, rows: number, tokens: num
 }
 
 function sizes (rows: number, tokens: number): ReadonlyMap<string, number> { return new Map([['B', rows], ['N', tokens]]) }
-
-function floatsOf (units: ReadonlyMap<string, Graph>): number { return [...units.values()].reduce((total, graph) => total + graph.parameterCount, 0) }
 
 function predictionFloats ({ holdout, test, tasks }: ClientData): number {
   return CANDIDATES * (holdout.count + test.count) * tasks.reduce((total, task) => total + elements(task.positions) * task.channels, 0)

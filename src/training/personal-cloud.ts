@@ -13,10 +13,12 @@
  * one that the host has never heard of as if it stood at the start values. What a site has no unit for is no part of a
  * distance to it, and of that unit it gets no weight.
  */
+import { difference } from './local-rules.ts'
 import { statsOf, weightedMean } from './contributions.ts'
 import { vector } from './saved-state.ts'
 import type { ConflictStats } from '../projection/index.ts'
 import type { Contribution, Contributions } from './contributions.ts'
+import type { HostMethod, MethodShare } from '../methods/method.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { SavedState } from './saved-state.ts'
 
@@ -36,7 +38,7 @@ export function attentionWeights (squares: readonly number[], { alphaK, sigma }:
   return sum > 1 ? weights.map(weight => weight / sum) : weights
 }
 
-export class PersonalCloud {
+export class PersonalCloud implements HostMethod {
   readonly #places: Places
   readonly #alphaK: number
   readonly #sigma: number | undefined
@@ -56,8 +58,11 @@ export class PersonalCloud {
   }
 
   /** A step's models, as changes from the start values. @returns pairs and cosines of what the step changed in them */
-  take (from: ReadonlyArray<Contribution & { readonly client: string }>): ConflictStats {
-    const changes = from.map(({ client, row }) => difference(row, this.#models.get(client)?.row))
+  apply (_step: number, from: readonly MethodShare[]): ConflictStats {
+    const changes = from.map(({ client, row }) => {
+      const before = this.#models.get(client)?.row
+      return before === undefined ? row : difference(row, before)
+    })
     for (const client of this.#gone) this.#models.delete(client)
     this.#gone.clear()
     for (const { client, row, units } of from) this.#models.set(client, { row, units })
@@ -71,7 +76,7 @@ export class PersonalCloud {
   }
 
   /** What a site is pulled to, u_k, as a change from the start values. Nothing before the first step: all stand there. */
-  anchorOf (client: string): readonly NamedTensor[] {
+  told (client: string): readonly NamedTensor[] {
     if (this.#fresh.length === 0) return []
     const own = this.#models.get(client) ?? this.#newcomer()
     const others = this.#fresh.filter(other => other !== client).map(other => this.#models.get(other) as Model)
@@ -136,10 +141,6 @@ export class PersonalCloud {
 
 const MODEL = 'cloud/'
 const HAS = 'cloud-has/'
-
-function difference (row: Float32Array, from: Float32Array | undefined): Float32Array {
-  return from === undefined ? row : row.map((value, i) => value - (from[i] as number))
-}
 
 function median (sorted: readonly number[]): number {
   const middle = sorted.length / 2

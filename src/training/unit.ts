@@ -14,6 +14,8 @@ export interface WeightsInit {
   /** Peak learning rate. */
   readonly rate: number
   readonly optimiser: 'adamw' | 'sgd'
+  /** Learning rate by step, in place of warm-up and cosine. */
+  readonly rateAt?: (step: number) => number
   /** Where the weights shall live, as one stretch of a longer vector; default: an array of their own. */
   readonly storage?: Float32Array
 }
@@ -26,15 +28,14 @@ export class Weights {
   /** Whether the optimiser keeps moments of the gradients. */
   readonly moments: boolean
   #startValues: () => Float32Array
-  readonly #schedule: { readonly warmup: number, readonly total: number }
-  readonly #rate: number
+  readonly #rateAt: (step: number) => number
   readonly #optimiser: Optimiser
 
-  constructor (name: string, graph: Graph, { seed, training, rate, optimiser, storage }: WeightsInit) {
+  constructor (name: string, graph: Graph, { seed, training, rate, optimiser, storage, rateAt }: WeightsInit) {
     const { beta1, beta2, weightDecay, warmup } = training
     this.name = name
-    this.#schedule = { warmup, total: totalSteps(training) * localStepsOf(training) }
-    this.#rate = rate
+    const schedule = { warmup, total: totalSteps(training) * localStepsOf(training) }
+    this.#rateAt = rateAt ?? (step => learningRate(rate, step, schedule))
     this.moments = optimiser === 'adamw'
     this.#optimiser = this.moments ? new AdamW(graph.parameterCount, { beta1, beta2, epsilon: 1e-8, weightDecay }) : new Sgd(weightDecay)
     this.parameters = storage ?? new Float32Array(graph.parameterCount)
@@ -57,8 +58,8 @@ export class Weights {
     this.changed()
   }
 
-  /** Peak rate under warm-up and cosine at `step`. */
-  rateAt (step: number): number { return learningRate(this.#rate, step, this.#schedule) }
+  /** Peak rate under warm-up and cosine at `step`, unless it was made with a schedule of its own. */
+  rateAt (step: number): number { return this.#rateAt(step) }
 
   /** What the optimiser would do with this gradient; moves its moments. Valid, and the caller's to change, until the next call. */
   direction (gradient: Float32Array): Float32Array { return this.#optimiser.direction(gradient) }

@@ -4,6 +4,7 @@
  */
 import { ClientLayout } from './client-layout.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
+import { InvalidParametersError } from '../errors.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { differentiate } from '../graph/gradients.ts'
@@ -43,8 +44,10 @@ export class WholeModel extends ClientLayout {
   /** The weights of all units, one after the other. */
   readonly #flat: Float32Array
 
+  /** @throws {InvalidParametersError} batch normalisations, which this model has none of */
   constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number }) {
     super(data, model, init.training.smoothing)
+    if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: nothing says what becomes of running statistics that differ from site to site', { next: 'leave model.norm out, or choose a method that does: strategy split-mix or fedrbn' })
     this.#input = data.input
     const trunk = buildTrunk(model.backbone)
     const heads = new Map(this.taskParts.map(({ task, head }) => [task.spec.id, head.graph]))

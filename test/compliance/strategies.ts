@@ -8,6 +8,7 @@
  */
 import test from 'ava'
 import { LEVEL, SIDE, clientData } from '../helpers/synthetic.ts'
+import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { LocalTrainer } from '../../src/training/local-trainer.ts'
 import { close } from '../helpers/tensors.ts'
 import { makeClient, smallCharter } from '../helpers/federation.ts'
@@ -30,6 +31,8 @@ export interface StrategyHooks {
   readonly clock?: Readonly<Record<string, number>>
   /** Nothing is drawn by chance: no start values, no batches. */
   readonly seedless?: true
+  /** Options of its method that suit three sites. */
+  readonly method?: Readonly<Record<string, unknown>>
 }
 
 const TASKS = [LEVEL, SIDE]
@@ -52,7 +55,7 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   const { name, kind } = strategy
   const { clock = kind === 'whole' ? { rounds: 4, stepsPerRound: 1, localSteps: 2 } : { rounds: 2, stepsPerRound: 2 } } = hooks
   const charterOf = (changes: { training?: object, projection?: Partial<Charter['projection']> } = {}): Charter => {
-    const own = { training: { ...clock, batch: 6, warmup: 2, ...changes.training }, ...changes.projection === undefined ? {} : { projection: changes.projection } }
+    const own = { ...hooks.method === undefined ? {} : { method: hooks.method }, training: { ...clock, batch: 6, warmup: 2, ...changes.training }, ...changes.projection === undefined ? {} : { projection: changes.projection } }
     return smallCharter(TASKS, { clock: { quorum: SITES.length, stepDeadlineMs: 60_000 }, ...settingsOf(strategy, {}, own) })
   }
   const charter = charterOf()
@@ -106,7 +109,8 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   test.serial(`${name}: a site that never sends anything changes only the weights of the others`, async t => {
     const [absent, two] = [await scenario({ leaves: { client: 'ben', at: 0 } }), await scenario({ sites: [ADA, CYD] })]
     for (const who of ['ada', 'cyd', 'host']) t.is(absent.fingerprints[who], two.fingerprints[who], who)
-    t.not(absent.fingerprints.ada, (await whole()).fingerprints.ada)
+    const withBen = (await whole()).fingerprints
+    t.true(['ada', 'cyd', 'host'].some(who => absent.fingerprints[who] !== withBen[who]))
   })
 
   test.serial(`${name}: a site that was away for two steps takes part again, the same way every time`, async t => {
@@ -131,17 +135,25 @@ export function strategyCompliance (strategy: Strategy, backend: Backend, hooks:
   })
 
   if (kind === 'whole') {
-    test.serial(`${name}: one site alone is trained as if there were no host`, async t => {
+    test.serial(`${name}: one site alone is trained as if there were no host but its arithmetic`, async t => {
       const unmoved = charterOf({ training: { serverMomentum: 0 } }) // momentum is the host's own doing
       const { fingerprints } = await run(backend, unmoved, { sites: [ADA] })
       const { trainer } = makeClient(backend, unmoved, ADA, {}, false)
+      const host = new HostTrainer(backend, unmoved)
+      if (charter.method !== undefined) await trainer.receive(0, [])
       for (let step = 0; step < 4; step++) {
         const { changes } = await trainer.contribute(step)
-        if (charter.training.attention === undefined) trainer.advance(changes)
+        if (charter.method !== undefined) {
+          host.contribute(ADA.id, step, ADA.train.count, changes)
+          host.applyMean(step, [ADA.id])
+          await trainer.receive(step + 1, host.told(ADA.id, step + 1))
+        } else if (charter.training.attention === undefined) trainer.advance(changes)
         else trainer.aim(changes)
       }
+      if (charter.method !== undefined) await trainer.settle()
       t.is(fingerprints.ada, trainer.fingerprint())
       trainer.dispose()
+      host.dispose()
     })
   }
 

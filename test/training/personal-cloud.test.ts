@@ -25,13 +25,13 @@ const SINGLE = 1e-6
 type Models = Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>
 
 /** A cloud after one step with these models. */
-function cloudOf (models: Models, sizes: Readonly<Record<string, number>>, init: { alphaK: number, sigma?: number } = { alphaK: 0.5 }): { cloud: PersonalCloud, step: (models: Models) => ReturnType<PersonalCloud['take']> } {
+function cloudOf (models: Models, sizes: Readonly<Record<string, number>>, init: { alphaK: number, sigma?: number } = { alphaK: 0.5 }): { cloud: PersonalCloud, step: (models: Models) => ReturnType<PersonalCloud['apply']> } {
   const received = new Contributions(sizes)
   const cloud = new PersonalCloud(received.places, init)
   let at = 0
-  const step = (models: Models): ReturnType<PersonalCloud['take']> => {
+  const step = (models: Models): ReturnType<PersonalCloud['apply']> => {
     for (const [client, units] of Object.entries(models)) received.add(client, at, 1, Object.entries(units).map(([name, values]) => ({ name, tensor: { shape: [values.length], data: Float32Array.from(values) } })))
-    return cloud.take(received.take(at++, Object.keys(models)))
+    return cloud.apply(0, received.take(at++, Object.keys(models)))
   }
   step(models)
   return { cloud, step }
@@ -57,7 +57,7 @@ test('weights are the reference\'s: xi_01 is .020328483, xi_02 is .015059711', t
 test('anchors are the reference\'s, and the same wherever the start values are', t => {
   for (const shift of [0, 100]) {
     const { cloud } = cloudOf(Object.fromEntries(fedamp.models.map((model, i) => [`client ${i}`, { trunk: model.map(value => value - shift) }])), { trunk: 3 }, fedamp)
-    for (const { client, u } of fedamp.clients) close(t, `anchor of ${client}`, numbers(cloud.anchorOf(`client ${client}`)).map(value => value + shift), u, shift === 0 ? SINGLE : 1e-4)
+    for (const { client, u } of fedamp.clients) close(t, `anchor of ${client}`, numbers(cloud.told(`client ${client}`)).map(value => value + shift), u, shift === 0 ? SINGLE : 1e-4)
   }
 })
 
@@ -75,18 +75,18 @@ const model = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 4, ma
 
 testProp('two models weigh each other alike: what one moves the other moves back', [model, model], (t, one, other) => {
   const { cloud } = cloudOf({ one: { trunk: one }, other: { trunk: other } }, { trunk: 4 })
-  const [first, second] = [numbers(cloud.anchorOf('one')), numbers(cloud.anchorOf('other'))]
+  const [first, second] = [numbers(cloud.told('one')), numbers(cloud.told('other'))]
   for (const i of one.keys()) t.true(Math.abs((first[i] as number) + (second[i] as number) - (one[i] as number) - (other[i] as number)) < 1e-4)
 })
 
 testProp('where all models are the same, the anchor is the model', [model, fc.integer({ min: 1, max: 8 })], (t, values, count) => {
   const { cloud } = cloudOf(Object.fromEntries(Array.from({ length: count }, (_, i) => [`client ${i}`, { trunk: values }])), { trunk: 4 })
-  t.deepEqual(numbers(cloud.anchorOf('client 0')), [...Float32Array.from(values)])
+  t.deepEqual(numbers(cloud.told('client 0')), [...Float32Array.from(values)])
 })
 
 testProp('the anchor lies among the models', [fc.array(model, { minLength: 1, maxLength: 6 })], (t, models) => {
   const { cloud } = cloudOf(Object.fromEntries(models.map((trunk, i) => [`client ${i}`, { trunk }])), { trunk: 4 })
-  numbers(cloud.anchorOf('client 0')).forEach((value, i) => {
+  numbers(cloud.told('client 0')).forEach((value, i) => {
     const at = models.map(each => each[i] as number)
     t.true(value >= Math.min(...at) - 1e-5 && value <= Math.max(...at) + 1e-5)
   })
@@ -96,7 +96,7 @@ test('left to itself sigma is the median squared distance: the weights do not de
   const models = [[0, 0], [1, 0], [0, 3]]
   const at = (scale: number): number[] => {
     const { cloud } = cloudOf(Object.fromEntries(models.map((model, i) => [`client ${i}`, { trunk: model.map(value => value * scale) }])), { trunk: 2 })
-    return numbers(cloud.anchorOf('client 0')).map(value => value / scale)
+    return numbers(cloud.told('client 0')).map(value => value / scale)
   }
   // Squared distances 1, 9 and 10, their median 9: the weights of client 0 are exp(-1/9) / 2 and exp(-1) / 2.
   const want = [Math.exp(-1 / 9) / 2, 3 * Math.exp(-1) / 2]
@@ -106,29 +106,29 @@ test('left to itself sigma is the median squared distance: the weights do not de
 test('a unit that a site does not have is no part of a distance to it, and gets no weight there', t => {
   const { cloud } = cloudOf({ ada: { trunk: [0], 'head/x': [8] }, ben: { trunk: [1] } }, { trunk: 1, 'head/x': 1 }, { alphaK: 0.5, sigma: 1 })
   const weight = 0.5 * Math.exp(-1)
-  close(t, 'ada', numbers(cloud.anchorOf('ada')), [weight, 8], SINGLE)
-  close(t, 'ben', numbers(cloud.anchorOf('ben')), [1 - weight], SINGLE)
+  close(t, 'ada', numbers(cloud.told('ada')), [weight, 8], SINGLE)
+  close(t, 'ben', numbers(cloud.told('ben')), [1 - weight], SINGLE)
 })
 
 test('weight is given to those who took part; a late one is answered from its last model, a newcomer from the start values', t => {
   const { cloud, step } = cloudOf({ ada: { trunk: [0] }, ben: { trunk: [2] }, cyd: { trunk: [4] } }, { trunk: 1 }, { alphaK: 0.5, sigma: 4 })
   step({ ada: { trunk: [2] }, cyd: { trunk: [4] } })
   const xi = (square: number): number => 0.5 * Math.exp(-square / 4) / 4
-  close(t, 'late ben', numbers(cloud.anchorOf('ben')), [2 + 2 * xi(4)], SINGLE)
-  close(t, 'new dan', numbers(cloud.anchorOf('dan')), [2 * xi(4) + 4 * xi(16)], SINGLE)
+  close(t, 'late ben', numbers(cloud.told('ben')), [2 + 2 * xi(4)], SINGLE)
+  close(t, 'new dan', numbers(cloud.told('dan')), [2 * xi(4) + 4 * xi(16)], SINGLE)
   cloud.drop('ben')
-  close(t, 'ben has left and asks again', numbers(cloud.anchorOf('ben')), [2 + 2 * xi(4)], SINGLE)
+  close(t, 'ben has left and asks again', numbers(cloud.told('ben')), [2 + 2 * xi(4)], SINGLE)
   step({ ada: { trunk: [2] }, cyd: { trunk: [4] } })
-  t.deepEqual(numbers(cloud.anchorOf('ben')), numbers(cloud.anchorOf('dan')), 'forgotten with the next step')
+  t.deepEqual(numbers(cloud.told('ben')), numbers(cloud.told('dan')), 'forgotten with the next step')
 })
 
 test('before the first step there is nothing to tell', t => {
-  t.deepEqual(new PersonalCloud(new Contributions({ trunk: 1 }).places, { alphaK: 0.5 }).anchorOf('ada'), [])
+  t.deepEqual(new PersonalCloud(new Contributions({ trunk: 1 }).places, { alphaK: 0.5 }).told('ada'), [])
 })
 
 test('numbers as large as they come leave finite anchors', t => {
   const { cloud } = cloudOf({ ada: { trunk: [3e38] }, ben: { trunk: [-3e38] }, cyd: { trunk: [1] } }, { trunk: 1 })
-  for (const client of ['ada', 'ben', 'cyd']) t.true(numbers(cloud.anchorOf(client)).every(Number.isFinite), client)
+  for (const client of ['ada', 'ben', 'cyd']) t.true(numbers(cloud.told(client)).every(Number.isFinite), client)
 })
 
 test('saved and loaded it answers as before; another model\'s is refused and changes nothing', t => {
@@ -136,9 +136,9 @@ test('saved and loaded it answers as before; another model\'s is refused and cha
   step({ ada: { trunk: [0.7] }, cyd: { trunk: [4.1], 'head/x': [1] } })
   const loaded = new PersonalCloud(new Contributions({ trunk: 1, 'head/x': 1 }).places, { alphaK: 0.5 })
   loaded.load(new SavedState(cloud.save()))
-  for (const client of ['ada', 'ben', 'cyd', 'dan']) t.deepEqual(loaded.anchorOf(client), cloud.anchorOf(client), client)
+  for (const client of ['ada', 'ben', 'cyd', 'dan']) t.deepEqual(loaded.told(client), cloud.told(client), client)
   t.deepEqual(loaded.save(), cloud.save())
   const other = new PersonalCloud(new Contributions({ trunk: 2 }).places, { alphaK: 0.5 })
   t.throws(() => { other.load(new SavedState(cloud.save())) }, { instanceOf: InvalidParametersError })
-  t.deepEqual(other.anchorOf('ada'), [])
+  t.deepEqual(other.told('ada'), [])
 })

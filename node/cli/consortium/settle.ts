@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import { InvalidParametersError } from '../../../src/errors.ts'
+import { absolute } from '../../../src/data/open.ts'
 import { configTemplate } from '../../config/template.ts'
 import { writeDurably } from '../../store/durable.ts'
 import type { Config } from '../../config/config.ts'
@@ -18,7 +19,7 @@ export interface Settled {
 export async function settle (home: string, { name, data, strategy }: Settled): Promise<void> {
   const path = join(home, 'config.yaml')
   // a bare word is a built-in set, unless a folder of that name is here
-  const place = data?.path === undefined ? undefined : /[/\\]/.test(data.path) || existsSync(data.path) ? resolve(data.path) : data.path
+  const place = data?.path === undefined ? undefined : /[/\\,]/.test(data.path) || existsSync(data.path) ? await absolute(data.path) : data.path
   const node = { name, ...strategy === undefined ? {} : { strategy: resolve(strategy) } }
   const wanted = { ...place === undefined ? {} : { data: { path: place, ...data?.client === undefined ? {} : { client: data.client }, ...data?.tasks === undefined ? {} : { tasks: data.tasks } } } }
   if (!existsSync(path)) {

@@ -16,6 +16,7 @@ import { openExperiment } from '../../../src/strategies/outside.ts'
 import { ownLabels } from '../../../src/training/label-scopes.ts'
 import { runExperiment } from '../../../src/federation/experiment.ts'
 import { settingsOf } from '../../../src/strategies/index.ts'
+import { tasksOfClient } from '../../../src/data/dataset.ts'
 import { tuneHeap } from '../../../src/compute/heap.ts'
 import type { Backend } from '../../../src/backend/backend.ts'
 import type { Charter, CharterOptions } from '../../../src/federation/charter.ts'
@@ -104,6 +105,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
       name: `bench ${dataset.name}`,
       seed,
       input: dataset.input,
+      ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
       tasks: dataset.tasks,
       ...settingsOf(strategy, dataset.recipe, { ...settings, training: { ...rounds === undefined ? {} : { rounds }, ...settings?.training } })
     })
@@ -123,7 +125,7 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     control: baseline && refit,
     ...rule === undefined ? {} : { rule },
     baseline,
-    ...tasksOf(dataset),
+    tasksOf: client => tasksOfClient(dataset, client),
     ...all === undefined ? {} : { all },
     onStep: (_, step, losses) => { curve.add(step, losses) }
   })
@@ -148,14 +150,9 @@ function weightsOf ({ bench, ...charter }: Charter): number {
     .reduce((sum, { trunk, parts }) => sum + trunk + Object.values(parts).reduce((sum, size) => sum + size, 0), 0)
 }
 
-/** One task per client in turn, where the recipe says so. */
-function tasksOf ({ recipe, tasks, clientIds }: Dataset): { tasksOf?: (client: string) => readonly string[] } {
-  if (recipe.spread !== true) return {}
-  return { tasksOf: client => [tasks[clientIds.indexOf(client) % tasks.length]?.id as string] }
-}
-
 /** The test rows of all sites, each once, where every site lacks labels that others have. */
 async function rowsOfAllLabels (dataset: Dataset): Promise<Rows | undefined> {
+  if (dataset.inputs !== undefined) return undefined // rows of different kinds are no one set of rows
   const tests: Rows[] = []
   const seen = new Set<number>()
   for (const id of dataset.clientIds) {

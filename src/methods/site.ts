@@ -1,0 +1,50 @@
+/** A site's half of the charter's method, with what it takes of a client: its rows, its losses, and what must not leave. */
+import { ClientLayout } from '../training/client-layout.ts'
+import { drawBatch } from '../training/batches.ts'
+import { deriveSeed } from '../random.ts'
+import { methodOf } from './index.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
+import type { ContentGuard } from '../backbone/guard.ts'
+import type { Predictions, Seat, SiteMethod } from './method.ts'
+import type { Weights } from '../training/unit.ts'
+
+export interface MethodModelInit {
+  readonly charter: Charter
+  readonly data: ClientData
+  readonly seat: Seat
+  readonly guard: ContentGuard
+}
+
+/** Its tasks and targets are the charter's, its units and predictions the method's. */
+export class MethodModel extends ClientLayout {
+  readonly method: SiteMethod
+
+  /** @throws {InvalidParametersError} the charter names no method */
+  constructor (backend: Backend, { charter, data, seat, guard }: MethodModelInit) {
+    super(data, charter.model, charter.training.smoothing)
+    const { method, options } = methodOf(charter)
+    const seed = deriveSeed(charter.seed, 'rows', data.id)
+    const { batch: size, shift } = charter.training
+    this.method = method.site({
+      backend,
+      charter,
+      data,
+      seat,
+      protect: (what, values) => { guard.protect(what, values) },
+      batch: step => {
+        const batch = drawBatch(data.train, data.input, { size, seed, step, shift })
+        guard.protect('the raw rows of a batch', batch.x)
+        for (const [task, y] of Object.entries(batch.y)) guard.protect(`the labels of ${task}`, y)
+        return batch
+      }
+    }, options)
+  }
+
+  get units (): readonly Weights[] { return this.method.units }
+
+  async predict (rows: Rows): Promise<Predictions> { return await this.method.predict(rows) }
+
+  dispose (): void { this.method.dispose() }
+}

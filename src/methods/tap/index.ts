@@ -1,0 +1,24 @@
+/**
+ * TAP: sites with other inputs and other tasks hold other parts of one modular model (src/models/modular.ts), and each a
+ * personal model beside: see ./site.ts and ./host.ts. In a step a site whose turn it is sends what it is told, 4 bytes for
+ * every number of its modules; the others send which modules they must hear of, and nothing else.
+ * Source: arXiv 2509.26524 (abstract) and the official code, lee3296/TAP, read and not run. There the shared transformer never
+ * reaches the clients, and the experts of a task are not replaced; here both are, as the paper says.
+ */
+import { TapHost } from './host.ts'
+import { TapSite } from './site.ts'
+import { WANTS, modulesOf } from './exchange.ts'
+import { tapOptions } from './options.ts'
+import type { Method } from '../method.ts'
+import type { TapOptions } from './options.ts'
+
+export const tap: Method<TapOptions> = {
+  name: 'tap',
+  options: tapOptions,
+  exchange: charter => {
+    const units = modulesOf(charter)
+    return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [WANTS, units.size]]) }
+  },
+  site: (init, options) => new TapSite(init, options),
+  host: init => new TapHost(init)
+}
