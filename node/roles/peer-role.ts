@@ -9,6 +9,7 @@ import { MemoryCheckpoints } from '../store/memory.ts'
 import { Pulls } from './pulls.ts'
 import { Waiters } from '../waiters.ts'
 import { charterHash } from '../../src/federation/charter.ts'
+import { plural } from '../cli/format.ts'
 import { localStepsOf } from '../../src/training/spec.ts'
 import { meanByTask } from '../../src/federation/round-log.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
@@ -245,7 +246,7 @@ export class PeerRole {
   async #settle (late: AbortSignal, signal: AbortSignal): Promise<void> {
     const { node, emit } = this.#init
     const pending = this.#pulls?.pending ?? []
-    if (pending.length > 0) emit({ type: 'waiting', node, reason: `waiting: ${pending.length} models that others offered are on their way, for ${Math.round(this.#init.charter.clock.roundDeadlineMs / 1000)} s at most` })
+    if (pending.length > 0) emit({ type: 'waiting', node, reason: `waiting: ${plural(pending.length, 'model')} of others on the way, for ${Math.round(this.#init.charter.clock.roundDeadlineMs / 1000)} s at most` })
     await this.#pulls?.idle(late).catch(() => { signal.throwIfAborted() })
     if (pending.length > 0) emit({ type: 'waiting', node, reason: '' })
   }

@@ -70,7 +70,7 @@ export async function startTrader (t: ExecutionContext, node: TestNode, site: st
     peer: node.id,
     charter,
     trainer: { data: { path: '', client: site, options: {} as never } },
-    repeatMs: 100,
+    repeatMs: 500,
     selectMs: 20,
     ...store === undefined ? {} : { store },
     emit: event => {

@@ -110,7 +110,12 @@ test('a worker that is lost is no fault of the model: nobody is told, and it may
 })
 
 test('after the end nothing is begun, and who waits hears why', async t => {
-  const { pulls, lines, abort } = benchOf({ fetch: async (_, signal) => await until(() => signal.aborted).then(() => { throw signal.reason as Error }) })
+  const { pulls, lines, abort } = benchOf({
+    fetch: async (_, signal) => await until(() => signal.aborted).then(() => {
+      signal.throwIfAborted()
+      return new Uint8Array(16)
+    })
+  })
   pulls.offer(cardOf('a'))
   const idle = pulls.idle(abort.signal)
   abort.abort(new Error('stopped'))
