@@ -8,14 +8,16 @@ import { gateOf } from './membership/gate.ts'
 import { Presence } from './membership/presence.ts'
 import { Gauges } from './telemetry/gauges.ts'
 import { HostRole } from './roles/host-role.ts'
+import { PeerRole } from './roles/peer-role.ts'
 import { charterHash } from '../src/federation/charter.ts'
 import { components } from './components.ts'
-import { chooseRoles } from './roles/choose.ts'
+import { chooseRoles, peerRoles } from './roles/choose.ts'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ResourceError } from '../src/errors.ts'
 import { addressesToTell, relayOf } from './network/addresses.ts'
 import { slug } from '../src/membership/index.ts'
 import { version } from './version.ts'
+import type { Committee } from './roles/peer-role.ts'
 import type { Config } from './config/config.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { ClientReport } from '../src/training/committee.ts'
@@ -27,7 +29,7 @@ import type { NetworkReport } from './network/examine.ts'
 import type { Node } from './libp2p.ts'
 import type { LedgerAct } from '../src/ledger/index.ts'
 import type { NodeLedger } from './ledger.ts'
-import type { NodeEvent } from './events.ts'
+import type { NodeEvent, NodeRole } from './events.ts'
 import type { NodeView } from './telemetry/facts.ts'
 import type { Phase, PhaseRoles, PhaseStores } from './groups/phase.ts'
 import type { Protocols } from '../protocols/index.ts'
@@ -72,6 +74,10 @@ export interface FmtlNodeInit {
 
 /** Cards expire after 30 s; three must get lost in a row before a live host is forgotten. */
 const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
+/** Cards of models, for those who come late: in production a newcomer trains for longer than this before it could use them. */
+const REPEAT_MS = { testnet: 1_000, production: 15_000 }
+/** A choice takes a second at most, and a model that came is of no use before. */
+const SELECT_MS = { testnet: 500, production: 5_000 }
 const GAUGE_MS = 2_000
 /** Two nodes with different member sets must have said so within 20 s. */
 const BEAT_MS = { testnet: 1_000, production: 4_000 }
@@ -90,6 +96,8 @@ export class FmtlNode {
   #taking: Promise<Roles> | undefined
   #host: HostRole | undefined
   #client: ClientRole | undefined
+  /** In place of both, where models are traded. */
+  #peer: PeerRole | undefined
   /** Where tasks are split. */
   readonly #course: Course | undefined
   #phase: Phase | undefined
@@ -134,7 +142,8 @@ export class FmtlNode {
       hosts: this.#protocols?.announce.hosts ?? [],
       ...this.#phase === undefined ? {} : { phase: { title: this.#phase.title, charter: this.#phase.charter, over: this.#over } },
       ...this.#host === undefined ? {} : { host: this.#host.view },
-      ...this.#client === undefined ? {} : { client: this.#client.view }
+      ...this.#client === undefined ? {} : { client: this.#client.view },
+      ...this.#peer === undefined ? {} : { peer: this.#peer.view }
     }
   }
 
@@ -183,8 +192,8 @@ export class FmtlNode {
       const { meet } = await import('./network/meet.ts')
       this.#meeting = await meet(node, { ...network, listen: this.#init.listen, known: () => [...bootstrap, ...this.#presence?.knownAddresses ?? []] })
     }
-    const taken = [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const]]
-    await this.#note({ kind: 'start', roles: taken, software: version }, this.#abort.signal)
+    const taken = this.#taken
+    await this.#note({ kind: 'start', roles: taken.map(role => role === 'host' ? role : 'client'), software: version }, this.#abort.signal)
     await this.#keepPort(node)
     emit({
       type: 'node:started',
@@ -232,6 +241,10 @@ export class FmtlNode {
     }, () => undefined) // whoever awaits `report` hears of it
   }
 
+  get #taken (): NodeRole[] {
+    return [...this.#host === undefined ? [] : ['host' as const], ...this.#client === undefined ? [] : ['client' as const], ...this.#peer === undefined ? [] : ['peer' as const]]
+  }
+
   /** A port that the system chose is kept for the next start: members remember it. */
   async #keepPort (node: Node): Promise<void> {
     const port = node.getMultiaddrs().flatMap(address => address.getComponents()).find(({ name }) => name === 'tcp')?.value
@@ -241,6 +254,7 @@ export class FmtlNode {
   async #train (protocols: Protocols, roles: Roles): Promise<ClientReport | undefined> {
     const signal = this.#abort.signal
     if (this.#course !== undefined) return await this.#course.run(protocols, async (phase, roles) => await this.#turn(phase, roles), roles, signal)
+    if (this.#peer !== undefined) return await this.#peer.run(protocols, () => addressesToTell(this.addresses), signal)
     return await this.#client?.run(protocols, this.#host, signal)
   }
 
@@ -262,8 +276,9 @@ export class FmtlNode {
   async #endRoles (): Promise<void> {
     await this.#host?.stop()
     await this.#client?.stop()
+    await this.#peer?.stop()
     await this.#under?.stop()
-    this.#host = this.#client = this.#under = undefined
+    this.#host = this.#client = this.#peer = this.#under = undefined
   }
 
   get #limits () {
@@ -281,6 +296,11 @@ export class FmtlNode {
     const ledger = phase?.group === undefined ? this.#init.ledger : undefined
     const node = { node: name, peer: peerIdFromPrivateKey(privateKey).toString(), charter, emit, ...ledger === undefined ? {} : { ledger } }
     const limits = this.#limits
+    if (charter.bench !== undefined) {
+      const { roles, data: own } = peerRoles(role, data)
+      this.#peer = await PeerRole.create({ ...node, trainer: { ...limits, data: own }, repeatMs: REPEAT_MS[profile], selectMs: SELECT_MS[profile], ...stores === undefined ? {} : { store: stores.client } })
+      return roles
+    }
     const wish = given === undefined ? role : given.host ? (given.client ? 'both' : 'host') : 'client'
     const roles = await chooseRoles(wish, {
       hasData: data !== undefined,
@@ -328,6 +348,9 @@ export class FmtlNode {
   /** This node among the members of its consortium, once it has started. */
   get presence (): Presence | undefined { return this.#presence }
 
+  /** Who serves this site now, where models are traded. */
+  get committee (): Committee | undefined { return this.#peer?.committee }
+
   async stop (reason: string): Promise<void> {
     this.#stopping ??= this.#end(reason)
     await this.#stopping
@@ -368,13 +391,13 @@ export class FmtlNode {
 
   /** Payload bytes of all attachments so far. */
   get bytes (): { readonly sent: number, readonly received: number } {
-    const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? { sent: 0, received: 0 }
+    const { sent, received } = this.#host?.bytes ?? this.#client?.bytes ?? this.#peer?.bytes ?? { sent: 0, received: 0 }
     return { sent: this.#bytes.sent + sent, received: this.#bytes.received + received }
   }
 
   async #emitGauges (): Promise<void> {
     const { peakRssBytes, loopLagP99Ms, loopLagMaxMs, loopBusyP99Ms } = this.#gauges.sample()
-    const tensors = await Promise.all([this.#host, this.#client].map(async role => await role?.compute.trainer.liveTensors() ?? 0)).catch(() => undefined)
+    const tensors = await Promise.all([this.#host, this.#client, this.#peer].map(async role => await role?.compute.trainer.liveTensors() ?? 0)).catch(() => undefined)
     if (tensors === undefined) return // a worker has ended under way
     const { sent, received } = this.bytes
     this.#init.emit({

@@ -4,6 +4,7 @@ import { InvalidParametersError } from '../src/errors.ts'
 import { AffinityService } from './affinity/index.ts'
 import { AnnounceService } from './announce/index.ts'
 import { attach, serveAttach, SessionTable } from './attach/index.ts'
+import { BenchService } from './bench/index.ts'
 import { BlobService } from './blob/index.ts'
 import { DeltaService } from './delta/index.ts'
 import { openChannel, serveSplitStep } from './split-step/index.ts'
@@ -11,12 +12,14 @@ import type { Admission, AttachRequest, FrameChannel } from '../src/backbone/fra
 import type { AffinityInit } from './affinity/index.ts'
 import type { AnnounceInit } from './announce/index.ts'
 import type { Admit } from './attach/index.ts'
+import type { BenchInit } from './bench/index.ts'
 import type { ProtocolComponents } from './components.ts'
 import type { OpenChannelInit, ServeSplitStepInit, TensorCodec } from './split-step/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 export { AffinityService } from './affinity/index.ts'
 export { AnnounceService } from './announce/index.ts'
+export { BenchService } from './bench/index.ts'
 export { BlobService, BlobStore } from './blob/index.ts'
 export { DeltaService } from './delta/index.ts'
 export type { Admit, Refusal, Session } from './attach/index.ts'
@@ -45,6 +48,8 @@ export interface Protocols {
   readonly blobs: BlobService
   /** For a charter that splits its tasks. Not started. */
   affinity (init: AffinityInit): AffinityService
+  /** For a charter by which peers trade models. Not started. */
+  bench (init: Omit<BenchInit, 'consortium' | 'charter'>): BenchService
   /**
    * The same node under another charter of the same consortium: cards, blobs and streams are those of this one, deltas have a
    * topic of their own. Started, and to be stopped, by itself.
@@ -82,6 +87,7 @@ function build (components: ProtocolComponents, init: ProtocolsInit, common: Pic
     delta,
     blobs,
     affinity: affinity => new AffinityService(components, blobs, affinity),
+    bench: bench => new BenchService(components, blobs, { ...bench, consortium: init.consortium, charter: init.model }),
     under: model => build(components, { ...init, model }, common, false),
     serve: async ({ admit, ...rest }) => {
       const sessions = new SessionTable()

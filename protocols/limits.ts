@@ -30,6 +30,10 @@ export const MAX_CARD_BYTES = 4 * 1024
 export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
 /** A row of 64 tasks, 32 KiB of cells and 5 KiB of names; a claim about the rows of 256 sites is as large. */
 export const MAX_AFFINITY_BYTES = 40 * 1024
+/** A model's card: 8 tasks with their label spaces, 4 addresses and the hashes stay under 1 KiB. */
+export const MAX_BENCH_CARD_BYTES = 1024
+/** Addresses on a model's card: of each, half of what a host card has, to fit. */
+export const MAX_BENCH_ADDRESSES = 4
 
 /** Entries in one beat or one page of a sync: a log of a year fits into one page. */
 export const MAX_ENTRIES_PER_MESSAGE = 512
@@ -118,6 +122,8 @@ export const BUDGETS = {
   membership: { requestsPerMinute: 2 * (60 + MAX_SYNC_PAGES), bytesPerMinute: 2 * MAX_SYNC_PAGES * MAX_SYNC_BYTES },
   /** By gossip: three things to say, each repeated every 2 s. */
   affinity: { requestsPerMinute: 3 * 30, bytesPerMinute: 3 * 30 * MAX_AFFINITY_BYTES },
+  /** By gossip: 8 models of a peer, each repeated every 2 s, and as many new versions. */
+  bench: { requestsPerMinute: 8 * 2 * 30, bytesPerMinute: 8 * 2 * 30 * MAX_BENCH_CARD_BYTES },
   /** A node that cannot be reached asks every 5 s; as often again for a person who runs the doctor. */
   reach: { requestsPerMinute: 24, bytesPerMinute: 24 * 2 * MAX_REACH_BYTES },
   /**
@@ -129,3 +135,6 @@ export const BUDGETS = {
     bytesPerMinute: 2 * MAX_BLOB_PROVIDERS * MAX_BLOB_BYTES
   }
 } as const
+
+/** Lines about refused cards of one peer in a minute: enough to see what is wrong with it. */
+export const BENCH_REFUSALS = { requestsPerMinute: 12, bytesPerMinute: 1 } as const

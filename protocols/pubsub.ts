@@ -5,7 +5,7 @@
  * A message above the receiver's limit would cut the pair silently and for good, so a too large one is refused here.
  */
 import { TopicValidatorResult } from '@libp2p/gossipsub'
-import { FmtlError, InvalidParametersError } from '../src/errors.ts'
+import { DecodeError, FmtlError, InvalidParametersError } from '../src/errors.ts'
 import { MAX_GOSSIP_BYTES } from './limits.ts'
 import type { GossipSub, Message } from '@libp2p/gossipsub'
 import type { ComponentLogger } from '@libp2p/interface'
@@ -24,6 +24,8 @@ export interface TopicInit<T> {
   decode: (bytes: Uint8Array) => T
   /** `from` is the peer that signed the message. Default: accept. */
   check?: (value: T, from: string) => Verdict
+  /** Hears in one line why a message of this peer could not even be read. */
+  onUnreadable?: (reason: string, from: string) => void
 }
 
 export interface TopicComponents {
@@ -121,7 +123,7 @@ export class Topic<T> {
   #judge (message: Message): Verdict {
     if (message.type !== 'signed') return 'reject'
     try {
-      if (message.data.byteLength > this.#init.maxBytes) return 'reject'
+      if (message.data.byteLength > this.#init.maxBytes) throw new DecodeError(`message of ${message.data.byteLength} bytes, at most ${this.#init.maxBytes}`)
       // not the forwarder's fault: it may know a member that we have not heard of yet
       if (this.#components.hears?.(message.from.toString()) === false) return 'ignore'
       const value = this.#init.decode(message.data)
@@ -129,7 +131,10 @@ export class Topic<T> {
       if (verdict === 'accept') this.#decoded.set(message, value)
       return verdict
     } catch (err) {
-      if (err instanceof FmtlError) return 'reject'
+      if (err instanceof FmtlError) {
+        this.#init.onUnreadable?.(err.message, message.from.toString())
+        return 'reject'
+      }
       this.#components.logger.forComponent('fmtl:pubsub').error('%s: validator failed - %e', this.name, err)
       return 'ignore'
     }

@@ -11,6 +11,7 @@ import { encodeCanonical } from '../src/membership/encoding.ts'
 import { encodeKnock, encodeLink } from '../src/membership/index.ts'
 import * as compression from '../src/compression/index.ts'
 import { affinityMessages } from './vectors/affinity-wire.ts'
+import { benchCards } from './vectors/bench.ts'
 import { exampleLog } from './vectors/membership.ts'
 import { knockMessages, membershipMessages } from './vectors/members-wire.ts'
 import type { Control } from '../protocols/split-step/index.ts'
@@ -24,6 +25,7 @@ const MEMBERSHIP = join(VECTORS, 'membership', '1.0.0')
 const SYNC = join(VECTORS, 'membership-sync', '1.0.0')
 const KNOCK = join(VECTORS, 'knock', '1.0.0')
 const AFFINITY = join(VECTORS, 'affinity-wire', '1.0.0')
+const BENCH = join(VECTORS, 'bench', '1.0.0')
 
 function named (name: string, shape: number[], ...data: number[]): NamedTensor {
   return { name, tensor: { shape, data: Float32Array.from(data) } }
@@ -92,7 +94,7 @@ async function vector (name: string, bytes: Uint8Array, says: unknown, out = OUT
   await writeFile(`${path}.json`, JSON.stringify(says, null, 2) + '\n')
 }
 
-for (const folder of [OUT, MEMBERSHIP, SYNC, KNOCK, AFFINITY]) await mkdir(folder, { recursive: true })
+for (const folder of [OUT, MEMBERSHIP, SYNC, KNOCK, AFFINITY, BENCH]) await mkdir(folder, { recursive: true })
 for (const [name, frame] of Object.entries(frames)) {
   for (const codec of name === 'forward' ? compression.CODECS : ['f32'] as const) {
     const tensors = frame.tensors.map(({ name, tensor }) => ({ name, shape: tensor.shape, data: [...tensor.data] }))
@@ -120,3 +122,4 @@ await vector('log', encodeCanonical(log.heads), {
 for (const { name, bytes, says } of membershipMessages(log)) await vector(name, bytes, says, SYNC)
 for (const { name, bytes, says } of knockMessages(log, knock)) await vector(name, bytes, says, KNOCK)
 for (const { name, bytes, says } of affinityMessages()) await vector(name, bytes, says, AFFINITY)
+for (const { name, bytes, says } of benchCards()) await vector(name, bytes, says, BENCH)

@@ -7,6 +7,7 @@ import { bare } from '../node/cli/facts.ts'
 import { conflictsOf, fallbacksOf } from './conflicts.ts'
 import { finite, meanOf, sum } from './figures.ts'
 import { scopesOf } from './scopes.ts'
+import { TradingTally } from './trading.ts'
 import { verdict } from './verdict.ts'
 import type { Charter } from '../src/federation/charter.ts'
 import type { Conflicts, CosineFigures } from './conflicts.ts'
@@ -16,6 +17,7 @@ import type { SummaryAffinity } from './affinity.ts'
 import type { Scores } from '../src/tasks/task.ts'
 import type { ClientReport, TaskReport } from '../src/training/committee.ts'
 import type { SummaryScopes } from './scopes.ts'
+import type { SummaryTrading } from './trading.ts'
 
 /** Rows of the class in question below which sites are not compared: with nine, one row moves recall by .11. */
 export const FEWEST_POSITIVES = 10
@@ -46,6 +48,8 @@ export interface SummaryTask {
   readonly reason: string
   /** Where the client's rows have some of the classes only. */
   readonly scopes?: SummaryScopes
+  /** Where models are traded: all of the site's own averaged, the best single one by the hold-out, and all that it has. */
+  readonly traded?: { readonly ownEnsemble: number | null, readonly bestSingle: number | null, readonly wholeBench: number | null }
 }
 
 export interface SummaryRound extends Omit<RoundReport, 'meanCosine' | 'minCosine' | 'removedShare' | 'minDirectionCosine' | 'minUpdateCosine'>, CosineFigures {
@@ -128,6 +132,8 @@ export interface Summary extends Omit<RunFacts, 'startedAt' | 'nodes'> {
   readonly conflicts: Conflicts
   /** Where the tasks were split. */
   readonly affinity?: SummaryAffinity
+  /** Where models are traded. */
+  readonly trading?: SummaryTrading
   readonly rounds: readonly SummaryRound[]
   readonly hosts: readonly SummaryHost[]
   readonly clients: readonly SummaryClient[]
@@ -171,12 +177,14 @@ export class SummaryBuilder {
   readonly #errors: Array<Omit<Event<'error'>, 'type'>> = []
   #firstRoundAt: number | undefined
   #affinity: SummaryAffinity | undefined
+  readonly #trading = new TradingTally()
 
   /** @param now - milliseconds, the clock of `startedAt` */
   constructor (now: () => number = Date.now) { this.#now = now }
 
   add (event: NodeEvent): void {
     const record = this.#record(event.node)
+    this.#trading.add(event)
     switch (event.type) {
       case 'node:started':
         record.started = event
@@ -215,6 +223,7 @@ export class SummaryBuilder {
       // Sites that trade models close none.
       ...rounds.length === 0 && facts.charter?.bench === undefined ? ['no round was closed'] : []
     ]
+    const trading = this.#trading.build(name)
     const backends = [...new Set(records.map(backendOf).filter(backend => backend !== ''))]
     const peaks = [...this.#rssByProcess.values()]
     return {
@@ -227,6 +236,7 @@ export class SummaryBuilder {
       means: meansOf(tasks),
       conflicts: conflictsOf(rounds),
       ...this.#affinity === undefined ? {} : { affinity: this.#affinity },
+      ...trading === undefined ? {} : { trading },
       rounds,
       hosts: records.filter(record => record.rounds.length > 0 || record.host !== undefined || record.started?.roles.includes('host') === true).map(record => ({
         ...figures(record),
@@ -359,7 +369,8 @@ function tasksOf (report: ClientReport): SummaryTask[] {
       gain: ranked ? (task.higherIsBetter ? served - bestLocal : bestLocal - served) : null,
       servedBy: report.served,
       reason: report.reason,
-      ...task.scopes === undefined ? {} : { scopes: scopesOf(task.scopes) }
+      ...task.scopes === undefined ? {} : { scopes: scopesOf(task.scopes) },
+      ...task.scores.committee === undefined ? {} : { traded: { ownEnsemble: value('ownEnsemble'), bestSingle: value('bestSingle'), wholeBench: value('wholeBench') } }
     }
   })
 }

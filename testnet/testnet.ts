@@ -30,7 +30,7 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
     const kill = options.kill === undefined ? undefined : parseKill(options.kill, plan)
     const runner: ProcessRunner = new ProcessRunner(plan, event => {
       tell(event)
-      if (kill !== undefined && event.type === 'round' && event.report.round === kill.round) kill.now(runner)
+      if (kill !== undefined && roundOf(event) === kill.round) kill.now(runner)
     })
     try {
       await runner.run(signal)
@@ -51,12 +51,17 @@ export async function runTestnet (options: TestnetOptions, emit: (event: NodeEve
   })
 }
 
+/** Which round an event closes; where models are traded, which version somebody offers. */
+function roundOf (event: NodeEvent): number | undefined {
+  return event.type === 'round' ? event.report.round : event.type === 'card:published' ? event.version : undefined
+}
+
 interface Kill {
   readonly round: number
   readonly now: (runner: ProcessRunner) => void
 }
 
-/** 'camera-1@3+5': SIGKILL when a host closes round 3, start again five seconds later. Without '+', never. */
+/** 'camera-1@3+5': SIGKILL when a host closes round 3, or somebody offers version 3 of a model, start again five seconds later. Without '+', never. */
 function parseKill (text: string, plan: TestnetPlan): Kill {
   const match = /^(.+)@(\d+)(?:\+(\d+))?$/.exec(text)
   const names = [...plan.hosts, ...plan.clients].map(node => node.name)

@@ -1,7 +1,11 @@
 /** One plain line per fact worth telling: the log of a run without a terminal, and the last lines under the live view. */
 import { bytes, clean, count, duration, list, metric, percent, plural } from './format.ts'
+import type { Explanation } from '../../src/bench/peer-trainer.ts'
 import type { NodeEvent } from '../events.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'
+
+/** More tasks than this fill a screen with one fact. */
+const TASKS_TOLD = 3
 
 type Name = (text: string) => string
 
@@ -31,6 +35,10 @@ export function factOf (event: NodeEvent, rename: Name): string | undefined {
       const { partition: { groups, reason }, encoderSteps: { total, allInOne } } = event
       return `${node} splits the tasks: ${groups.map(group => group.tasks.map(clean).join(' + ')).join(' | ')} (${clean(reason)}); ${count(total)} encoder steps, as one model ${count(allInOne)}`
     }
+    case 'card:published': return `${node} offers ${clean(event.modelId)}, version ${event.version}, ${bytes(event.bytes)}${event.accuracy === undefined ? '' : `; ${metric(event.accuracy)} on its own hold-out`}`
+    case 'card:refused': return `${node} does not take ${event.modelId === undefined ? 'a card' : clean(event.modelId)} of ${name(event.peer)}: ${name(event.reason)}`
+    case 'model:considered': return `${node} ${event.kept ? `took ${clean(event.modelId)}` : `does not take ${clean(event.modelId)}`} of ${name(event.peer)}, version ${event.version}: ${event.accuracy === null ? '' : `${metric(event.accuracy)} on the hold-out, `}${name(event.reason)}`
+    case 'committee': return `${node} is served ${committee(event.explanation, name)}`
     case 'report': {
       const { client, served, tasks } = event.report
       const who = client === event.node ? node : `${node} (${clean(client)})`
@@ -76,6 +84,12 @@ export function removed (share: number | null): string {
 
 function cost (report: RoundReport): string {
   return `${plural(report.steps, 'step')} in ${duration(report.seconds)}, ${bytes(report.bytesUp)} up, ${bytes(report.bytesDown)} down`
+}
+
+/** 'for digit by model-1 of north and own model-2, hold-out 0.912; ...', of three tasks. */
+function committee ({ peer: self, tasks }: Explanation, name: Name): string {
+  const lines = tasks.slice(0, TASKS_TOLD).map(({ task, members, accuracy }) => `for ${clean(task)} by ${list(members.map(({ peer, modelId }) => peer === self ? `own ${clean(modelId)}` : `${clean(modelId)} of ${name(peer)}`))}, hold-out ${metric(accuracy)}`)
+  return `${lines.join('; ')}${tasks.length > TASKS_TOLD ? `; and for ${plural(tasks.length - TASKS_TOLD, 'task')} more` : ''}`
 }
 
 /** The reason itself, of 'waiting: 1 of 2 clients attached'. */

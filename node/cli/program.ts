@@ -6,6 +6,7 @@ import { exitStatus } from './exit-codes.ts'
 import { failureJson, failureLine, failureOf, formatOf } from './failure.ts'
 import { registerAudit } from './audit.ts'
 import { registerCharter } from './charter.ts'
+import { registerCommittee } from './committee.ts'
 import { registerAdmit, registerAmend, registerLeave, registerRevoke, registerWithdraw } from './consortium/decide.ts'
 import { registerFound } from './consortium/found.ts'
 import { registerInvite } from './consortium/invite.ts'
@@ -15,10 +16,12 @@ import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
 import { registerExitCodes } from './exit-codes-command.ts'
+import { registerExport } from './export.ts'
 import { registerInit } from './init.ts'
 import { registerLogs } from './logs.ts'
 import { registerPeers } from './peers.ts'
 import { registerPlan } from './plan.ts'
+import { registerPredict } from './predict.ts'
 import { registerStatus } from './status.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
@@ -45,9 +48,12 @@ export function createProgram (): Command {
   registerDown(program)
   registerStatus(program)
   registerPeers(program)
+  registerCommittee(program)
   registerLogs(program)
   registerCharter(program)
   registerPlan(program)
+  registerExport(program)
+  registerPredict(program)
   registerDoctor(program, membershipOf)
   registerStrategies(program)
   registerData(program)

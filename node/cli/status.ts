@@ -4,10 +4,10 @@ import { FmtlError } from '../../src/errors.ts'
 import { examples } from './help.ts'
 import { failureOf } from './failure.ts'
 import { addRunningOptions, homeOf, printAnswer } from './running.ts'
-import { bar, bytes, clean, duration, list, painter, truncate } from './format.ts'
+import { bar, bytes, clean, duration, list, painter, plural, truncate } from './format.ts'
 import { peerTable } from './peers.ts'
 import { request } from '../control/client.ts'
-import type { Answer, PeerFacts } from '../telemetry/status.ts'
+import type { Answer, PeerFacts, PeerFigures } from '../telemetry/status.ts'
 import type { Command } from 'commander'
 import type { Paint } from './format.ts'
 import type { PeersAnswer, StatusAnswer } from '../control/residence.ts'
@@ -77,7 +77,7 @@ function absentText (err: unknown): string[] {
 }
 
 export function statusLines (status: StatusAnswer, peers: readonly PeerFacts[], width: number, paint: Paint): string[] {
-  const { name, pid, uptimeSeconds, peer, roles, backend, consortium, charter, waiting, done, round, rounds, step, total, phase, host, clients, disk } = status
+  const { name, pid, uptimeSeconds, peer, roles, backend, consortium, charter, waiting, done, round, rounds, step, total, phase, host, clients, trading, disk } = status
   const fact = (title: string, { yes, why }: Answer): string => `${title.padEnd(13)}${paint(yes ? 'green' : 'yellow', yes ? 'yes' : 'no ')}  ${clean(why)}`
   return [
     `${clean(name)}, process ${pid}, up ${duration(uptimeSeconds)}${roles.length === 0 ? '' : `, ${list(roles)}`}${backend === undefined || backend === 'none' ? '' : ` on ${clean(backend)}`}`,
@@ -92,10 +92,19 @@ export function statusLines (status: StatusAnswer, peers: readonly PeerFacts[], 
     `round ${Math.min(round, rounds)} of ${rounds}, step ${step} of ${total}  ${bar(step / total, BAR_CELLS)}`,
     ...host === undefined ? [] : [`attached to ${clean(host.name || host.peer)}`],
     ...clients === undefined || clients.length === 0 ? [] : [`serves ${list(clients.map(clean))}`],
+    ...trading === undefined ? [] : tradingLines(trading),
     ...disk === undefined ? [] : [`${bytes(disk.freeBytes)} free on the disk`],
     ...done === undefined ? [] : ['', paint('green', `${done.code}  ${clean(done.reason)}`)],
     ...waiting.length === 0 ? [] : ['', ...waiting.map(({ code, reason, next }) => `${paint('yellow', code)}  ${clean(reason)}${next === undefined ? '' : `; next: ${clean(next)}`}`)],
     '',
     ...peers.length === 0 ? ['no peer seen so far'] : peerTable(peers, width)
+  ]
+}
+
+function tradingLines ({ cards: { known, peers, kept, refused, pending, failed }, members }: PeerFigures): string[] {
+  const parts = [`${kept} on the bench`, ...refused === 0 ? [] : [`${refused} refused`], ...pending === 0 ? [] : [`${pending} under way`], ...failed === 0 ? [] : [`${failed} did not come`]]
+  return [
+    `${plural(known, 'model')} of ${plural(peers, 'peer')} offered: ${parts.join(', ')}`,
+    members.length === 0 ? 'no committee chosen yet' : `served by ${list(members.map(clean))}`
   ]
 }

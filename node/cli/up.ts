@@ -10,6 +10,7 @@ import { consortiumFiles } from '../store/member-store.ts'
 import { membershipFacts } from '../telemetry/membership-facts.ts'
 import { routesOf } from '../membership/routes.ts'
 import { charterFromData } from './charter.ts'
+import { committeeRoute } from '../control/committee.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
 import { detach } from './detach.ts'
@@ -122,6 +123,7 @@ async function up (flags: Flags): Promise<void> {
     emit: flags.format === 'json' ? printJson : factPrinter(),
     routes: [
       { method: 'POST', path: '/network', handle: async body => await examined(running, body) },
+      committeeRoute(name, charter, () => running),
       ...member === undefined ? [] : routesOf({ membership: member.membership, addresses: () => [...running?.addresses ?? [], ...running?.presence?.knownAddresses ?? []], now: Date.now })
     ],
     ...member === undefined
@@ -136,8 +138,8 @@ async function up (flags: Flags): Promise<void> {
   await runNode({
     name,
     emit,
-    // A host serves its clients' last questions and whoever comes late; a client has what it came for.
-    stay: role !== 'client',
+    // A host serves its clients' last questions and whoever comes late, a peer gives its models; a client has what it came for.
+    stay: role !== 'client' || charter.bench !== undefined,
     onNode: node => {
       running = node
       residence.watch(node)

@@ -4,7 +4,7 @@
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { leadsTo } from '../../protocols/announce/index.ts'
+import { leadsTo } from '../../protocols/acquaint.ts'
 import { MembershipService } from '../../protocols/membership/index.ts'
 import { serveKnocks } from '../../protocols/knock/index.ts'
 import { MAX_ADDRESSES, REQUEST_TIMEOUT_MS } from '../../protocols/limits.ts'

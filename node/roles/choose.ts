@@ -31,3 +31,13 @@ export async function chooseRoles (wish: RoleWish, facts: { hasData: boolean, me
   if (hasData) return { host: false, client: true, reason: `does not host: ${speed} is under ${HOST_SAMPLES_PER_SECOND}` }
   throw new InvalidParametersError(`this machine is too slow to host (${speed}, ${HOST_SAMPLES_PER_SECOND} needed) and has no data to attach with`, { next: 'give data.path, or --role host to insist' })
 }
+
+/**
+ * Where models are traded there is nothing to host: whoever has rows is a peer.
+ * @throws {InvalidParametersError} no rows here, or hosting is wished for
+ */
+export function peerRoles<T> (wish: RoleWish, data: T | undefined): { readonly roles: Roles, readonly data: T } {
+  if (wish === 'host') throw new InvalidParametersError('this charter has a bench: peers trade their models, and there is nothing to host', { next: 'leave --role out' })
+  if (data === undefined) throw new InvalidParametersError('a peer that trades models needs data of this site to train its own', { next: 'give data.path' })
+  return { roles: { host: false, client: false, reason: 'trades models with its peers: the charter has a bench' }, data }
+}

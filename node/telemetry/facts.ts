@@ -3,13 +3,13 @@
  * heartbeats). Keeps what was last seen of peers that are away.
  */
 import { statfs } from 'node:fs/promises'
-import { totalSteps } from '../../src/training/spec.ts'
+import { localStepsOf, totalSteps } from '../../src/training/spec.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { HostCard } from '../../src/backbone/frames.ts'
 import type { MembershipFacts } from './membership-facts.ts'
 import type { NodeEvent } from '../events.ts'
-import type { PeerFacts, StatusFacts } from './status.ts'
+import type { PeerFacts, PeerFigures, StatusFacts } from './status.ts'
 
 /** What a running node shows of itself; live. */
 export interface NodeView {
@@ -22,6 +22,8 @@ export interface NodeView {
   readonly hosts: readonly HostCard[]
   readonly host?: { readonly step: number, readonly slots: number, readonly clients: ReadonlyArray<{ readonly peer: string, readonly name: string }>, readonly waiting: string, readonly done: boolean }
   readonly client?: { readonly step: number }
+  /** Where models are traded. */
+  readonly peer?: { readonly figures: PeerFigures, readonly names: ReadonlyMap<string, string> }
   /** Where tasks are split: the part of the training that runs now, or, once it is over, ran last. Its charter is that of hosts and steps. */
   readonly phase?: { readonly title: string, readonly charter: Charter, readonly over: boolean }
 }
@@ -106,7 +108,7 @@ export class Facts {
       case 'waiting':
         this.#waiting = event.reason === '' ? undefined : { reason: event.reason, step: this.#step }
         return
-      case 'step': case 'round': return this.#computes()
+      case 'step': case 'round': case 'committee': return this.#computes()
       case 'report':
         this.#reported = true
         this.#attached = undefined
@@ -123,7 +125,7 @@ export class Facts {
   sample (): void {
     const now = this.#now()
     const view = this.#init.node()
-    const step = Math.max(view?.host?.step ?? 0, view?.client?.step ?? 0)
+    const step = Math.max(view?.host?.step ?? 0, view?.client?.step ?? 0, view?.peer?.figures.step ?? 0)
     if (step > this.#step) {
       // The first step seen may be the one that a checkpoint ended with.
       if (this.#stepAt !== undefined || this.#step > 0 || step === 1) this.#stepAt = now
@@ -137,6 +139,7 @@ export class Facts {
     }
     for (const card of view?.hosts ?? []) this.#card(card, now)
     for (const { peer, name } of view?.host?.clients ?? []) Object.assign(this.#of(peer), { role: 'client', name, seenAt: now })
+    for (const [peer, name] of view?.peer?.names ?? []) this.#of(peer).name ||= name
     for (const heard of this.#init.heard?.() ?? []) {
       const known = this.#of(heard.peer)
       known.seenAt = Math.max(known.seenAt, now - heard.heardMs)
@@ -173,17 +176,17 @@ export class Facts {
     this.sample()
     const now = this.#now()
     const { name, home, bootstrap } = this.#init
-    const { host, client, hosts = [], addresses, phase } = this.#init.node() ?? {}
+    const { host, client, peer: { figures: trading } = {}, hosts = [], addresses, phase } = this.#init.node() ?? {}
     const charter = phase?.charter ?? this.#init.charter
     const { stepDeadlineMs, roundDeadlineMs, quorum, peers } = charter.clock
-    const total = totalSteps(charter.training)
+    const total = trading?.total ?? totalSteps(charter.training)
     const membership = this.#init.membership?.()
     return {
       name,
       pid: process.pid,
       uptimeMs: now - this.#startedAt,
       ...this.#started === undefined ? {} : { started: { ...this.#started, ...addresses === undefined ? {} : { addresses } } },
-      charter: { name: charter.name, model: charterHash(charter), stepsPerRound: charter.training.stepsPerRound, total, quorum, peers, stepMs: stepDeadlineMs + roundDeadlineMs },
+      charter: { name: charter.name, model: charterHash(charter), stepsPerRound: charter.training.stepsPerRound * (trading === undefined ? 1 : localStepsOf(charter.training)), total, quorum, peers, stepMs: stepDeadlineMs + roundDeadlineMs },
       ...phase === undefined ? {} : { phase: phase.title },
       ...membership === undefined ? {} : { membership },
       bootstrap,
@@ -191,6 +194,7 @@ export class Facts {
       hosts,
       ...host === undefined ? {} : { hosting: { step: host.step, slots: host.slots, clients: host.clients.map(({ peer, name }) => name || peer), waiting: this.#rename(host.waiting) } },
       ...client === undefined ? {} : { client: { step: client.step, ...this.#attached === undefined ? {} : { attached: { ...this.#attached, name: this.#attached.name || this.#known.get(this.#attached.host)?.name || '' } } } },
+      ...trading === undefined ? {} : { trading },
       ...this.#stepAt === undefined ? {} : { lastStepMs: now - this.#stepAt },
       ...this.#waiting === undefined ? {} : { waiting: this.#rename(this.#waiting.reason) },
       ...this.#lost === undefined ? {} : { computeLost: { message: this.#lost.message, agoMs: now - this.#lost.at, ...this.#lost.next === undefined ? {} : { next: this.#lost.next } } },

@@ -6,6 +6,7 @@
 import { blocked, hostingNow, quorumNow, warned } from './waits.ts'
 import { duration, list, plural } from '../cli/format.ts'
 import type { MembershipFacts } from './membership-facts.ts'
+import type { NodeRole } from '../events.ts'
 
 export interface PeerFacts {
   readonly peer: string
@@ -39,12 +40,33 @@ export interface HostFacts {
   readonly model: string
 }
 
+/** Where models are traded: its own training, and what it made of the others'. */
+export interface PeerFigures {
+  /** Gradient steps of its own models, and of how many. */
+  readonly step: number
+  readonly total: number
+  readonly done: boolean
+  readonly cards: {
+    /** Models that others offer, and how many peers do. */
+    readonly known: number
+    readonly peers: number
+    readonly kept: number
+    readonly refused: number
+    /** Under way, or next. */
+    readonly pending: number
+    /** Did not come, or were not what was announced. */
+    readonly failed: number
+  }
+  /** Who serves now. */
+  readonly members: readonly string[]
+}
+
 export interface StatusFacts {
   readonly name: string
   readonly pid: number
   readonly uptimeMs: number
   /** Undefined until the node listens. */
-  readonly started?: { readonly peer: string, readonly roles: ReadonlyArray<'host' | 'client'>, readonly addresses: readonly string[], readonly backend: string }
+  readonly started?: { readonly peer: string, readonly roles: readonly NodeRole[], readonly addresses: readonly string[], readonly backend: string }
   readonly charter: {
     readonly name: string
     readonly model: string
@@ -69,6 +91,8 @@ export interface StatusFacts {
   readonly hosting?: { readonly step: number, readonly slots: number, readonly clients: readonly string[], readonly waiting: string }
   /** If it is a client. */
   readonly client?: { readonly step: number, readonly attached?: { readonly host: string, readonly name: string } }
+  /** If it trades models. */
+  readonly trading?: PeerFigures
   /** The last step that it took part in, ms ago. */
   readonly lastStepMs?: number
   /** The last reason to wait that an event gave and no later one took back. */
@@ -80,7 +104,7 @@ export interface StatusFacts {
 }
 
 export type WaitCode = 'NOT_JOINED' | 'ADMISSION_PENDING' | 'COMPUTE_LOST' | 'NO_PEERS' | 'NO_QUORUM' | 'NO_HOST' | 'NO_SLOT' | 'WAITING' |
-  'CHARTER_MISMATCH' | 'MEMBERS_DIFFER' | 'CLOCK_SKEW' | 'DISK_LOW'
+  'NO_CARDS' | 'CARDS_FAILED' | 'CHARTER_MISMATCH' | 'MEMBERS_DIFFER' | 'CLOCK_SKEW' | 'DISK_LOW'
 
 export interface Wait {
   readonly code: WaitCode
@@ -118,6 +142,7 @@ export interface NodeStatus {
   readonly total: number
   readonly host?: { readonly peer: string, readonly name: string }
   readonly clients?: readonly string[]
+  readonly trading?: PeerFigures
   readonly peers: { readonly connected: number, readonly known: number }
   readonly disk?: { readonly freeBytes: number }
 }
@@ -149,12 +174,13 @@ export function statusOf (facts: StatusFacts): NodeStatus {
     total: charter.total,
     ...client?.attached === undefined ? {} : { host: { peer: client.attached.host, name: client.attached.name } },
     ...hosting === undefined ? {} : { clients: hosting.clients },
+    ...facts.trading === undefined ? {} : { trading: facts.trading },
     peers: { connected: peers.filter(peer => peer.connected).length, known: peers.length },
     ...disk === undefined ? {} : { disk: { freeBytes: disk.freeBytes } }
   }
 }
 
-function stepOf ({ hosting, client }: StatusFacts): number { return Math.max(hosting?.step ?? 0, client?.step ?? 0) }
+function stepOf ({ hosting, client, trading }: StatusFacts): number { return Math.max(hosting?.step ?? 0, client?.step ?? 0, trading?.step ?? 0) }
 
 function joinedOf ({ started, membership, charter, uptimeMs }: StatusFacts): Answer {
   if (membership === undefined) {
@@ -178,6 +204,7 @@ function readyOf (facts: StatusFacts, joined: Answer): Answer {
   if (!joined.yes) return no('not joined')
   if (done) return yes('training is complete; it still answers')
   if (computeLost !== undefined) return no('its compute worker is lost')
+  if (facts.trading !== undefined) return yes(`trains ${plural(facts.trading.total, 'step')} by its own clock, whoever is there`)
   if (client !== undefined && client.attached === undefined) return no('no host serves this client')
   if (hosting !== undefined && hosting.clients.length < quorumNow(hosting, charter)) return no(`${hosting.clients.length} of ${quorumNow(hosting, charter)} clients attached`)
   return yes([

@@ -24,7 +24,7 @@ export function blocked (facts: StatusFacts, { joined, ready, contributing }: { 
 
 /** What does not stop the training now. */
 export function warned (facts: StatusFacts): Wait[] {
-  return [...charterWarnings(facts), ...memberWarnings(facts), ...clockWarnings(facts), ...diskWarning(facts)]
+  return [...tradeWarnings(facts), ...charterWarnings(facts), ...memberWarnings(facts), ...clockWarnings(facts), ...diskWarning(facts)]
 }
 
 function membershipWait ({ membership, started }: StatusFacts, joined: Answer): Wait[] {
@@ -111,6 +111,19 @@ export function quorumNow (hosting: NonNullable<StatusFacts['hosting']>, charter
 function clockWait ({ hosting, waiting, lastStepMs }: StatusFacts): Wait[] {
   const reason = bare(hosting?.waiting ?? waiting ?? '')
   return reason === '' || (lastStepMs ?? Infinity) < STANDS_MS ? [] : [{ code: 'WAITING', reason }]
+}
+
+/** It trains on all the same, alone. */
+function tradeWarnings (facts: StatusFacts): Wait[] {
+  const { trading, started, peers } = facts
+  if (trading === undefined || started === undefined) return []
+  const alone = peersWait(facts)
+  if (alone.length > 0) return alone
+  const { known, failed, pending } = trading.cards
+  if (known === 0) return [{ code: 'NO_CARDS', reason: `no peer has offered a model yet, of ${plural(peers.filter(({ connected }) => connected).length, 'peer')} connected; its own serve` }]
+  return failed === 0
+    ? []
+    : [{ code: 'CARDS_FAILED', reason: `${plural(failed, 'model')} of ${known} did not come or ${failed === 1 ? 'was' : 'were'} not what was announced${pending === 0 ? '' : `, ${pending} under way`}`, next: 'fmtl-node logs says why, by model' }]
 }
 
 function charterWarnings ({ peers, charter, membership }: StatusFacts): Wait[] {

@@ -2,10 +2,8 @@
  * Announce: hosts tell the consortium what they offer, everybody keeps the cards that are fresh. Cards are aged by our own
  * clock from their arrival, so a host with a wrong clock is not lost. Wire format: ./README.md.
  */
-import { KEEP_ALIVE } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
-import { CARD_EXPIRY_MS, MAX_CARD_BYTES, REQUEST_TIMEOUT_MS } from '../limits.ts'
+import { acquaint, leadsTo } from '../acquaint.ts'
+import { CARD_EXPIRY_MS, MAX_CARD_BYTES } from '../limits.ts'
 import { Topic } from '../pubsub.ts'
 import { hostsTopic } from './constants.ts'
 import { decodeCard, encodeCard } from './messages.ts'
@@ -23,8 +21,6 @@ export interface AnnounceInit {
   /** Connect to a host when its first card arrives, so that the mesh outlives the bootstrap peer. Default true. */
   connect?: boolean
 }
-
-const KEPT = `${KEEP_ALIVE}-fmtl-host`
 
 interface Entry {
   card: HostCard
@@ -99,15 +95,7 @@ export class AnnounceService {
 
   /** The host can be dialled by its id from now on. One that found a relay is dialled again, at the address that it has now. */
   async #learn (card: HostCard, moved: boolean): Promise<void> {
-    const peer = peerIdFromString(card.host)
-    const multiaddrs = card.addresses.map(address => multiaddr(address))
-    // replaced, not added: a host that came back on another port has no other address any more
-    await this.#components.network.peerStore.patch(peer, { multiaddrs }, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-    if (moved && this.#init.connect !== false) {
-      // a lost connection is opened again by the connection manager
-      await this.#components.network.peerStore.merge(peer, { tags: { [KEPT]: {} } })
-      void this.#components.network.dial(peer).catch(err => { this.#components.logger.forComponent('fmtl:announce')('dial %s: %e', card.host, err) })
-    }
+    await acquaint(this.#components, card.host, card.addresses, moved && this.#init.connect !== false ? 'host' : undefined)
   }
 }
 
@@ -115,14 +103,4 @@ export class AnnounceService {
 function judge (card: HostCard, from: string): Verdict {
   if (card.host !== from) return 'reject'
   return card.addresses.every(address => leadsTo(address, from)) ? 'accept' : 'reject'
-}
-
-/** Whether this is an address, and of nobody else than this peer. */
-export function leadsTo (address: string, peer: string): boolean {
-  try {
-    const target = multiaddr(address).getComponents().findLast(({ name }) => name === 'p2p')?.value
-    return target == null || target === peer
-  } catch {
-    return false
-  }
 }

@@ -15,6 +15,7 @@ export class BlobService {
   readonly #components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>
   readonly #fetcher: BlobFetcher
   #stop: (() => Promise<void>) | undefined
+  #given = 0
 
   constructor (components: Pick<ProtocolComponents, 'network' | 'logger' | 'overBudget'>, init: { maxBytes: number }) {
     this.store = new BlobStore(init.maxBytes)
@@ -23,7 +24,14 @@ export class BlobService {
   }
 
   async start (): Promise<void> {
-    this.#stop ??= await serveBlobs(this.#components, this.store)
+    this.#stop ??= await serveBlobs(this.#components, {
+      manifest: async hash => await this.store.manifest(hash),
+      chunk: (hash, index) => {
+        const chunk = this.store.chunk(hash, index)
+        this.#given += chunk?.byteLength ?? 0
+        return chunk
+      }
+    })
   }
 
   async stop (): Promise<void> {
@@ -31,6 +39,9 @@ export class BlobService {
     this.#stop = undefined
     await stop?.()
   }
+
+  /** Bytes of chunks that others were given so far. */
+  get given (): number { return this.#given }
 
   put (bytes: Uint8Array): string {
     return this.store.put(bytes)

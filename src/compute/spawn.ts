@@ -8,6 +8,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientTrainer } from '../training/client-trainer.ts'
 import type { DatasetOptions } from '../data/dataset.ts'
 import type { HostTrainer } from '../training/host-trainer.ts'
+import type { PeerTrainer } from '../bench/peer-trainer.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
 import type { StrategyFile } from '../strategies/outside.ts'
@@ -41,7 +42,13 @@ export interface ClientTrainerInit {
   readonly name?: string
 }
 
-export type TrainerInit = HostTrainerInit | ClientTrainerInit
+export interface PeerTrainerInit extends Pick<ClientTrainerInit, 'charter' | 'backend' | 'memoryBytes' | 'data'> {
+  readonly kind: 'peer'
+  /** Under which its models are known to others. */
+  readonly peer: string
+}
+
+export type TrainerInit = HostTrainerInit | ClientTrainerInit | PeerTrainerInit
 
 export interface Call {
   readonly id: number
@@ -106,13 +113,14 @@ export interface SpawnOptions {
 
 export function spawnTrainer (init: HostTrainerInit, options?: SpawnOptions): Promise<Compute<HostTrainer>>
 export function spawnTrainer (init: ClientTrainerInit, options?: SpawnOptions): Promise<Compute<ClientTrainer>>
+export function spawnTrainer (init: PeerTrainerInit, options?: SpawnOptions): Promise<Compute<PeerTrainer>>
 /**
  * Starts a compute worker for one trainer. Its rows have been read and its work checked when this returns; nothing is
  * computed yet.
  * @throws {ResourceError} it would not fit into memory
  * @throws {DataError | InvalidParametersError} what is wrong with the rows or the model
  */
-export async function spawnTrainer (init: TrainerInit, { script = WORKER }: SpawnOptions = {}): Promise<Compute<HostTrainer> | Compute<ClientTrainer>> {
+export async function spawnTrainer (init: TrainerInit, { script = WORKER }: SpawnOptions = {}): Promise<Compute<HostTrainer> | Compute<ClientTrainer> | Compute<PeerTrainer>> {
   prepareForTensorFlow() // a worker's environment is a copy: what the native library reads must be set in this thread
   tuneHeap()
   const [stopping, holding] = [new Int32Array(new SharedArrayBuffer(4)), new Int32Array(new SharedArrayBuffer(4))]
@@ -181,5 +189,5 @@ export async function spawnTrainer (init: TrainerInit, { script = WORKER }: Spaw
       if (Atomics.load(holding, 0) === 0) await worker.terminate()
       else worker.unref()
     }
-  } as Compute<HostTrainer> & Compute<ClientTrainer>
+  } as Compute<HostTrainer> & Compute<ClientTrainer> & Compute<PeerTrainer>
 }

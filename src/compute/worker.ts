@@ -12,8 +12,9 @@ import { loadBestRung } from '../backend/ladder.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { asMember } from '../data/check-charter.ts'
+import { PeerTrainer, describePeer } from '../bench/peer-trainer.ts'
 import { describeClient } from '../training/client-description.ts'
-import { estimateClient, estimateHost, expectRoom } from '../training/memory.ts'
+import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
 import { queued } from './remote.ts'
@@ -27,6 +28,7 @@ import type { ClientDescription } from '../training/client-description.ts'
 import type { Device } from '../backend/device.ts'
 import type { MemoryEstimate } from '../training/memory.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
+import type { PeerDescription } from '../bench/peer-trainer.ts'
 import type { Rung, RungName } from '../backend/ladder.ts'
 
 /**
@@ -47,8 +49,8 @@ interface Prepared {
   readonly what: string
   /** For a trainer that may use so many bytes. */
   readonly estimate: (memoryBytes: number) => MemoryEstimate
-  readonly description?: ClientDescription
-  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer
+  readonly description?: ClientDescription | PeerDescription
+  readonly build: (backend: Backend, memoryBytes: number) => HostTrainer | ClientTrainer | PeerTrainer
 }
 
 async function prepare (init: TrainerInit): Promise<Prepared> {
@@ -63,6 +65,15 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   }
   const dataset = await openDataset(init.data.path, init.data.options)
   const data = asMember(charter, await dataset.client(init.data.client))
+  if (init.kind === 'peer') {
+    const { peer } = init
+    return {
+      what: `peer ${data.id}`,
+      estimate: () => estimatePeer(charter, data),
+      description: describePeer(charter, data),
+      build: backend => new PeerTrainer(backend, charter, data, { peer })
+    }
+  }
   const { control, baseline = true, partsSeed, name = data.id } = init
   return {
     what: `client ${data.id}`,

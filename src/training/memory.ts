@@ -18,12 +18,15 @@
  * it measures what tasks do to each other, a gradient for each of its tasks more, and weights to look ahead with. With
  * attention a host holds every client's model beside it and a client its anchor.
  *
+ * A site that trades models is a client of each architecture, and holds the answers of a full bench.
+ *
  * A linear model is its units alone; its training rows are read once and kept, in the sparse form the simple model has.
  *
  * The program itself, some 100 to 300 MiB by rung, is not counted: it is there already when the trainer is built.
  */
-import { ResourceError } from '../errors.ts'
+import { InvalidParametersError, ResourceError } from '../errors.ts'
 import { EVALUATION_ROWS } from './evaluation.ts'
+import { architecturesOf } from '../bench/spec.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { createCorrection, createHead } from '../models/head.ts'
@@ -122,6 +125,22 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
     'one step': Math.max(open + largest, locals > 0 ? simpleFloats(data) : 0),
     predictions: predictionFloats(data)
   })
+}
+
+/**
+ * A site that trades models: what it trains of each architecture, and the answers of a full bench. The rows are counted with
+ * every architecture, which is too many rather than too few.
+ * @throws {InvalidParametersError} the charter has no bench section
+ */
+export function estimatePeer (charter: Charter, data: ClientData): MemoryEstimate {
+  const { bench, model, input } = charter
+  if (bench === undefined) throw new InvalidParametersError('this charter has no bench section', { next: 'make one with --strategy fedpae' })
+  const own = architecturesOf(bench, model, input).map(architecture => estimateClient({ ...charter, model: architecture.model }, data, 0))
+  const answers = FLOAT_BYTES * bench.cap / CANDIDATES * predictionFloats(data)
+  return {
+    bytes: own.reduce((total, { bytes }) => total + bytes, answers),
+    parts: `${own.map(({ parts }, i) => `model ${i + 1}: ${parts}`).join('; ')}; answers of ${bench.cap} models ${(answers / MIB).toFixed(1)}`
+  }
 }
 
 /** Numbers in a whole model of the charter, with an embedder for every input and a head for every task. */

@@ -8,6 +8,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import * as affinity from '../../protocols/affinity/index.ts'
 import { decodeCard, encodeCard } from '../../protocols/announce/index.ts'
+import { decodeBenchCard, encodeBenchCard } from '../../protocols/bench/index.ts'
 import * as attach from '../../protocols/attach/messages.ts'
 import * as blob from '../../protocols/blob/messages.ts'
 import { decodeDelta, encodeDelta } from '../../protocols/delta/index.ts'
@@ -16,11 +17,13 @@ import * as limits from '../../protocols/limits.ts'
 import * as membership from '../../protocols/membership/index.ts'
 import * as reach from '../../protocols/reach/messages.ts'
 import { AffinityMessage, AffinityRow } from '../../protocols/affinity/messages.generated.ts'
+import { BenchCard as WireCard } from '../../protocols/bench/messages.generated.ts'
 import * as pb from '../../protocols/split-step/messages.generated.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
 import * as compression from '../../src/compression/index.ts'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
 import { attachRequest, clientFrames, hostFrames, joined } from './nodes.ts'
+import type { BenchCard } from '../../protocols/bench/index.ts'
 import type { DeltaManifest, HostCard } from '../../src/backbone/frames.ts'
 import type { Beat } from '../../protocols/membership/index.ts'
 import type { BlobResponse } from '../../protocols/blob/messages.ts'
@@ -73,6 +76,13 @@ const beat: Beat = {
 
 const row: affinity.AffinityRow = { site: HOST, charter: '4'.repeat(64), tasks: ['a', 'b'], sums: Float32Array.of(0, 0.5, -1, 0), counts: Uint32Array.of(0, 3, 3, 0) }
 
+const offer: BenchCard = {
+  card: { peer: HOST, modelId: 'small-1', version: 2, arch: 'ab'.repeat(8), parameters: 300, bytes: 1200, sha256: '7'.repeat(64), tasks: [{ id: 'a', classes: 4, space: 'cd'.repeat(8) }, { id: 'b', classes: 2, space: 'ef'.repeat(8) }], valAccuracy: 0.5 },
+  name: 'lab',
+  charter: 'f'.repeat(16),
+  addresses: card.addresses
+}
+
 interface Decoder {
   id: string
   corpus: Uint8Array[]
@@ -113,6 +123,7 @@ const decoders: Decoder[] = [
   },
   { id: 'host card', corpus: [encodeCard(card)], decode: decodeCard, encode: encodeCard },
   { id: 'delta', corpus: [encodeDelta({ manifest }), encodeDelta({ manifest, payload: new Uint8Array(5) })], decode: decodeDelta, encode: encodeDelta },
+  { id: 'model card', corpus: [encodeBenchCard(offer), encodeBenchCard({ ...offer, name: '', addresses: [] })], decode: decodeBenchCard, encode: encodeBenchCard },
   { id: 'blob request', corpus: [blob.encodeRequest({ hash: '0'.repeat(64) }), blob.encodeRequest({ hash: '0'.repeat(64), chunk: 3 })], decode: blob.decodeRequest, encode: blob.encodeRequest },
   {
     id: 'blob response',
@@ -246,6 +257,28 @@ test('an affinity row of 64 tasks fits into its message, and travels from any pl
   }
 })
 
+const CARD = { ...offer.card, name: offer.name, charter: offer.charter, tasks: offer.card.tasks.map(task => ({ ...task })), addresses: [...offer.addresses] }
+const hostileCards: Array<{ id: string, card: Partial<typeof CARD> }> = [
+  { id: 'weights of another size than its parameters', card: { bytes: 1204 } },
+  { id: 'no parameters', card: { parameters: 0, bytes: 0 } },
+  { id: 'more parameters than any blob holds', card: { parameters: 2 ** 40, bytes: 2 ** 42 } },
+  { id: 'version 0', card: { version: 0 } },
+  { id: 'a path for a name', card: { modelId: '../../etc' } },
+  { id: 'an architecture that is no name', card: { arch: 'A b' } },
+  { id: 'no task', card: { tasks: [] } },
+  { id: 'one task twice', card: { tasks: [CARD.tasks[0] as typeof CARD.tasks[0], CARD.tasks[0] as typeof CARD.tasks[0]] } },
+  { id: 'a task of no class', card: { tasks: [{ id: 'a', classes: 0, space: 'x' }] } },
+  { id: 'an accuracy above 1', card: { valAccuracy: 1.5 } },
+  { id: 'an accuracy that is no number', card: { valAccuracy: NaN } },
+  { id: 'a hash that is none', card: { sha256: 'x'.repeat(64) } },
+  { id: 'more than a kibibyte', card: { tasks: Array.from({ length: 20 }, (_, i) => ({ id: `${i}`.padStart(40, 't'), classes: 2, space: 'cd'.repeat(8) })) } }
+]
+for (const { id, card } of hostileCards) {
+  test(`a model card with ${id} is refused`, t => {
+    t.throws(() => decodeBenchCard(WireCard.encode({ ...CARD, ...card })), { instanceOf: DecodeError })
+  })
+}
+
 /** A frame whose header is written by hand. */
 function crafted (tensor: Partial<pb.TensorHeader>, data = new Uint8Array(8)): Uint8Array {
   const header = pb.Header.encode({ kind: 'forward', tensors: [{ name: 'a', shape: [2], codec: 'f32', bytes: 8, ...tensor }] })
@@ -291,6 +324,7 @@ const unsendable: Array<{ id: string, send: () => unknown }> = [
   { id: '65 tensors', send: () => encodeFrame({ kind: 'share', step: 0, tensors: Array.from({ length: 65 }, (_, i) => ({ name: `u${i}`, tensor: { shape: [1], data: new Float32Array(1) } })) }, 'f32', compression) },
   { id: 'a negative step', send: () => encodeFrame({ kind: 'share', step: -1, tensors: [] }, 'f32', compression) },
   { id: 'an empty tensor', send: () => encodeFrame({ kind: 'share', step: 0, tensors: [{ name: 'a', tensor: { shape: [0], data: new Float32Array(0) } }] }, 'f32', compression) },
+  { id: 'a model card of more than a kibibyte', send: () => encodeBenchCard({ ...offer, card: { ...offer.card, tasks: Array.from({ length: 20 }, (_, i) => ({ id: `${i}`.padStart(40, 't'), classes: 2, space: 'cd'.repeat(8) })) } }) },
   { id: 'a card with NaN', send: () => encodeCard({ ...card, samplesPerSecond: NaN }) },
   { id: 'a request for 65 tasks', send: () => attach.encodeRequest({ ...attachRequest(HOST), tasks: Array.from({ length: 65 }, (_, i) => `t${i}`) }) },
   { id: 'a beat of 17 heads', send: () => membership.encodeBeat({ ...beat, heads: new Array<string>(17).fill('0'.repeat(64)) }) },

@@ -2,6 +2,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { components } from '../../node/components.ts'
 import { createNode } from '../../node/libp2p.ts'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { ExecutionContext } from 'ava'
 import type { Node } from '../../node/libp2p.ts'
 import type { ProtocolComponents } from '../../protocols/components.ts'
@@ -13,11 +14,11 @@ export interface TestNode {
   components: ProtocolComponents
 }
 
-/** Nodes that all know the first one. */
-export async function startNodes (t: ExecutionContext, count: number): Promise<TestNode[]> {
+/** Nodes that all know the first one. @param keyOf - by place; default: a new key each */
+export async function startNodes (t: ExecutionContext, count: number, keyOf: (i: number) => Promise<Ed25519PrivateKey> = async () => await generateKeyPair('Ed25519')): Promise<TestNode[]> {
   const nodes: TestNode[] = []
   for (let i = 0; i < count; i++) {
-    const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
+    const node = await createNode({ privateKey: await keyOf(i), profile: 'testnet' })
     t.teardown(async () => { await node.stop() })
     nodes.push({ node, id: node.peerId.toString(), components: components(node) })
     if (nodes[0] != null && i > 0) await node.dial(nodes[0].node.getMultiaddrs())

@@ -2,10 +2,12 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import * as affinity from '../../protocols/affinity/index.ts'
+import * as bench from '../../protocols/bench/index.ts'
 import * as knock from '../../protocols/knock/index.ts'
 import * as membership from '../../protocols/membership/index.ts'
 import { decodeMessage, encodeControl, encodeFrame } from '../../protocols/split-step/index.ts'
 import { affinityMessages } from '../../scripts/vectors/affinity-wire.ts'
+import { benchCards } from '../../scripts/vectors/bench.ts'
 import { exampleLog } from '../../scripts/vectors/membership.ts'
 import { knockMessages, membershipMessages } from '../../scripts/vectors/members-wire.ts'
 import * as compression from '../../src/compression/index.ts'
@@ -37,6 +39,7 @@ for (const file of readdirSync(FOLDER).filter(name => name.endsWith('.json'))) {
 /** By message: what reads it, as the JSON beside it has it, and what writes that again. */
 const CODECS: Readonly<Record<string, { read: (bytes: Uint8Array) => unknown, write: (value: never) => Uint8Array }>> = {
   AffinityMessage: { read: affinity.decodeAffinity, write: affinity.encodeAffinity },
+  BenchCard: { read: bench.decodeBenchCard, write: bench.encodeBenchCard },
   Beat: { read: membership.decodeBeat, write: membership.encodeBeat },
   SyncRequest: { read: membership.decodeSyncRequest, write: membership.encodeSyncRequest },
   SyncResponse: { read: membership.decodeSyncResponse, write: membership.encodeSyncResponse },
@@ -60,6 +63,7 @@ function revived (_key: string, value: unknown): unknown {
 
 for (const { protocol, messages } of [
   { protocol: 'affinity-wire', messages: async () => affinityMessages() },
+  { protocol: 'bench', messages: async () => benchCards() },
   { protocol: 'membership-sync', messages: async () => membershipMessages((await exampleLog()).log) },
   { protocol: 'knock', messages: async () => await exampleLog().then(({ log, knock }) => knockMessages(log, knock)) }
 ]) {

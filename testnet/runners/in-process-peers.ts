@@ -14,7 +14,7 @@ export async function runPeersInProcess ({ charter, dataset, clients, options }:
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
   const seconds = (performance.now() - startedAt) / 1000
   for (const { name, peer } of clients) {
-    emit({ type: 'node:started', node: name, peer, pid: process.pid, roles: ['client'], roleReason: 'as planned, simulated', addresses: [], backend: backend.name, falls, seconds })
+    emit({ type: 'node:started', node: name, peer, pid: process.pid, roles: ['peer'], roleReason: 'as planned, simulated', addresses: [], backend: backend.name, falls, seconds })
   }
   const named = (peer: string): string => clients.find(client => client.peer === peer)?.name ?? peer
   const tasksOf = new Map(clients.map(client => [client.data, client.tasks]))

@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
+import { Settling } from './settling.ts'
 import { spawnDaemon } from './daemon.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { DaemonSpec } from '../../node/daemon.ts'
@@ -33,14 +34,18 @@ export class ProcessRunner {
   readonly #reports = new Map<string, { resolve: () => void, reject: (error: Error) => void, done: Promise<void> }>()
   /** Nodes that were ended on purpose and have not been started again. */
   readonly #down = new Map<string, 'returns' | 'gone'>()
-  /** Where hosts can be reached, as they said. */
+  /** Where hosts, and peers that trade models, can be reached, as they said. */
   readonly #addresses = new Map<string, readonly string[]>()
+  readonly #settling = new Settling()
   #home: string | undefined
   #stopping = false
 
   constructor (plan: TestnetPlan, emit: (event: NodeEvent) => void) {
     this.#plan = plan
-    this.#emit = emit
+    this.#emit = event => {
+      emit(event)
+      this.#settling.add(event)
+    }
     for (const { name } of plan.clients) {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       promise.catch(() => undefined)
@@ -48,17 +53,19 @@ export class ProcessRunner {
     }
   }
 
-  /** Starts all nodes and waits for every client's report. @throws the first node's error that ends the run */
+  /** Starts all nodes and waits for every client's report; where models are traded, for all of them to be looked at too. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
-    const { hosts, clients, options, charter, rule, dataPath, dataOptions } = this.#plan
+    const { hosts, clients, options, charter, rule, dataset, dataPath, dataOptions } = this.#plan
     this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
     await writeFile(charterPath, JSON.stringify(charter))
     const port = options.port ?? await freePort()
-    const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${hosts[0]?.peer}`
+    const first = [...hosts, ...clients][0]
+    const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${first?.peer}`
+    const listen = (peer: string): string[] => [peer === first?.peer ? `/ip4/127.0.0.1/tcp/${port}` : '/ip4/127.0.0.1/tcp/0']
     const common = { charter: charterPath, ...rule === undefined ? {} : { strategy: rule.path }, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
-    hosts.forEach((host, i) => this.#start({
+    hosts.forEach(host => this.#start({
       ...common,
       name: host.name,
       label: host.label,
@@ -66,8 +73,8 @@ export class ProcessRunner {
       quorum: clients.filter(client => client.host === host.peer).length,
       peers: hosts.length - 1,
       slots: clients.length,
-      listen: [i === 0 ? `/ip4/127.0.0.1/tcp/${port}` : '/ip4/127.0.0.1/tcp/0'],
-      bootstrap: i === 0 ? [] : [bootstrap],
+      listen: listen(host.peer),
+      bootstrap: host === first ? [] : [bootstrap],
       prefer: [],
       home: join(this.#home as string, host.name)
     }))
@@ -79,16 +86,30 @@ export class ProcessRunner {
       quorum: 1,
       peers: 0,
       slots: 1,
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      bootstrap: [bootstrap],
-      prefer: [client.host],
-      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks } },
+      listen: listen(client.peer),
+      bootstrap: client === first ? [] : [bootstrap],
+      prefer: client.host === '' ? [] : [client.host],
+      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks, ...dataset.parts === undefined ? {} : { among: dataset.tasks.map(({ id }) => id) } } },
       home: join(this.#home as string, client.name)
     }))
     const aborted = (): void => this.#failAll(signal.reason instanceof Error ? signal.reason : new Error('stopped'))
     signal.addEventListener('abort', aborted, { once: true })
     if (signal.aborted) aborted()
     await Promise.all([...this.#reports.values()].map(async ({ done }) => { await done }))
+    if (charter.bench !== undefined) await this.#settle(charter.clock.roundDeadlineMs, signal)
+  }
+
+  /** Who was trained first has reported first; what the others then offered is looked at too, within a deadline. */
+  async #settle (ms: number, signal: AbortSignal): Promise<void> {
+    const there = (): string[] => this.#plan.clients.map(({ name }) => name).filter(name => this.#down.get(name) !== 'gone')
+    try {
+      await this.#settling.rest(there, AbortSignal.any([signal, AbortSignal.timeout(ms)]))
+    } catch {
+      signal.throwIfAborted()
+      for (const { node, models } of this.#settling.restless(there())) {
+        this.#emit({ type: 'error', node, code: 'ERR_DEADLINE', message: `${models} models of others were not looked at within ${Math.round(ms / 1000)} s of the last report`, next: 'raise clock.roundDeadlineMs' })
+      }
+    }
   }
 
   /** SIGKILL, as a power cut would. @param end - whether `restart` will follow: a node that is gone is not waited for */
@@ -146,7 +167,7 @@ export class ProcessRunner {
   #start (spec: DaemonSpec): void {
     const child = spawnDaemon(spec, this.#threads(spec), event => {
       this.#emit(event)
-      if (event.type === 'node:started' && spec.role === 'host') this.#addresses.set(spec.name, event.addresses)
+      if (event.type === 'node:started' && (spec.role === 'host' || event.roles.includes('peer'))) this.#addresses.set(spec.name, event.addresses)
       if (event.type === 'report') this.#reports.get(spec.name)?.resolve()
       if (event.type === 'error' && !NOTICES.has(event.code)) this.#failAll(new FmtlError(event.code, `${spec.name}: ${event.message}`, event.next === undefined ? {} : { next: event.next }))
     })

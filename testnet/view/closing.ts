@@ -5,6 +5,7 @@ import { FEWEST_POSITIVES } from '../summary.ts'
 import { LEVEL, inWords } from '../verdict.ts'
 import { scopeLines } from '../scopes.ts'
 import { removed } from '../../node/cli/facts.ts'
+import { tradingLines } from './trading.ts'
 import type { Column, Paint } from '../../node/cli/format.ts'
 import type { Means, Summary, SummaryTask } from '../summary.ts'
 
@@ -16,17 +17,12 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
   const prose = Math.min(width, PROSE_COLUMNS)
   const section = (title: string, text: string): string[] =>
     wrap(`${pad(title, 11)}${clean(text)}`, prose, ' '.repeat(11)).map((line, i) => i === 0 ? paint('dim', line.slice(0, 11)) + line.slice(11) : line)
-  const { conflictPairs, pairs } = summary.conflicts
   return [
     ...results(summary, width, paint),
     ...scopeLines(summary.tasks).flatMap(text => section('labels', text)),
     '',
     ...summary.affinity === undefined ? [] : [...affinityLines(summary.affinity, section, { width: prose, paint }), ''],
-    ...section('conflicts', pairs === 0
-      ? 'no two gradients met in one step'
-      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(summary.conflicts.meanCosine)}, min ${metric(summary.conflicts.minCosine)}; projection: ${removed(summary.conflicts.removedShare)}`),
-    ...conflictFree(summary, section, paint),
-    ...between(summary, section),
+    ...summary.trading === undefined ? conflictLines(summary, section, paint) : tradingLines(summary.trading, section, { width, paint }),
     ...summary.conflicts.fallbacks === undefined ? [] : section('', inWords(summary.conflicts.fallbacks)).map(line => paint('yellow', line)),
     '',
     ...nodes(summary, width, paint),
@@ -34,7 +30,7 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
     ...section('traffic', cutTraffic(summary)),
     ...section('memory', `${bytes(summary.peakRssBytes)} at the peak of all processes, ${bytes(summary.largestRssBytes)} the largest one`),
     ...lag(summary, section),
-    ...section('time', `first round after ${duration(summary.firstRoundSeconds)}, whole run ${duration(summary.seconds)}`),
+    ...section('time', `${summary.firstRoundSeconds === null ? '' : `first round after ${duration(summary.firstRoundSeconds)}, `}whole run ${duration(summary.seconds)}`),
     ...moves(summary).flatMap(text => section('moved', text)),
     ...summary.errors.slice(-5).flatMap(({ node, code, message, next }) => section('problem', `${node}: ${message} (${code})${next === undefined ? '' : `; next: ${next}`}`)),
     ...summary.missing.flatMap(text => section('missing', text).map(line => paint('red', line))),
@@ -44,6 +40,17 @@ export function closingLines (summary: Summary, init: { width: number, paint: Pa
 }
 
 type Section = (title: string, text: string) => string[]
+
+function conflictLines (summary: Summary, section: Section, paint: Paint): string[] {
+  const { conflictPairs, pairs, meanCosine, minCosine, removedShare } = summary.conflicts
+  return [
+    ...section('conflicts', pairs === 0
+      ? 'no two gradients met in one step'
+      : `${count(pairs)} pairs of gradients, ${percent(conflictPairs / pairs)} in conflict (cos < 0); cos mean ${metric(meanCosine)}, min ${metric(minCosine)}; projection: ${removed(removedShare)}`),
+    ...conflictFree(summary, section, paint),
+    ...between(summary, section)
+  ]
+}
 
 function conflictFree ({ conflicts }: Summary, section: Section, paint: Paint): string[] {
   if (conflicts.conflictFree === null) return []
@@ -62,15 +69,16 @@ function between ({ conflicts: { between } }: Summary, section: Section): string
 function results (summary: Summary, width: number, paint: Paint): string[] {
   const control = summary.tasks.some(task => task.twoLocals !== undefined)
   const simple = summary.tasks.some(task => task.simple !== undefined)
-  const shown: Shown = { control, simple }
+  const traded = summary.trading !== undefined
+  const shown: Shown = { control, simple, traded }
   const rows = [
     ...summary.tasks.map((task, i) => taskRow(task, summary.tasks[i - 1]?.client !== task.client, shown, paint)),
     ...Object.entries(summary.means).filter(([, means]) => means.tasks > 1).map(([name, means]) => meanRow(name, means, shown, paint))
   ]
   const layouts = [
-    { titles: ['simple', 'best local', '2 locals', 'federated', 'ensemble'], gap: 2 },
-    { titles: ['simple', 'best', '2 loc.', 'feder.', 'ensem.'], gap: 2 },
-    { titles: ['simpl', 'best', '2 loc', 'feder', 'ensem'], gap: 1 }
+    { titles: ['simple', 'best local', '2 locals', 'federated', 'ensemble', 'all own', 'best single', 'whole bench'], gap: 2 },
+    { titles: ['simple', 'best', '2 loc.', 'feder.', 'ensem.', 'own', 'single', 'bench'], gap: 2 },
+    { titles: ['simpl', 'best', '2 loc', 'feder', 'ensem', 'own', 'singl', 'bench'], gap: 1 }
   ].map(({ titles, gap }) => ({ gap, columns: resultColumns(titles, shown) }))
   const fits = layouts.find(({ columns, gap }) => tableWidth(columns, rows, gap) <= width) ?? layouts.at(-1) as typeof layouts[number]
   const small = summary.tasks.filter(task => task.gain === null && task.positives !== null && task.positives < FEWEST_POSITIVES)
@@ -79,6 +87,7 @@ function results (summary: Summary, width: number, paint: Paint): string[] {
     `gain: served against ${simple ? 'best local' : 'local'}, + is better whichever way the metric points`,
     ...simple ? ['simple: the site\'s own linear model; best local: the better of local and simple on the site\'s hold-out'] : [],
     ...control ? ['2 locals: two models that never met a peer, averaged'] : [],
+    ...traded ? ['local: the site\'s best own model by the hold-out; all own: its own averaged; best single: of all that it has; whole bench: all of them averaged'] : [],
     ...small.length === 0 ? [] : [`n too small to rank, fewer than ${FEWEST_POSITIVES} positives: ${small.map(task => `${task.client} ${task.id} (${task.positives})`).join(', ')}`]
   ]
   if (summary.tasks.length === 0) return [paint('yellow', 'no client sent a report, so there is nothing to compare')]
@@ -86,10 +95,10 @@ function results (summary: Summary, width: number, paint: Paint): string[] {
 }
 
 /** Columns that a run may have or not. */
-interface Shown { readonly control: boolean, readonly simple: boolean }
+interface Shown { readonly control: boolean, readonly simple: boolean, readonly traded: boolean }
 
-function resultColumns ([linear = '', best = '', twoLocals = '', federated = '', ensemble = '']: readonly string[], { control, simple }: Shown): Column[] {
-  const numbers = ['n', 'local', ...simple ? [linear, best] : [], ...control ? [twoLocals] : [], federated, ensemble, 'served', 'gain']
+function resultColumns ([linear = '', best = '', twoLocals = '', federated = '', ensemble = '', ...traders]: readonly string[], { control, simple, traded }: Shown): Column[] {
+  const numbers = ['n', 'local', ...simple ? [linear, best] : [], ...control ? [twoLocals] : [], ...traded ? traders : [federated, ensemble], 'served', 'gain']
   return [
     { title: 'client', shrink: true },
     { title: 'task', shrink: true },
@@ -99,7 +108,7 @@ function resultColumns ([linear = '', best = '', twoLocals = '', federated = '',
   ]
 }
 
-function taskRow (task: SummaryTask, first: boolean, { control, simple }: Shown, paint: Paint): string[] {
+function taskRow (task: SummaryTask, first: boolean, { control, simple, traded }: Shown, paint: Paint): string[] {
   return [
     first ? clean(task.client) : '',
     clean(task.id),
@@ -108,8 +117,7 @@ function taskRow (task: SummaryTask, first: boolean, { control, simple }: Shown,
     metric(task.local),
     ...simple ? [metric(task.simple), metric(task.bestLocal)] : [],
     ...control ? [metric(task.twoLocals)] : [],
-    metric(task.federated),
-    metric(task.ensemble),
+    ...traded ? [metric(task.traded?.ownEnsemble), metric(task.traded?.bestSingle), metric(task.traded?.wholeBench)] : [metric(task.federated), metric(task.ensemble)],
     paint('bold', metric(task.served)),
     gainCell(task, paint),
     first ? clean(task.servedBy) : ''
@@ -126,7 +134,7 @@ function coloured (gain: number, paint: Paint): string {
   return Math.abs(gain) < LEVEL ? text : paint(gain > 0 ? 'green' : 'red', text)
 }
 
-function meanRow (name: string, means: Means, { control, simple }: Shown, paint: Paint): string[] {
+function meanRow (name: string, means: Means, { control, simple, traded }: Shown, paint: Paint): string[] {
   return [
     'mean',
     plural(means.tasks, 'task'),
@@ -135,8 +143,7 @@ function meanRow (name: string, means: Means, { control, simple }: Shown, paint:
     metric(means.local),
     ...simple ? [metric(means.simple), metric(means.bestLocal)] : [],
     ...control ? [metric(means.twoLocals)] : [],
-    metric(means.federated),
-    metric(means.ensemble),
+    ...traded ? ['', '', ''] : [metric(means.federated), metric(means.ensemble)],
     paint('bold', metric(means.served)),
     means.gain === null ? '-' : coloured(means.gain, paint),
     ''
@@ -178,8 +185,8 @@ function lag ({ hosts, clients }: Summary, section: Section): string[] {
 
 function milliseconds (ms: number | null): string { return duration(ms === null ? null : ms / 1000) }
 
-function cutTraffic ({ rounds, charter, clients }: Summary): string {
-  if (charter?.bench !== undefined) return `${bytes(clients.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0))} from site to site (whole models and what is around them)`
+function cutTraffic ({ rounds, clients, trading }: Summary): string {
+  if (trading !== undefined) return `${bytes(clients.reduce((sum, client) => sum + client.bytesReceived, 0))} of weights pulled by ${plural(clients.length, 'peer')}; no rows, activations or gradients`
   const total = (of: (round: Summary['rounds'][number]) => number): number => rounds.reduce((sum, round) => sum + of(round), 0)
   return `${bytes(total(round => round.bytesUp))} up from clients to hosts (activations, gradients), ${bytes(total(round => round.bytesDown))} down`
 }

@@ -1,10 +1,12 @@
 /** What the live area of a terminal shows: a line per host, a line per client, the last facts. Knows no escape codes but colours. */
 import { bar, clean, clock, count, displayWidth, list, metric, percent, plural, sparkline, table, tableWidth, truncate } from '../../node/cli/format.ts'
 import { byName, naming } from '../summary.ts'
+import { noteTrading, peerLines, tradingView } from './live-peers.ts'
 import { absent, bare, factOf, merge } from '../../node/cli/facts.ts'
 import type { Column, Paint, Style } from '../../node/cli/format.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { RoundReport } from '../../src/backbone/frames.ts'
+import type { TradingView } from './live-peers.ts'
 
 /** Steps of loss history behind a sparkline: an hour at the few events a second that a host sends is enough to see a trend. */
 const HISTORY = 10_000
@@ -34,6 +36,8 @@ interface NodeView {
   attachedTo: string
   left: string
   served: string
+  /** Of a peer that trades models: in place of host and client. */
+  trading: TradingView | undefined
 }
 
 export interface FrameInit {
@@ -60,6 +64,7 @@ export class LiveState {
         view.lost = ''
         view.host ||= event.roles.includes('host')
         view.client ||= event.roles.includes('client')
+        if (event.roles.includes('peer')) view.trading ??= tradingView()
         break
       case 'host:ready':
         view.host = true
@@ -79,7 +84,7 @@ export class LiveState {
         break
       case 'waiting': view.waits = bare(event.reason); break
       case 'step':
-        view.host = true
+        view.host ||= view.trading === undefined
         view.step = event.step
         view.total = event.total
         for (const [task, loss] of Object.entries(event.losses)) remember(view.losses, task, loss)
@@ -93,6 +98,7 @@ export class LiveState {
       case 'report': view.served = event.report.served; break
       case 'node:stopped': if (event.exitCode !== 0) view.lost = `exit status ${event.exitCode}: ${event.reason}`
     }
+    if (view.trading !== undefined) noteTrading(view.trading, event)
     this.#note(event, at)
   }
 
@@ -101,9 +107,10 @@ export class LiveState {
     const { width, rows, paint } = init
     const views = [...this.#nodes.values()].sort((a, b) => byName(a.node, b.node))
     const hosts = views.filter(view => view.host)
-    const clients = views.filter(view => view.client)
+    const peers = views.flatMap(view => view.trading === undefined ? [] : [{ ...view, trading: view.trading, served: view.served !== '', lost: clean(this.name(view.lost)), waits: clean(this.name(view.waits)) }])
+    const clients = views.filter(view => view.client && view.trading === undefined)
     const head = [
-      `${paint('bold', clean(init.title))}  ${clock(init.seconds)}  ${plural(hosts.length, 'host')}, ${plural(clients.length, 'client')}`
+      `${paint('bold', clean(init.title))}  ${clock(init.seconds)}  ${peers.length > 0 ? plural(peers.length, 'peer') : `${plural(hosts.length, 'host')}, ${plural(clients.length, 'client')}`}`
     ]
     const facts = this.#facts.slice(-FACTS).map(({ at, text, bad }) => paint(bad ? 'yellow' : 'dim', truncate(`${clock(at)} ${text}`, width)))
     let room = rows - head.length
@@ -114,9 +121,10 @@ export class LiveState {
     }
     const factLines = facts.length === 0 ? [] : ['', ...facts]
     const hostLines = hosts.length === 0 ? [] : ['', ...this.#hostLines(hosts, clients, init)]
-    const free = rows - head.length - hostLines.length - factLines.length
+    const peerLinesNow = peers.length === 0 ? [] : ['', ...peerLines(peers, init)]
+    const free = rows - head.length - peerLinesNow.length - hostLines.length - factLines.length
     const clientLines = clients.length === 0 ? [] : ['', ...this.#clientLines(clients, init, Math.max(2, free - 2))]
-    return [...head, ...take(hostLines), ...take(clientLines), ...take(factLines)].map(line => truncate(line, width))
+    return [...head, ...take(peerLinesNow), ...take(hostLines), ...take(clientLines), ...take(factLines)].map(line => truncate(line, width))
   }
 
   #node (node: string): NodeView {
@@ -136,7 +144,8 @@ export class LiveState {
         tasks: [],
         attachedTo: '',
         left: '',
-        served: ''
+        served: '',
+        trading: undefined
       }
       this.#nodes.set(node, view)
     }
@@ -149,8 +158,8 @@ export class LiveState {
   }
 
   #note (event: NodeEvent, at: number): void {
-    const bad = event.type === 'error' || event.type === 'client:detached' || event.type === 'step:skipped' || (event.type === 'node:stopped' && event.exitCode !== 0)
-    if (!bad && event.type !== 'round' && event.type !== 'report') return // the lines above show the rest
+    const bad = event.type === 'error' || event.type === 'client:detached' || event.type === 'step:skipped' || event.type === 'card:refused' || (event.type === 'node:stopped' && event.exitCode !== 0)
+    if (!bad && event.type !== 'round' && event.type !== 'report' && event.type !== 'committee') return // the lines above show the rest
     const name = (text: string): string => clean(this.name(text))
     const text = event.type === 'round'
       ? `${clean(event.node)} closed round ${event.report.round}: ${[merge(event.report, name), ...absent(event.report, name)].join('; ')}`

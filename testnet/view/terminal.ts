@@ -167,7 +167,10 @@ class LiveView implements View {
 }
 
 function headline (summary: Summary): string {
-  const { hosts, clients, rounds } = summary
-  return clean(`${summary.complete ? 'Complete' : 'INCOMPLETE'}: ${plural(clients.length, 'client')}, ${plural(hosts.length, 'host')}, ${plural(rounds.length, 'closed round')}; ` +
-    `data ${summary.data}, strategy ${summary.strategy}, merge ${summary.merge}, seed ${summary.seed}, ${summary.backend}, ${summary.runner}`)
+  const { hosts, clients, rounds, trading } = summary
+  const who = trading === undefined
+    ? `${plural(clients.length, 'client')}, ${plural(hosts.length, 'host')}, ${plural(rounds.length, 'closed round')}`
+    : `${plural(clients.length, 'peer')}, ${plural(trading.traders.reduce((sum, { offered }) => sum + offered, 0), 'model')} offered`
+  return clean(`${summary.complete ? 'Complete' : 'INCOMPLETE'}: ${who}; ` +
+    `data ${summary.data}, strategy ${summary.strategy}, ${trading === undefined ? `merge ${summary.merge}, ` : ''}seed ${summary.seed}, ${summary.backend}, ${summary.runner}`)
 }
