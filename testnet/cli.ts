@@ -67,7 +67,7 @@ export function registerTestnet (program: Command): void {
     .option('--port <n>', 'TCP port of the first host, which the others dial first (default: any free one)')
     .option('--memory <MiB>', 'what each node may use for rows, weights and activations (default: what the machine has)')
     .option('--kill <name@round[+seconds]>', 'SIGKILL a node when that round closes (where models are traded: when somebody offers that version), and start it again later')
-    .option('--set <key=value>', 'a setting of model, training, projection, merge, grouping, bench or method, such as training.batch=16 or projection.options.c=0.4; may be repeated', (value: string, all: string[]) => [...all, value], [])
+    .option('--set <key=value>', 'a setting of model, training, projection, merge, grouping, method or bench, such as training.batch=16 or projection.options.c=0.4; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
     .action(async (flags: Flags) => { await up(flags) })
   examples(command,
@@ -102,7 +102,7 @@ function readOptions (flags: Flags): TestnetOptions {
   const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, mergeRule, strict, unit, codec, control, baseline, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const rung = readRung(flags.backend ?? process.env.FMTL_BACKEND)
-  const { model, training, projection, merge: merging, grouping, bench, method } = readSettings(flags.set)
+  const { model, training, projection, merge: merging, grouping, method, bench } = readSettings(flags.set)
   return {
     hosts: whole('--hosts', hosts),
     ...clients === undefined ? {} : { clients: whole('--clients', clients) },
@@ -126,8 +126,8 @@ function readOptions (flags: Flags): TestnetOptions {
       model,
       training,
       ...Object.keys(grouping).length === 0 ? {} : { grouping },
-      ...Object.keys(bench).length === 0 ? {} : { bench },
       ...Object.keys(method).length === 0 ? {} : { method },
+      ...Object.keys(bench).length === 0 ? {} : { bench },
       projection: { ...withRule(projection, '--rule', rule), ...strict === undefined ? {} : { strict }, ...unit === undefined ? {} : { unit } } as NonNullable<NonNullable<TestnetOptions['charter']>['projection']>,
       merge: { ...withRule(merging, '--merge-rule', mergeRule), ...merge === undefined ? {} : { mode: merge } } as NonNullable<NonNullable<TestnetOptions['charter']>['merge']>,
       ...codec === undefined ? {} : { cutCodec: codec as NonNullable<NonNullable<TestnetOptions['charter']>['cutCodec']> }

@@ -42,7 +42,7 @@ export interface TestnetOptions {
   /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
   readonly threads?: { readonly host: number, readonly client: number }
   /** Over the strategy's and the recipe's settings. */
-  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench' | 'method' | 'clock' | 'cutCodec'>>
+  readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method' | 'bench' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
   readonly kill?: string
 }

@@ -4,14 +4,14 @@ import { RUNGS, isRungName } from '../src/backend/ladder.ts'
 import { ruleNames } from '../src/projection/index.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 
-const SECTIONS = ['model', 'training', 'projection', 'merge', 'grouping', 'bench', 'method'] as const
+const SECTIONS = ['model', 'training', 'projection', 'merge', 'grouping', 'method', 'bench'] as const
 type Settings = Record<typeof SECTIONS[number], Record<string, unknown>>
 
 /** 'training.batch=16', 'model.width=32', 'projection.options.c=0.4': values are JSON where they parse as JSON, text otherwise. */
 export function readSettings (pairs: readonly string[]): Settings {
-  const settings: Settings = { model: {}, training: {}, projection: {}, merge: {}, grouping: {}, bench: {}, method: {} }
+  const settings: Settings = { model: {}, training: {}, projection: {}, merge: {}, grouping: {}, method: {}, bench: {} }
   for (const pair of pairs) {
-    const match = /^(model|training|projection|merge|grouping|bench|method)\.(options\.)?([a-zA-Z0-9]+)=(.+)$/.exec(pair)
+    const match = /^(model|training|projection|merge|grouping|method|bench)\.(options\.)?([a-zA-Z0-9]+)=(.+)$/.exec(pair)
     if (match === null) throw new InvalidParametersError(`--set '${pair}' is not SECTION.KEY=VALUE`, { next: `sections: ${SECTIONS.join(', ')}` })
     const [, name, options, key, value] = match as unknown as [string, keyof Settings, string | undefined, string, string]
     const section = settings[name]

@@ -16,10 +16,12 @@ import { registerData } from './data.ts'
 import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
 import { registerExitCodes } from './exit-codes-command.ts'
+import { registerExport } from './export.ts'
 import { registerInit } from './init.ts'
 import { registerLogs } from './logs.ts'
 import { registerPeers } from './peers.ts'
 import { registerPlan } from './plan.ts'
+import { registerPredict } from './predict.ts'
 import { registerStatus } from './status.ts'
 import { registerStrategies } from './strategies.ts'
 import { registerUp } from './up.ts'
@@ -50,6 +52,8 @@ export function createProgram (): Command {
   registerLogs(program)
   registerCharter(program)
   registerPlan(program)
+  registerExport(program)
+  registerPredict(program)
   registerDoctor(program, membershipOf)
   registerStrategies(program)
   registerData(program)

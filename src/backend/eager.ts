@@ -325,6 +325,8 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
     case 'reshape': return tf.reshape(a, shape())
     case 'transpose': return tf.transpose(a, [...op.order])
     case 'sum': return tf.sum(a, axesOf(op))
+    case 'pad': return tf.pad(a, a.shape.map((_, axis) => axis === op.axis ? [op.before, op.after] : [0, 0]))
+    case 'slice': return tf.slice(a, a.shape.map((_, axis) => axis === op.axis ? op.from : 0), shape())
     case 'softmax': return tf.softmax(a)
     case 'tanh': return tf.tanh(a)
     case 'inverseDeviation': return tf.tidy(() => {

@@ -67,6 +67,8 @@ export interface DatasetOptions {
   readonly tasks?: readonly string[]
   /** Of `tasks` those that the set has: a consortium of several kinds of input has tasks that no one set has. */
   readonly someTasks?: true
+  /** Where `tasks` are those of one client of several sets: those of all clients, by which sets are in or out. */
+  readonly among?: readonly string[]
   /** Training rows (with hold-out) per client, drawn by seed, or all where there are fewer; default: the recipe's, else all. */
   readonly rows?: number
   /** Share of a client's training rows kept as hold-out. */

@@ -28,13 +28,14 @@ export async function openJoined (name: string, inits: readonly PartInit[], opti
   const wanted = options.tasks ?? recipe?.tasks
   const unknown = options.someTasks === true ? undefined : wanted?.find(id => !known.includes(id))
   if (unknown !== undefined) throw new InvalidParametersError(`no task '${unknown}', there are ${known.join(', ')}`, { next: 'name one of these' })
-  const { tasks: _tasks, someTasks: _someTasks, clients, ...shared } = options
-  const own = taskNames.map(names => wanted === undefined ? undefined : [...names].flatMap(([id, here]) => wanted.includes(here) ? [id] : []))
-  const used = inits.map((_, i) => own[i] === undefined || own[i].length > 0)
+  const { tasks: _tasks, someTasks: _someTasks, among, clients, ...shared } = options
+  const ownOf = (ids: readonly string[] | undefined, names: Names): string[] | undefined => ids === undefined ? undefined : [...names].flatMap(([id, here]) => ids.includes(here) ? [id] : [])
+  const own = taskNames.map(names => ownOf(wanted, names))
+  const used = taskNames.map(names => ownOf(among ?? wanted, names)?.length !== 0)
   const counts = clientsOf(clients, used)
   const opened = await Promise.all(inits.map(async ({ open }, i) => await open({
     ...shared,
-    ...used[i] === true && own[i] !== undefined ? { tasks: own[i] } : {},
+    ...own[i] !== undefined && own[i].length > 0 ? { tasks: own[i] } : {},
     ...counts[i] === undefined ? {} : { clients: counts[i] }
   })))
   const inputs = namedInputs(opened.map(({ input }) => input), labels)

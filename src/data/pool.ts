@@ -34,7 +34,8 @@ export function pooledSites (id: string, input: InputSpec, tasks: readonly TaskS
   return { id, input, tasks, train: pool('train'), holdout: pool('holdout'), test: pool('test') }
 }
 
-function labelled (rows: Rows, tasks: readonly TaskSpec[]): Rows {
+/** The same rows with every one of these tasks: without labels where they have none. */
+export function labelled (rows: Rows, tasks: readonly TaskSpec[]): Rows {
   return { ...rows, y: Object.fromEntries(tasks.map(task => [task.id, rows.y[task.id] ?? unlabelled(task, rows.count)])) }
 }
 

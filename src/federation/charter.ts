@@ -97,10 +97,10 @@ export interface Charter {
   readonly shared: readonly string[]
   /** Whole models only: train merged first, then in groups of tasks that help each other. Left out: one model for all rounds. */
   readonly grouping?: GroupingSpec
-  /** Nobody hosts: sites trade whole models and serve a few of them. Left out: sites train one model together. */
-  readonly bench?: BenchSpec
   /** Whole models only: what sites make of each other beyond a mean, one of src/methods, with its options. Left out: a mean. */
   readonly method?: MethodSpec
+  /** Nobody hosts: sites trade whole models and serve a few of them. Left out: sites train one model together. */
+  readonly bench?: BenchSpec
 }
 
 export interface CharterOptions {
@@ -116,8 +116,8 @@ export interface CharterOptions {
   readonly clock?: Partial<ClockSpec>
   readonly cutCodec?: Charter['cutCodec']
   readonly grouping?: Partial<GroupingSpec>
-  readonly bench?: Partial<BenchSpec>
   readonly method?: Readonly<Record<string, unknown>>
+  readonly bench?: Partial<BenchSpec>
 }
 
 const PROJECTION: ProjectionSpec = { rule: 'gp', strict: 'update', unit: 'client', attention: 'softmax-cos', balance: 'norm' }
@@ -193,12 +193,12 @@ export function createCharter (options: CharterOptions): Charter {
 
 /** @throws {InvalidParametersError} settings that the method leaves no place for */
 function withMethod (charter: Charter, raw: Readonly<Record<string, unknown>>): Charter {
-  const { model, training, merge, grouping } = charter
+  const { model, training, merge, grouping, bench } = charter
   const method = parseMethod(raw)
   if (model.trunk !== 'client' || model.kind === 'linear') throw new InvalidParametersError(`method ${method.name} needs the whole model at the client`, { next: 'set model.trunk to client and leave model.kind out' })
   if (merge.mode === 'select') throw new InvalidParametersError(`method ${method.name} cannot judge deltas one by one: merge.mode is all or none`, { next: 'set merge.mode to all' })
   const other = [...(['proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`),
-    ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping']]
+    ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping'], ...bench === undefined ? [] : ['bench']]
   if (other.length > 0) throw new InvalidParametersError(`${other.join(', ')} and method ${method.name} each make something else of the sites' models`, { next: `leave ${other.join(', ')} out` })
   const named = { ...charter, method }
   return { ...named, shared: [...exchangeOf(named).up.keys()] }
@@ -212,7 +212,7 @@ export function readCharter (value: unknown): Charter {
   const refusal = (why: string): InvalidParametersError =>
     new InvalidParametersError(`this is no charter: ${why}`, { next: 'make one with `fmtl-node charter --data PATH`' })
   if (value === null || typeof value !== 'object') throw refusal('not an object')
-  const { name, seed, input, inputs, tasks, model, training, projection, merge, clock, cutCodec, grouping, bench, method } = value as Partial<Charter>
+  const { name, seed, input, inputs, tasks, model, training, projection, merge, clock, cutCodec, grouping, method, bench } = value as Partial<Charter>
   if (typeof name !== 'string' || !Number.isInteger(seed) || input === undefined || !Array.isArray(tasks) || model === undefined || training === undefined) {
     throw refusal('name, seed, input, tasks, model and training are needed')
   }
@@ -230,8 +230,8 @@ export function readCharter (value: unknown): Charter {
     ...clock === undefined ? {} : { clock },
     ...cutCodec === undefined ? {} : { cutCodec },
     ...grouping === undefined ? {} : { grouping },
-    ...bench === undefined ? {} : { bench },
-    ...method === undefined ? {} : { method }
+    ...method === undefined ? {} : { method },
+    ...bench === undefined ? {} : { bench }
   })
   if (canonicalJson(charter) !== canonicalJson(value)) throw refusal('it holds settings that are unknown or do not fit together')
   return charter
@@ -239,9 +239,9 @@ export function readCharter (value: unknown): Charter {
 
 /** What both ends of an attachment must agree on. Clocks and codecs may differ from site to site. */
 export function charterHash (charter: Charter): string {
-  const { seed, input, inputs, tasks, model, training, projection, merge, shared, grouping, bench, method } = charter
+  const { seed, input, inputs, tasks, model, training, projection, merge, shared, grouping, method, bench } = charter
   const { codec, ...agreed } = merge
-  return specHash({ seed, input, ...inputs === undefined ? {} : { inputs }, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...bench === undefined ? {} : { bench }, ...method === undefined ? {} : { method } })
+  return specHash({ seed, input, ...inputs === undefined ? {} : { inputs }, tasks, model, training, projection, merge: agreed, shared, ...grouping === undefined ? {} : { grouping }, ...method === undefined ? {} : { method }, ...bench === undefined ? {} : { bench } })
 }
 
 function checkWeighting ({ weighting, unit, balance }: ProjectionSpec, model: ModelSpec): void {

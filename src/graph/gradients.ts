@@ -32,15 +32,16 @@ export interface Program {
  * @param wanted - inputs whose gradient is needed (the activations at a host, none for raw data)
  * @param options.grouped - parameter gradients per group of rows; passes then say how many groups their rows make
  * @param options.observed - outputs that are looked at and have no gradient
- * @param options.frozen - parameters have no gradient, only the wanted inputs
+ * @param options.frozen - parameters that stay as they are: nothing is computed for their gradients, which read as zeros
  */
-export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, observed?: ReadonlySet<string>, frozen?: boolean } = {}): Program {
-  const { grouped = false, observed = new Set(), frozen = false } = options
+export function differentiate (graph: Graph, wanted: readonly string[], options: { grouped?: boolean, observed?: ReadonlySet<string>, frozen?: ReadonlySet<string> | 'all' } = {}): Program {
+  const { grouped = false, observed = new Set(), frozen = new Set() } = options
+  const moves = (parameter: string): boolean => frozen !== 'all' && !frozen.has(parameter)
   const builder = new Tape(graph, grouped)
   const active = new Set<number>()
   for (const node of graph.nodes) {
     const { op } = node
-    if ((op.kind === 'parameter' && !frozen) || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
+    if ((op.kind === 'parameter' && moves(op.name)) || (op.kind === 'input' && wanted.includes(op.name)) || node.inputs.some(i => active.has(i))) active.add(node.id)
   }
   const adjoints = new Map<number, number>()
   const seeds = new Map<string, number>()
@@ -65,7 +66,7 @@ export function differentiate (graph: Graph, wanted: readonly string[], options:
   const parameterGradients = new Map<string, number>()
   for (const node of graph.nodes) {
     const gradient = adjoints.get(node.id)
-    if (node.op.kind === 'parameter' && !frozen && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
+    if (node.op.kind === 'parameter' && moves(node.op.name) && gradient !== undefined) parameterGradients.set(node.op.name, gradient)
   }
   const saved = new Set<number>()
   for (const node of nodes.slice(graph.nodes.length)) {
@@ -151,6 +152,8 @@ class Tape extends GraphBuilder {
         yield [a, this.transpose(g, inverse)]
         break
       }
+      case 'pad': yield [a, this.slice(g, op.axis, op.before, this.shape(a)[op.axis] as number)]; break
+      case 'slice': yield [a, this.pad(g, op.axis, { before: op.from, after: (this.shape(a)[op.axis] as number) - op.from - op.size })]; break
       case 'standardise': // carries the gradient through mean and deviation as well, so those nodes need none of their own
         yield [a, this.node({ kind: 'standardiseGrad' }, [node.id, b, g], node.shape)]
         break

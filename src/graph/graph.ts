@@ -21,6 +21,8 @@ export type Op =
   | { readonly kind: 'reshape' }
   | { readonly kind: 'transpose', readonly order: readonly number[] }
   | { readonly kind: 'inverseDeviation', readonly epsilon: number } // (variance over the last axis + epsilon)^-1/2, [.., 1]
+  | { readonly kind: 'pad', readonly axis: number, readonly before: number, readonly after: number } // with zeros
+  | { readonly kind: 'slice', readonly axis: number, readonly from: number, readonly size: number }
   | { readonly kind: 'standardise' } // (x - mean over the last axis) * inverseDeviation(x)
   | { readonly kind: 'standardiseGrad' } // of (standardised, inverseDeviation, gradient)
   | { readonly kind: 'sum', readonly from: number, readonly axes: number } // over `axes` axes, the first of them `from`
@@ -44,8 +46,8 @@ export interface Node {
   readonly shape: Shape
 }
 
-/** How a parameter starts: a normal with this deviation, or one value everywhere. */
-export type Initial = { readonly deviation: number } | { readonly value: number }
+/** How a parameter starts: a normal with this deviation, evenly between two bounds of this size, or one value everywhere. */
+export type Initial = { readonly deviation: number } | { readonly bound: number } | { readonly value: number }
 
 export interface Parameter {
   readonly name: string
@@ -114,6 +116,17 @@ export class GraphBuilder {
   tanh (a: number): number { return this.node({ kind: 'tanh' }, [a], this.shape(a)) }
   sum (a: number, from: number, axes: number): number { return this.node({ kind: 'sum', from, axes }, [a], this.shape(a).toSpliced(from, axes)) }
 
+  /** Zeros before and after along one axis, whose size is a number. */
+  pad (a: number, axis: number, { before = 0, after = 0 }: { before?: number, after?: number }): number {
+    return this.node({ kind: 'pad', axis, before, after }, [a], this.shape(a).with(axis, before + this.#size(a, axis) + after))
+  }
+
+  /** `size` places of one axis, whose size is a number, from `from` on. */
+  slice (a: number, axis: number, from: number, size: number): number {
+    if (from + size > this.#size(a, axis)) throw new InvalidParametersError(`graph: slice of ${size} from ${from} of [${this.shape(a).join()}]`)
+    return this.node({ kind: 'slice', axis, from, size }, [a], this.shape(a).with(axis, size))
+  }
+
   /** Zero mean and unit variance over the last axis: LayerNorm before its gain and bias. */
   standardise (a: number, epsilon: number): number {
     const deviation = this.node({ kind: 'inverseDeviation', epsilon }, [a], [...this.shape(a).slice(0, -1), 1])
@@ -129,6 +142,12 @@ export class GraphBuilder {
     const id = this.#nodes.length
     this.#nodes.push({ id, op, inputs, shape })
     return id
+  }
+
+  #size (a: number, axis: number): number {
+    const size = this.shape(a)[axis]
+    if (typeof size !== 'number') throw new InvalidParametersError(`graph: axis ${axis} of [${this.shape(a).join()}] has no fixed size`)
+    return size
   }
 
   build (): Graph {

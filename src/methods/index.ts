@@ -1,7 +1,15 @@
 /** Methods by name: what a charter's `method` section may say. One file or folder each; a new one is one line here. */
 import { InvalidParametersError } from '../errors.ts'
+import { cofed } from './cofed/cofed.ts'
+import { fedeq } from './fedeq/fedeq.ts'
+import { fedrbn } from './fedrbn.ts'
+import { demlearn } from './demlearn/index.ts'
 import { fesem } from './fesem.ts'
+import { flexmod } from './flexmod/flexmod.ts'
+import { hyfem } from './hyfem/hyfem.ts'
 import { meanHost } from './mean-host.ts'
+import { peft } from './peft/index.ts'
+import { mupfl } from './mupfl/index.ts'
 import { splitMix } from './split-mix/index.ts'
 import { tap } from './tap/index.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -10,7 +18,15 @@ import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './m
 export type { HostMethod, Method, MethodSpec, Predictions, Seat, SiteInit, SiteMethod } from './method.ts'
 
 export const methods = [
+  cofed,
+  demlearn,
+  fedeq,
+  fedrbn,
   fesem,
+  flexmod,
+  hyfem,
+  mupfl,
+  peft,
   splitMix,
   tap
 ] as unknown as readonly Method[]

@@ -16,6 +16,7 @@ import type { Batch } from '../training/batches.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ConflictStats } from '../projection/index.ts'
+import type { ExportWish, Members } from '../export/members.ts'
 import type { Contribution } from '../training/contributions.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
@@ -87,6 +88,8 @@ export interface HostInit {
 }
 
 export interface HostMethod {
+  /** What a site sent for a step, as it comes: known names, exact sizes, finite. @throws {ProtocolError} it is of no use here: the site is let go */
+  check?: (client: string, step: number, sent: readonly NamedTensor[]) => void
   /** @param from - sorted by client */
   apply: (step: number, from: readonly MethodShare[]) => ConflictStats
   /** For one client, before `step`; exact float32 on the wire. */
@@ -107,4 +110,9 @@ export interface Method<O extends object = object> {
   host?: (init: HostInit, options: O) => HostMethod
   /** Numbers that one client sends and is told in a step, for plans. Left out: all of `up`, and all units. */
   traffic?: (charter: Charter, options: O) => { readonly up: number, readonly down: number }
+  /**
+   * Models in what a site saved whose mean of raw outputs it would serve at a width and a robustness, both from 0 to 1. Left out:
+   * the one of the charter's form whose parts are there. @throws {InvalidParametersError} there are none
+   */
+  exported?: (charter: Charter, options: O, saved: SavedState, wish: ExportWish) => Members
 }

@@ -131,7 +131,11 @@ function pairs (norms: readonly Norm[], ...kinds: ReadonlyArray<readonly [string
 /** The two vectors of each normalisation in a vector laid out by `affineGraph` or `statisticsGraph`. Views. */
 export function pairsIn (norms: readonly Norm[], flat: Float32Array): ReadonlyArray<readonly [Float32Array, Float32Array]> {
   let at = 0
-  return norms.map(({ channels }) => [flat.subarray(at, at += channels), flat.subarray(at, at += channels)])
+  const next = (size: number): Float32Array => {
+    at += size
+    return flat.subarray(at - size, at)
+  }
+  return norms.map(({ channels }) => [next(channels), next(channels)])
 }
 
 /** Running statistics after one more batch. @param rows - over which the outputs of the training graph run */
@@ -176,6 +180,16 @@ export function withStatistics (norms: readonly Norm[], flat: Float32Array, stat
     other.set(folded.bias, bias)
   }
   return other
+}
+
+/** A gradient at parameters that `withStatistics` made, turned into that at those it was given; in place. */
+export function unfoldGradient (norms: readonly Norm[], gradient: Float32Array, statistics: Float32Array): void {
+  for (const [i, [mean, variance]] of pairsIn(norms, statistics).entries()) {
+    const { gain, bias, channels } = norms[i] as Norm
+    for (let c = 0; c < channels; c++) {
+      gradient[gain + c] = ((gradient[gain + c] as number) - (mean[c] as number) * (gradient[bias + c] as number)) / Math.sqrt((variance[c] as number) + EPSILON)
+    }
+  }
 }
 
 /** (1 - lambda) a + lambda b; at 0 and 1 exactly the one or the other. */

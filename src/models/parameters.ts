@@ -13,7 +13,8 @@ export function initialise (graph: Graph, seed: number, unit: string): Float32Ar
       continue
     }
     const random = new Random(deriveSeed(seed, unit, name))
-    for (let i = 0; i < size; i++) flat[offset + i] = random.normal() * initial.deviation
+    const draw = 'bound' in initial ? () => (2 * random.next() - 1) * initial.bound : () => random.normal() * initial.deviation
+    for (let i = 0; i < size; i++) flat[offset + i] = draw()
   }
   return flat
 }

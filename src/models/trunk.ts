@@ -39,7 +39,7 @@ export function linear (g: GraphBuilder, x: number, name: string, from: number, 
 }
 
 /** Multi-head self-attention, [B*N, D] -> [B*N, D]. No bias on query, key and value. */
-function selfAttention (g: GraphBuilder, x: number, name: (part: string) => string, spec: BackboneSpec, deviation: number): number {
+export function selfAttention (g: GraphBuilder, x: number, name: (part: string) => string, spec: BackboneSpec, deviation: number): number {
   const { width, heads } = spec
   const size = width / heads
   const split = (part: string): number => {

@@ -52,7 +52,7 @@ function parameter (g: GraphBuilder, part: string, { parameters }: Graph, name: 
 }
 
 /** A trunk takes any number of tokens, 'N'; here there is one embedder, so the number is known. */
-function withTokens (shape: Shape, tokens: number): Shape {
+export function withTokens (shape: Shape, tokens: number): Shape {
   return shape.map((dim): Dim => {
     if (dim === 'N') return tokens
     return typeof dim === 'number' ? dim : dim.split('*').map(symbol => symbol === 'N' ? String(tokens) : symbol).join('*')

@@ -19,14 +19,15 @@ export interface Strategy {
   readonly merge: Partial<MergeSpec>
   /** Splits the tasks into groups after some rounds; its defaults follow from the charter's rounds. */
   readonly grouping?: CharterOptions['grouping']
-  /** peer only: what sites train and how they choose. */
-  readonly bench?: CharterOptions['bench']
   /** What sites make of each other beyond a mean: src/methods. */
   readonly method?: CharterOptions['method']
+  /** peer only: what sites train and how they choose. */
+  readonly bench?: CharterOptions['bench']
 }
 
-type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'bench' | 'method'>
-type Made = Required<Omit<Settings, 'grouping' | 'bench' | 'method'>> & Pick<Settings, 'grouping' | 'bench' | 'method'>
+type Optional = 'grouping' | 'method' | 'bench'
+type Settings = Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | Optional>
+type Made = Required<Omit<Settings, Optional>> & Pick<Settings, Optional>
 
 /** What a charter is made of: the data's recipe, over it the strategy, over both what its members agreed on. */
 export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): Made {
@@ -36,7 +37,7 @@ export function settingsOf (strategy: Strategy, recipe: Recipe, own: Settings): 
     projection: { ...strategy.projection, ...own.projection },
     merge: { ...strategy.merge, ...own.merge },
     ...strategy.grouping === undefined && own.grouping === undefined ? {} : { grouping: { ...strategy.grouping, ...own.grouping } },
-    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } },
-    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } }
+    ...strategy.method === undefined && own.method === undefined ? {} : { method: { ...strategy.method, ...own.method } },
+    ...strategy.bench === undefined && own.bench === undefined ? {} : { bench: { ...strategy.bench, ...own.bench } }
   }
 }

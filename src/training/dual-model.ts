@@ -8,8 +8,9 @@
  *     adversarial/affine                     gains and biases for attacked rows, where they are not those for clean ones
  *     adversarial/statistics                 running means and variances for attacked rows; batch normalisation only
  */
-import { MixedModel, TRUNK_PREFIX } from './mixed-model.ts'
-import { affineGraph, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, updateStatistics, withAffine, withStatistics } from '../models/batch-norm.ts'
+import { MixedModel } from './mixed-model.ts'
+import { TRUNK_PREFIX } from '../models/form.ts'
+import { affineGraph, asAffine, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, unfoldGradient, updateStatistics, withAffine, withStatistics } from '../models/batch-norm.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { Weights } from './unit.ts'
 import type { Attack } from '../robustness/pgd.ts'
@@ -59,9 +60,13 @@ export class DualForm extends MixedModel {
   /** Places are in the flat parameters. */
   readonly norms: readonly Norm[]
   readonly #training: Model
+  readonly #backend: Backend
+  /** Learns under running statistics; made when it is first needed. */
+  #frozen: Model | undefined
 
   constructor (backend: Backend, site: Pick<ClientData, 'input' | 'tasks'>, model: ModelSpec, smoothing: number) {
     super(backend, site, model, smoothing)
+    this.#backend = backend
     this.batchNorm = model.norm === 'batch'
     this.norms = normsOf(this.whole, TRUNK_PREFIX)
     const graph = this.batchNorm ? overRows(this.whole, TRUNK_PREFIX) : this.whole
@@ -69,18 +74,27 @@ export class DualForm extends MixedModel {
   }
 
   /** Forward and backward with the statistics of the batch. */
-  async pass (flat: Float32Array, batch: Batch): Promise<FormPass> {
+  async pass (flat: Float32Array, batch: Batch): Promise<FormPass> { return await this.#passOn(this.#training, flat, batch) }
+
+  /** The same of the inference graph. @param flat - statistics folded in */
+  async passFrozen (flat: Float32Array, batch: Batch): Promise<FormPass> {
+    this.#frozen ??= this.#backend.load(differentiate(this.batchNorm ? asAffine(this.whole, TRUNK_PREFIX) : this.whole, []))
+    return await this.#passOn(this.#frozen, flat, batch)
+  }
+
+  async #passOn (model: Model, flat: Float32Array, batch: Batch): Promise<FormPass> {
     const pieces = this.embedder.unfold(batch.x, batch.count)
-    this.#training.setParameters(flat)
-    const { outputs, kept } = await this.#training.forward({ pieces })
+    model.setParameters(flat)
+    const { outputs, kept } = await model.forward({ pieces })
     const results = this.taskParts.map(part => this.lossOf(part, outputs[part.task.spec.id] as TensorData, batch))
-    const { parameters } = await this.#training.backward(kept, Object.fromEntries(results.map(({ loss, grad }) => [loss.task, grad])))
+    const { parameters } = await model.backward(kept, Object.fromEntries(results.map(({ loss, grad }) => [loss.task, grad])))
     return { pieces, losses: results.map(({ loss }) => loss), gradient: parameters, outputs }
   }
 
   override dispose (): void {
     super.dispose()
     this.#training.dispose()
+    this.#frozen?.dispose()
   }
 }
 
@@ -145,12 +159,16 @@ export class DualModel {
       }
       gradients.set(this.#affine.name, own)
     }
-    let rest = gradient
-    for (const { name, parameters: { length } } of this.#parts) {
-      gradients.set(name, rest.subarray(0, length))
-      rest = rest.subarray(length)
-    }
+    this.#cut(gradient, gradients)
     return { pieces, losses, gradients }
+  }
+
+  /** Forward and backward under running statistics that stay as they are: those for attacked rows, of a set of statistics alone. */
+  async passFrozen (batch: Batch): Promise<WholePass> {
+    const { pieces, losses, gradient } = await this.#form.passFrozen(this.#folded('attacked'), batch)
+    const statistics = this.#statistics.attacked ?? this.#statistics.clean
+    if (statistics !== undefined) unfoldGradient(this.#form.norms, gradient, statistics.parameters)
+    return { pieces, losses, gradients: this.#cut(gradient, new Map()) }
   }
 
   /** (1 - weight) loss of the rows + weight loss of the attacked rows, each under its own normalisations. */
@@ -185,6 +203,16 @@ export class DualModel {
 
   /** The unit of this name without the prefix. */
   unit (name: string): Weights | undefined { return this.units.find(unit => unit.name === `${this.#prefix}${name}`) }
+
+  /** Adds a flat gradient, part by part. */
+  #cut (gradient: Float32Array, into: Map<string, Float32Array>): Map<string, Float32Array> {
+    let rest = gradient
+    for (const { name, parameters: { length } } of this.#parts) {
+      into.set(name, rest.subarray(0, length))
+      rest = rest.subarray(length)
+    }
+    return into
+  }
 
   /** The flat parameters with the gains and biases of a set. */
   #under (set: NormSet): Float32Array {

@@ -193,6 +193,7 @@ export class HostTrainer {
    */
   contribute (client: string, step: number, samples: number, changes: readonly NamedTensor[]): void {
     this.#contributions.add(client, step, samples, changes)
+    this.#method?.check?.(client, step, changes) // who fails here is let go, and dropped
   }
 
   /** Adds the mean of the clients' changes, with the charter's server momentum and rate, rounded as the wire will round it. */

@@ -6,10 +6,9 @@
 import { ClientLayout } from './client-layout.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
 import { asAffine } from '../models/batch-norm.ts'
-import { buildTrunk } from '../models/trunk.ts'
-import { composeModel } from '../models/whole.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
+import { TRUNK_PREFIX, formOf } from '../models/form.ts'
 import { pgd } from '../robustness/pgd.ts'
 import { InvalidParametersError } from '../errors.ts'
 import type { Attack } from '../robustness/pgd.ts'
@@ -20,9 +19,6 @@ import type { Graph } from '../graph/graph.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { Random } from '../random.ts'
 import type { TensorData } from '../tensor/tensor.ts'
-
-/** In a composed model, parameters of the trunk begin so. */
-export const TRUNK_PREFIX = 'trunk:'
 
 export type Predictions = ReadonlyMap<string, TensorData>
 
@@ -40,13 +36,12 @@ export class MixedModel extends ClientLayout {
 
   constructor (backend: Backend, site: Pick<ClientData, 'input' | 'tasks'>, model: ModelSpec, smoothing: number) {
     super(site, model, smoothing)
-    const trunk = buildTrunk(model.backbone)
-    const heads = new Map(this.taskParts.map(({ task, head }) => [task.spec.id, head.graph]))
-    this.parts = [[this.embedName, this.embedder.graph], ['trunk', trunk], ...[...heads].map(([task, graph]) => [`head/${task}`, graph] as const)]
-    this.whole = composeModel({ embedder: this.embedder.graph, trunk, heads, tokens: this.embedder.tokens })
+    const { parts, whole } = formOf(model, site.input, site.tasks)
+    this.parts = parts
+    this.whole = whole
     this.size = this.whole.parameterCount
     this.#rowSize = elements(site.input.shape)
-    this.#model = backend.load(differentiate(model.norm === 'batch' ? asAffine(this.whole, TRUNK_PREFIX) : this.whole, ['pieces'], { frozen: true }))
+    this.#model = backend.load(differentiate(model.norm === 'batch' ? asAffine(this.whole, TRUNK_PREFIX) : this.whole, ['pieces'], { frozen: 'all' }))
     // Hashed words are looked up, not copied: they have no origin, and no slope to climb.
     this.#origin = site.input.modality === 'tokens' ? new Int32Array(0) : Int32Array.from(this.embedder.unfold(Float32Array.from({ length: this.#rowSize }, (_, i) => i + 1), 1).data)
   }

@@ -51,6 +51,8 @@ export class SavedState {
   /** Of what is there, what begins so. */
   names (prefix: string): readonly string[] { return [...this.#byName.keys()].filter(name => name.startsWith(prefix)) }
 
+  has (name: string): boolean { return this.#byName.has(name) }
+
   /** A copy, or undefined where the checkpoint has none. */
   find (name: string): Float32Array | undefined { return this.#byName.get(name)?.slice() }
 

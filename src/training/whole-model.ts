@@ -21,6 +21,7 @@ import type { Stretch } from '../models/normalisation.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 import type { TrainingSpec } from './spec.ts'
+import type { Tuned } from '../peft/rewrite.ts'
 
 /** One forward and one backward over the whole model. */
 export interface WholePass {
@@ -39,21 +40,30 @@ export class WholeModel extends ClientLayout {
   readonly units: readonly Weights[]
   /** Gains and biases of normalisations, by unit. */
   readonly normalisations: ReadonlyMap<string, readonly Stretch[]>
+  readonly #backend: Backend
   readonly #input: InputSpec
-  readonly #model: Model
+  readonly #graph: Graph
+  #frozen: ReadonlySet<string> = new Set()
+  #model: Model
   /** The weights of all units, one after the other. */
   readonly #flat: Float32Array
 
-  /** @throws {InvalidParametersError} batch normalisations, which this model has none of */
-  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number }) {
+  /**
+   * @param init.tune - puts adapters into the trunk: they become units of their own behind it
+   * @throws {InvalidParametersError} batch normalisations, which this model has none of
+   */
+  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number, tune?: (trunk: Graph, tokens: number) => Tuned }) {
     super(data, model, init.training.smoothing)
     if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: nothing says what becomes of running statistics that differ from site to site', { next: 'leave model.norm out, or choose a method that does: strategy split-mix or fedrbn' })
+    this.#backend = backend
     this.#input = data.input
     const trunk = buildTrunk(model.backbone)
+    const tuned = init.tune?.(trunk, this.embedder.tokens)
     const heads = new Map(this.taskParts.map(({ task, head }) => [task.spec.id, head.graph]))
-    const whole = composeModel({ embedder: this.embedder.graph, trunk, heads, tokens: this.embedder.tokens })
+    const whole = composeModel({ embedder: this.embedder.graph, trunk: tuned?.graph ?? trunk, heads, tokens: this.embedder.tokens })
+    this.#graph = whole
     this.#flat = new Float32Array(whole.parameterCount)
-    const parts: Array<[string, Graph]> = [[this.embedName, this.embedder.graph], ['trunk', trunk], ...[...heads].map(([task, graph]): [string, Graph] => [`head/${task}`, graph])]
+    const parts: Array<[string, Graph]> = [[this.embedName, this.embedder.graph], ['trunk', trunk], ...tuned?.units ?? [], ...[...heads].map(([task, graph]): [string, Graph] => [`head/${task}`, graph])]
     let rest = this.#flat
     this.units = parts.map(([name, graph]) => {
       const storage = rest.subarray(0, graph.parameterCount)
@@ -66,7 +76,18 @@ export class WholeModel extends ClientLayout {
   }
 
   /** Whether the next pass has a gradient of this unit. */
-  moves (_unit: string): boolean { return true }
+  moves (unit: string): boolean { return !this.#frozen.has(unit) }
+
+  /** From here on these units are read and nothing is computed for them on the way back: their gradients read as zeros. */
+  freeze (units: ReadonlySet<string>): void {
+    if (units.size === this.#frozen.size && [...units].every(unit => this.#frozen.has(unit))) return
+    this.#frozen = units
+    const starts = this.units.map(({ parameters }) => parameters.byteOffset / Float32Array.BYTES_PER_ELEMENT)
+    const unitAt = (offset: number): string => this.units[starts.findLastIndex(start => start <= offset)]?.name as string
+    this.#model.dispose()
+    this.#model = this.#backend.load(differentiate(this.#graph, [], { frozen: new Set(this.#graph.parameters.filter(({ offset }) => units.has(unitAt(offset))).map(({ name }) => name)) }))
+    this.#model.setParameters(this.#flat)
+  }
 
   async pass (batch: Batch): Promise<WholePass> {
     const pieces = this.embedder.unfold(batch.x, batch.count)

@@ -28,10 +28,10 @@ interface Run {
   readonly frames: ReadonlyMap<string, readonly Frame[]>
 }
 
-async function run (strategy: string, dataset: Dataset, own: { model?: object, training?: object } = {}, init: Partial<SimulationInit> = {}): Promise<Run> {
+async function run (strategy: string, dataset: Dataset, own: { model?: object, training?: object, method?: Readonly<Record<string, unknown>> } = {}, init: Partial<SimulationInit> = {}): Promise<Run> {
   const made = findStrategy(strategy)
   const { input, inputs, tasks, recipe } = dataset
-  const charter = createCharter({ name: 'both', seed: 5, input, ...inputs === undefined ? {} : { inputs }, tasks, ...settingsOf(made, recipe, { model: { ...own.model }, training: { rounds: 2, warmup: 2, ...made.kind === 'whole' ? { localSteps: 3 } : { stepsPerRound: 3 }, ...own.training } }) })
+  const charter = createCharter({ name: 'both', seed: 5, input, ...inputs === undefined ? {} : { inputs }, tasks, ...settingsOf(made, recipe, { model: { ...own.model }, training: { rounds: 2, warmup: 2, ...made.kind === 'whole' ? { localSteps: 3 } : { stepsPerRound: 3 }, ...own.training }, ...own.method === undefined ? {} : { method: own.method } }) })
   const states: Record<string, Record<string, Float32Array>> = {}
   const frames = new Map<string, Frame[]>()
   const result = await runExperiment(made, {
@@ -67,10 +67,11 @@ function expectScores (t: { true: (value: boolean, message?: string) => unknown 
   for (const { client, tasks } of clients) for (const { id, scores } of tasks) t.true(Number.isFinite(scores.federated?.all.loss), `${client} ${id}`)
 }
 
-for (const strategy of ['fedbone', 'mtsl', 'splitfed', 'mas']) {
-  test.serial(`${strategy}: pictures and texts train through one trunk`, async t => {
+// Not fedlinear, one linear layer on one kind of row, nor split-mix-robust, which has no attack on texts: both say so.
+for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox', 'fedper', 'fedln', 'ditto', 'pfedme', 'fedamp', 'fesem', 'split-mix', 'tap', 'local', 'centralised']) {
+  test.serial(`${strategy}: pictures here and texts there`, async t => {
     const before = backend.liveTensors()
-    const { result, charter } = await run(strategy, picturesAndTexts(), { model: SMALL, training: { batch: 6 } })
+    const { result, charter } = await run(strategy, picturesAndTexts(), { model: SMALL, training: { batch: 6 }, ...strategy === 'tap' ? { method: { tuneSteps: 2 } } : {} })
     t.deepEqual(result.clients.map(({ client, tasks }) => [client, tasks.map(({ id }) => id)]), [['ada', ['side', 'level']], ['ben', ['side']], ['tom', ['topic']], ['una', ['topic']]])
     t.deepEqual(charter.inputs?.map(({ modality }) => modality), ['image', 'tokens'])
     for (const { missing } of result.rounds) t.deepEqual(missing, [])
@@ -119,14 +120,6 @@ test.serial('what a site is told is planned for, and hosts count every input\'s 
   t.deepEqual(Object.keys(parts), ['embed/image', 'embed/tokens', 'head/level', 'head/side', 'head/topic'])
   t.is(wholeParameters(charter), trunk + Object.values(parts).reduce((sum, size) => sum + size, 0))
   t.true(estimateHost(charter, 4).bytes > 4 * wholeParameters(charter))
-})
-
-test.serial('the yardsticks know several inputs too: each site alone, and one model per input on all its rows', async t => {
-  for (const yardstick of ['local', 'centralised']) {
-    const { result } = await run(yardstick, picturesAndTexts(), { model: SMALL, training: { batch: 6 } })
-    t.is(result.clients.length, 4)
-    expectScores(t, result)
-  }
 })
 
 for (const strategy of ['fedbone', 'fedavg']) {

@@ -115,6 +115,8 @@ function compute ({ op }: Node, [a, b, c]: readonly Numbers[], shape: readonly n
     case 'reshape': return x.slice()
     case 'transpose': return permuted(a as Numbers, op.order)
     case 'sum': return summed(a as Numbers, axesOf(op), shape)
+    case 'pad': return moved(a as Numbers, op.axis, op.before, shape)
+    case 'slice': return moved(a as Numbers, op.axis, -op.from, shape)
     case 'tanh': return x.map(Math.tanh)
     case 'tanhGrad': return pairs((out, g) => g * (1 - out ** 2)) // of (output, gradient)
     case 'geluGate': return x.map(value => 1 / (1 + Math.exp(-GELU_SLOPE * value)))
@@ -190,6 +192,17 @@ function summed ({ shape: from, data }: Numbers, axes: readonly number[], shape:
     sums[to] = (sums[to] as number) + value
   })
   return sums
+}
+
+/** Every place `by` places on along an axis; zero where nothing came to, gone what has no place. */
+function moved ({ shape: from, data }: Numbers, axis: number, by: number, shape: readonly number[]): Float64Array {
+  const inner = count(from.slice(axis + 1))
+  const [had, has] = [from[axis] as number, shape[axis] as number]
+  return Float64Array.from({ length: count(shape) }, (_, at) => {
+    const place = Math.floor(at / inner) % has - by
+    const outer = Math.floor(at / (inner * has))
+    return place < 0 || place >= had ? 0 : data[(outer * had + place) * inner + at % inner] as number
+  })
 }
 
 function permuted ({ shape, data }: Numbers, order: readonly number[]): Float64Array {

@@ -43,7 +43,7 @@ function folded ({ mean, var: variance, gamma, beta }: Set): Float32Array {
 }
 
 function infer (parameters: Float32Array): Float64Array {
-  const { outputs } = interpret(differentiate(asAffine(graph, 'trunk:'), ['in'], { frozen: true }), parameters, { in: fromNested(vectors.x) })
+  const { outputs } = interpret(differentiate(asAffine(graph, 'trunk:'), ['in'], { frozen: 'all' }), parameters, { in: fromNested(vectors.x) })
   return outputs.out?.data as Float64Array
 }
 
@@ -112,7 +112,7 @@ for (const rung of ['tensorflow', 'wasm', 'cpu'] as const) {
     close(t, 'parameters', parameters, want.parameterGradient, 1e-4)
     close(t, 'input', inputs.activations?.data ?? [], want.inputGradients.activations?.data ?? [], 1e-4)
     model.dispose()
-    const affine = differentiate(asAffine(buildTrunk({ width: 4, layers: 1, heads: 2, hidden: 6, attention: true }), ''), ['activations'], { frozen: true })
+    const affine = differentiate(asAffine(buildTrunk({ width: 4, layers: 1, heads: 2, hidden: 6, attention: true }), ''), ['activations'], { frozen: 'all' })
     const frozen = backend.load(affine)
     frozen.setParameters(weights(trunk))
     const passed = await frozen.forward(input)

@@ -55,7 +55,7 @@ export class ProcessRunner {
 
   /** Starts all nodes and waits for every client's report; where models are traded, for all of them to be looked at too. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
-    const { hosts, clients, options, charter, rule, dataPath, dataOptions } = this.#plan
+    const { hosts, clients, options, charter, rule, dataset, dataPath, dataOptions } = this.#plan
     this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
@@ -89,7 +89,7 @@ export class ProcessRunner {
       listen: listen(client.peer),
       bootstrap: client === first ? [] : [bootstrap],
       prefer: client.host === '' ? [] : [client.host],
-      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks } },
+      data: { path: dataPath, client: client.data, options: { ...dataOptions, tasks: client.tasks, ...dataset.parts === undefined ? {} : { among: dataset.tasks.map(({ id }) => id) } } },
       home: join(this.#home as string, client.name)
     }))
     const aborted = (): void => this.#failAll(signal.reason instanceof Error ? signal.reason : new Error('stopped'))

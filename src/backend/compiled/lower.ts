@@ -90,6 +90,16 @@ class Lowering {
       case 'reshape': this.#add(name, 'Reshape', [a, this.#shape(node.shape)], { T: { type: FLOAT }, Tshape: { type: INT32 } }); break
       case 'transpose': this.#add(name, 'Transpose', [a, this.#ints(op.order)], { T: { type: FLOAT }, Tperm: { type: INT32 } }); break
       case 'sum': this.#reduce('Sum', a, axesOf(op), false, name); break
+      case 'pad': {
+        const sides = this.#constant(INT32, [node.shape.length, 2], node.shape.flatMap((_, axis) => axis === op.axis ? [op.before, op.after] : [0, 0]))
+        this.#add(name, 'Pad', [a, sides], { T: { type: FLOAT }, Tpaddings: { type: INT32 } })
+        break
+      }
+      case 'slice': {
+        const [begin, size] = [node.shape.map((_, axis) => axis === op.axis ? op.from : 0), node.shape.map((_, axis) => axis === op.axis ? op.size : -1)]
+        this.#add(name, 'Slice', [a, this.#ints(begin), this.#ints(size)], { T: { type: FLOAT }, Index: { type: INT32 } })
+        break
+      }
       case 'softmax': this.#float('Softmax', [a], name); break
       case 'tanh': this.#float('Tanh', [a], name); break
       case 'inverseDeviation': {

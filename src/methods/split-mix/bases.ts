@@ -4,8 +4,7 @@
  */
 import { InvalidParametersError } from '../../errors.ts'
 import { buildTrunk } from '../../models/trunk.ts'
-import { createEmbedder } from '../../models/embedder.ts'
-import { createHead } from '../../models/head.ts'
+import { partGraphs } from '../../models/units.ts'
 import { normUnits } from '../../training/dual-model.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { Graph } from '../../graph/graph.ts'
@@ -47,16 +46,10 @@ export interface BasesInit {
 }
 
 /** Units of one base by their names without its prefix, start values as asked for. */
-export function baseUnits ({ model, input, tasks }: Pick<Charter, 'model' | 'input' | 'tasks'>, init: BasesInit): ReadonlyMap<string, Graph> {
-  const spec = narrowed(model, init.bases)
-  const { width } = spec.backbone
-  const embedder = createEmbedder(spec.embedder, input, width)
+export function baseUnits (of: Pick<Charter, 'model' | 'input' | 'inputs' | 'tasks'>, init: BasesInit): ReadonlyMap<string, Graph> {
+  const spec = narrowed(of.model, init.bases)
   const trunk = buildTrunk(spec.backbone)
-  const parts: Array<readonly [string, Graph]> = [
-    [`embed/${input.modality}`, embedder.graph],
-    ['trunk', trunk],
-    ...tasks.map(task => [`head/${task.id}`, createHead(task, embedder, width, spec.adapter).graph] as const)
-  ]
+  const parts: Array<readonly [string, Graph]> = [['trunk', trunk], ...partGraphs({ ...of, model: spec })]
   return new Map([
     ...parts.map(([name, graph]) => [name, startOf(init)(name, graph)] as const),
     ...normUnits(trunk, spec.norm === 'batch', init.sides)

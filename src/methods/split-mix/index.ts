@@ -13,8 +13,9 @@
 import { SplitMixHost, WISH } from './host.ts'
 import { SplitMixSite } from './site.ts'
 import { RATIOS, budgetOf } from './plan.ts'
-import { baseUnits, prefixOf } from './bases.ts'
-import { parseOptions, sidesOf } from './options.ts'
+import { baseUnits, narrowed, prefixOf } from './bases.ts'
+import { basesOfWidth, parseOptions, sidesOf } from './options.ts'
+import { memberIn, savedTasks } from '../../export/members.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { Graph } from '../../graph/graph.ts'
 import type { Method } from '../method.ts'
@@ -34,6 +35,12 @@ export const splitMix: Method<SplitMixOptions> = {
   },
   site: (init, options) => new SplitMixSite(init, options),
   host: (init, options) => new SplitMixHost(init, options),
+  exported: ({ model, input, tasks }, options, saved, { width, robustness }) => {
+    const form = narrowed(model, options.bases)
+    const own = savedTasks(saved, tasks, prefixOf(0))
+    const members = Array.from({ length: basesOfWidth(width, options.bases) }, (_, base) => memberIn(saved, { model: form, input, tasks: own, prefix: prefixOf(base), robustness }))
+    return { model: form, tasks: own, members }
+  },
   traffic: (charter, options) => {
     const one = [...baseUnits(charter, { ...options, sides: sidesOf(options) }).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
     const seats = RATIOS.length // one of each group

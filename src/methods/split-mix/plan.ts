@@ -32,9 +32,6 @@ export function basesAt (step: number, seat: Seat, { seed, bases, count }: { rea
   return pickBases(turn[visit % bases] as number, others, count)
 }
 
-/** Whether a site trains against attacks, where a share of them does: spread evenly over the ranks. */
-export function isAdversary (share: number, { rank }: Pick<Seat, 'rank'>): boolean { return Math.floor((rank + 1) * share) > Math.floor(rank * share) }
-
 /** Bases from the best on the hold-out down; ties go to the lower index. */
 export function orderOf (scores: readonly number[]): readonly number[] {
   return [...scores.keys()].sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)

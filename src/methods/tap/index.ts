@@ -5,6 +5,7 @@
  * Source: arXiv 2509.26524 (abstract) and the official code, lee3296/TAP, read and not run. There the shared transformer never
  * reaches the clients, and the experts of a task are not replaced; here both are, as the paper says.
  */
+import { InvalidParametersError } from '../../errors.ts'
 import { TapHost } from './host.ts'
 import { TapSite } from './site.ts'
 import { WANTS, modulesOf } from './exchange.ts'
@@ -16,6 +17,7 @@ export const tap: Method<TapOptions> = {
   name: 'tap',
   options: tapOptions,
   exchange: charter => {
+    if (charter.model.norm === 'batch') throw new InvalidParametersError('method tap: modules have no place for the running statistics of model.norm batch', { next: 'leave model.norm out' })
     const units = modulesOf(charter)
     return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [WANTS, units.size]]) }
   },

@@ -9,8 +9,8 @@ export interface TapOptions {
   readonly smallMargin: number
   /** What is replaced: all modules on the task's path, or those that no other task passes through. */
   readonly copies: 'path' | 'own'
-  /** Sites that train in a step; 0: all. */
-  readonly perRound: number
+  /** Share of the sites that trains in a step. */
+  readonly share: number
   /** Steps over which the rate rises, from `lowRate` times the peak; stage 2 goes at that rate. */
   readonly warmupRounds: number
   readonly lowRate: number
@@ -27,13 +27,16 @@ export interface TapOptions {
   readonly patience: number
 }
 
-/** Margins are the original's, the weights and steps of stage 2 are those of small models (at .002 its effect was not to be seen). */
+/**
+ * Margins are the original's; it warms up over 20 of 200 rounds, and recipes here have 10. The weights and steps of stage 2 are
+ * those of small models: at .002 its effect was not to be seen.
+ */
 const DEFAULTS: TapOptions = {
   margin: 0.01,
   smallMargin: 0.005,
   copies: 'path',
-  perRound: 0,
-  warmupRounds: 20,
+  share: 1,
+  warmupRounds: 2,
   lowRate: 1 / 3,
   kdWeight: 0.5,
   kdWeightText: 1,
@@ -45,6 +48,7 @@ const DEFAULTS: TapOptions = {
 }
 
 const FROM_ZERO: NumberRange = { what: 'a number from 0', fits: value => value >= 0 && Number.isFinite(value) }
+const SHARE: NumberRange = { what: 'a number above 0 and up to 1', fits: value => value > 0 && value <= 1 }
 const COUNT: NumberRange = { what: 'a whole number from 0 to 65536', fits: value => Number.isInteger(value) && value >= 0 && value <= 65536 }
 
 /** @throws {InvalidParametersError} */
@@ -53,9 +57,9 @@ export function tapOptions (raw: Readonly<Record<string, unknown>>): TapOptions 
     margin: FROM_ZERO,
     smallMargin: FROM_ZERO,
     copies: ['path', 'own'],
-    perRound: COUNT,
+    share: SHARE,
     warmupRounds: COUNT,
-    lowRate: { what: 'a number above 0 and up to 1', fits: value => value > 0 && value <= 1 },
+    lowRate: SHARE,
     kdWeight: FROM_ZERO,
     kdWeightText: FROM_ZERO,
     temperature: { what: 'a number above 0', fits: value => value > 0 && Number.isFinite(value) },

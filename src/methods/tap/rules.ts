@@ -1,5 +1,6 @@
 /** The decisions of TAP, each a function of numbers that every site has: when to replace, how fast to go, whose turn it is. */
 import { Random, deriveSeed } from '../../random.ts'
+import type { Seat } from '../method.ts'
 
 /** Whether the agreed model, as it was trained here, takes the personal one's place: better by more than the margin. */
 export function replaces (agreedLoss: number, personalLoss: number, margin: number): boolean { return agreedLoss + margin < personalLoss }
@@ -9,9 +10,10 @@ export function warmedRate (round: number, { low, peak, rounds }: { readonly low
   return round < rounds ? low + (peak - low) * round / rounds : peak
 }
 
-/** Ranks of the sites whose turn it is; everybody draws the same ones. */
-export function takers (seed: number, round: number, { of, perRound }: { readonly of: number, readonly perRound: number }): ReadonlySet<number> {
-  return new Set(new Random(deriveSeed(seed, 'tap', 'takers', round)).permutation(of).slice(0, perRound))
+/** Whether it is the turn of the site in this seat. Everybody draws the same order, and so many go as are the share of all. */
+export function itsTurn (seed: number, round: number, { rank, of }: Seat, share: number): boolean {
+  if (share >= 1) return true
+  return new Random(deriveSeed(seed, 'tap', 'turn', round)).permutation(of).indexOf(rank) < Math.max(1, Math.round(share * of))
 }
 
 /** Scales gradients down together, in place, to a length of at most `longest`. */

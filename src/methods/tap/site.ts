@@ -13,7 +13,7 @@
  * lossP is infinite at first: the first time, all is replaced. It changes only in steps that the site takes part in.
  */
 import { ModularModel } from './model.ts'
-import { clipped, moved, replaces, takers, warmedRate } from './rules.ts'
+import { clipped, itsTurn, moved, replaces, warmedRate } from './rules.ts'
 import { difference } from '../../training/local-rules.ts'
 import { kdWeightOf, marginOf } from './options.ts'
 import { localStepsOf, totalSteps } from '../../training/spec.ts'
@@ -175,10 +175,10 @@ export class TapSite implements SiteMethod {
   }
 
   #takesPart (step: number): boolean {
-    const { charter: { seed }, seat: { rank, of } } = this.#init
-    const { perRound, tolerance, patience } = this.#options
+    const { charter: { seed }, seat } = this.#init
+    const { share, tolerance, patience } = this.#options
     if (step >= this.#total || (tolerance > 0 && this.#still >= patience)) return false
-    return perRound === 0 || takers(seed, step, { of, perRound }).has(rank)
+    return itsTurn(seed, step, seat, share)
   }
 
   /** Whether the values before this step are of use: to train from, or to teach with at the end. */

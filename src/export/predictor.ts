@@ -1,0 +1,86 @@
+/** An exported predictor at work: on any rung, with no network and no charter. */
+import { DecodeError } from '../errors.ts'
+import { LinearModel } from '../training/linear/model.ts'
+import { MixedModel } from '../training/mixed-model.ts'
+import { formOf } from '../models/form.ts'
+import { linearUnits } from '../models/linear.ts'
+import { parseTrainingSpec } from '../training/spec.ts'
+import { sameShape } from '../tensor/tensor.ts'
+import { weightsHash } from './card.ts'
+import type { Attack } from '../robustness/pgd.ts'
+import type { Backend } from '../backend/backend.ts'
+import type { Card } from './card.ts'
+import type { ClientData, Rows } from '../data/dataset.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { Predictions } from '../training/mixed-model.ts'
+import type { Random } from '../random.ts'
+import type { Task } from '../tasks/task.ts'
+
+export interface Predictor {
+  readonly tasks: readonly Task[]
+  /** Linked outputs per task, [rows, positions, channels]. */
+  predict (rows: Pick<Rows, 'x' | 'count'>): Promise<Predictions>
+  /** Targets of one task in the order of its predictions. */
+  targets (task: string, values: Float32Array, count: number): TensorData
+  /** A task's predictions in the order of its labels in the data. */
+  placed (task: string, prediction: TensorData): TensorData
+  /** The rows' inputs, moved to where this predictor errs most. Absent: it has no gradient at its input. */
+  readonly attacked?: (rows: Rows, attack: Attack, random: Random) => Promise<Float32Array>
+  dispose (): void
+}
+
+/** @throws {DecodeError} the weights are not those that the card speaks of */
+export function loadPredictor (backend: Backend, card: Card, tensors: readonly NamedTensor[]): Predictor {
+  const { model, input, tasks, members, weights } = card
+  const parts = model.kind === 'linear' ? [...linearUnits(input, tasks)] : formOf(model, input, tasks).parts
+  const byName = new Map(tensors.map(({ name, tensor }) => [name, tensor]))
+  const flats = Array.from({ length: members }, (_, member) => flatOf(byName, `${member}`, parts))
+  if (byName.size > 0) throw new DecodeError(`the predictor has weights that its card does not speak of: ${[...byName.keys()][0]}`, { next: 'export it again' })
+  if (weightsHash(tensors) !== weights) throw new DecodeError('the predictor\'s weights are not those that its card names', { next: 'export it again' })
+  if (model.kind === 'linear') return linearPredictor(card, parts, flats[0] as Float32Array)
+  const mixed = new MixedModel(backend, { input, tasks }, model, 0)
+  return {
+    tasks: mixed.tasks,
+    predict: async rows => await mixed.predictWith(flats, rows),
+    targets: (task, values, count) => mixed.targets(task, values, count),
+    placed: (task, prediction) => mixed.natural(task, prediction),
+    attacked: async (rows, attack, random) => await mixed.attacked(flats, rows, attack, random),
+    dispose: () => { mixed.dispose() }
+  }
+}
+
+/** Takes a member's tensors out of the map. */
+function flatOf (byName: Map<string, TensorData>, member: string, parts: ReadonlyArray<readonly [string, Graph]>): Float32Array {
+  const flat = new Float32Array(parts.reduce((sum, [, { parameterCount }]) => sum + parameterCount, 0))
+  let at = 0
+  for (const [part, { parameters, parameterCount }] of parts) {
+    for (const { name, shape, offset } of parameters) {
+      const key = `${member}/${part}/${name}`
+      const tensor = byName.get(key)
+      if (tensor === undefined || !sameShape(tensor.shape, shape)) throw new DecodeError(`the predictor's ${key} is missing or of another shape than [${shape.join(', ')}]`, { next: 'export it again' })
+      flat.set(tensor.data, at + offset)
+      byName.delete(key)
+    }
+    at += parameterCount
+  }
+  return flat
+}
+
+function linearPredictor ({ input, tasks }: Card, parts: ReadonlyArray<readonly [string, Graph]>, flat: Float32Array): Predictor {
+  const none: Rows = { count: 0, x: new Float32Array(0), y: {}, source: new Int32Array(0) }
+  const data: ClientData = { id: '', input, tasks, train: none, holdout: none, test: none }
+  const model = new LinearModel(data, { seed: 0, training: parseTrainingSpec({}) })
+  let at = 0
+  for (const [name, { parameterCount }] of parts) {
+    model.units.find(unit => unit.name === name)?.set(flat.subarray(at, at + parameterCount))
+    at += parameterCount
+  }
+  return {
+    tasks: model.tasks,
+    predict: async ({ x, count }) => model.predict({ ...none, x, count }),
+    targets: (task, values, count) => model.targets(task, values, count),
+    placed: (_, prediction) => prediction,
+    dispose: () => { model.dispose() }
+  }
+}

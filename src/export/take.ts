@@ -1,0 +1,89 @@
+/** Takes a predictor that stands alone out of a site's checkpoint: a file's tensors and the card to go with them. */
+import { InvalidParametersError } from '../errors.ts'
+import { charterHash } from '../federation/charter.ts'
+import { formOf } from '../models/form.ts'
+import { linearUnits } from '../models/linear.ts'
+import { memberIn, savedTasks } from './members.ts'
+import { methodOf } from '../methods/index.ts'
+import { weightsHash } from './card.ts'
+import type { Card } from './card.ts'
+import type { Charter } from '../federation/charter.ts'
+import type { ExportWish, Members } from './members.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
+import type { SavedState } from '../training/saved-state.ts'
+
+export interface Exported {
+  readonly card: Card
+  readonly tensors: readonly NamedTensor[]
+}
+
+/**
+ * @param saved - what the site's trainer saved; of a split model with the host's trunk beside it
+ * @throws {InvalidParametersError} the checkpoint holds no such predictor
+ */
+export function takePredictor (charter: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
+  if (charter.grouping !== undefined) throw new InvalidParametersError('the charter splits the tasks into groups with a model each: there is no one model to export', { next: 'export from a run without grouping' })
+  const { model, tasks, members } = charter.model.kind === 'linear' ? linearMember(charter, saved, wish) : membersOf(charter, saved, wish)
+  const parts = charter.model.kind === 'linear' ? [...linearUnits(charter.input, tasks)] : formOf(model, charter.input, tasks).parts
+  const tensors = members.flatMap((flat, member) => tensorsOf(`${member}`, parts, flat))
+  return {
+    card: {
+      version: 1,
+      name: charter.name,
+      charter: charterHash(charter),
+      seed: charter.seed,
+      ...charter.method === undefined ? {} : { method: charter.method.name },
+      step,
+      model,
+      input: charter.input,
+      tasks,
+      members: members.length,
+      ...wish,
+      weights: weightsHash(tensors)
+    },
+    tensors
+  }
+}
+
+function membersOf (charter: Charter, saved: SavedState, wish: ExportWish): Members {
+  const { model, input, training } = charter
+  if (charter.method !== undefined) {
+    const { method, options } = methodOf(charter)
+    if (method.exported !== undefined) return method.exported(charter, options, saved, wish)
+  }
+  refuseMixture(wish)
+  if (model.trunk !== 'client' && !saved.has('trunk')) throw new InvalidParametersError('the model is split and its trunk is at a host, not in this checkpoint', { next: 'give --trunk HOME with the home of the host, or of a node that is both' })
+  if (saved.names('correction/').length > 0) throw new InvalidParametersError('corrected heads are two models in one: they cannot be exported', { next: 'leave model.correctedHeads out' })
+  const prefix = training.personal === undefined ? '' : 'personal/'
+  const tasks = savedTasks(saved, charter.tasks, prefix)
+  return { model, tasks, members: [memberIn(saved, { model, input, tasks, prefix, robustness: 0 })] }
+}
+
+function linearMember (charter: Charter, saved: SavedState, wish: ExportWish): Members {
+  refuseMixture(wish)
+  const tasks = savedTasks(saved, charter.tasks, '')
+  const units = [...linearUnits(charter.input, tasks)].map(([name, { parameterCount }]) => saved.need(name, parameterCount))
+  const flat = new Float32Array(units.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const unit of units) {
+    flat.set(unit, at)
+    at += unit.length
+  }
+  return { model: charter.model, tasks, members: [flat] }
+}
+
+function refuseMixture ({ width, robustness }: ExportWish): void {
+  if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
+  if (robustness !== 0) throw new InvalidParametersError('this run trained no normalisations for attacked rows: its robustness is 0', { next: 'leave --robustness out, or train with strategy split-mix-robust or fedrbn' })
+}
+
+/** Every parameter under a name of its own, as other programs will want them. */
+function tensorsOf (member: string, parts: ReadonlyArray<readonly [string, Graph]>, flat: Float32Array): NamedTensor[] {
+  let at = 0
+  return parts.flatMap(([part, { parameters, parameterCount }]) => {
+    const from = at
+    at += parameterCount
+    return parameters.map(({ name, shape, offset, size }) => ({ name: `${member}/${part}/${name}`, tensor: { shape, data: flat.slice(from + offset, from + offset + size) } }))
+  })
+}

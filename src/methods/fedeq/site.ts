@@ -1,0 +1,185 @@
+/**
+ * A site of FeDEQ. Embedder and equilibrium cell are shared, heads are its own. A contribution is some steps on the heads with
+ * the shared part fixed, then some on the shared part, which descends its augmented loss (./admm.ts). The duals never leave.
+ */
+import { augmented, dualStep, share } from './admm.ts'
+import { buildEquilibrium } from '../../models/equilibrium.ts'
+import { ClientParts, sumTensors } from '../../training/client-parts.ts'
+import { EVALUATION_ROWS, joinRows } from '../../training/evaluation.ts'
+import { EquilibriumLayer } from './equilibrium-layer.ts'
+import { elements } from '../../tensor/tensor.ts'
+import { localStepsOf } from '../../training/spec.ts'
+import { vector } from '../../training/saved-state.ts'
+import type { Batch } from '../../training/batches.ts'
+import type { SiteMethod, SiteInit } from '../method.ts'
+import type { FedeqOptions } from './fedeq.ts'
+import type { HeadPass } from '../../training/client-parts.ts'
+import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
+import type { Rows } from '../../data/dataset.ts'
+import type { SavedState } from '../../training/saved-state.ts'
+import type { TaskLoss } from '../../backbone/frames.ts'
+import type { Weights } from '../../training/unit.ts'
+
+export const CELL = 'equilibrium'
+
+interface Pass extends HeadPass {
+  /** What the shared part would learn from. */
+  shared (): Promise<ReadonlyMap<string, Float32Array>>
+}
+
+export class FedeqSite implements SiteMethod {
+  readonly units: readonly Weights[]
+  readonly #init: SiteInit
+  readonly #options: FedeqOptions
+  readonly #parts: ClientParts
+  readonly #layer: EquilibriumLayer
+  /** Embedder and cell. */
+  readonly #shared: readonly Weights[]
+  /** By unit: what all agreed on last, and this site's duals. */
+  readonly #bar: Map<string, Float32Array>
+  readonly #lam: Map<string, Float32Array>
+  /** Step of the last contribution that no answer has come to, and of the last answer; -1 for none. */
+  #open = -1
+  #heard = -1
+
+  constructor (init: SiteInit, options: FedeqOptions) {
+    const { backend, charter: { model, training, seed }, data } = init
+    this.#init = init
+    this.#options = options
+    const weights = { seed, training, rate: training.lrLocal, optimiser: training.optimiser ?? 'adamw' } as const
+    this.#parts = new ClientParts(backend, data, model, weights)
+    this.#layer = new EquilibriumLayer(backend, CELL, buildEquilibrium(model.backbone), weights)
+    this.#shared = [this.#parts.embedUnit, this.#layer.unit]
+    this.units = [...this.#shared, ...this.#heads]
+    this.#bar = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
+    this.#lam = new Map(this.#shared.map(({ name, parameters: { length } }) => [name, new Float32Array(length)]))
+  }
+
+  async contribute (step: number): Promise<{ sent: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
+    const { personal, rho, mode } = this.#options
+    const steps = localStepsOf(this.#init.charter.training)
+    // Both parts learn something even where there is one step for the two.
+    const alone = Math.max(1, Math.min(steps - 1, Math.round(steps * personal)))
+    const losses: TaskLoss[] = []
+    for (let i = 0; i < steps; i++) {
+      const local = step * steps + i
+      const pass = await this.#pass(this.#init.batch(local))
+      losses.push(...pass.losses)
+      if (i < alone) for (const head of this.#heads) this.#learnHead(head, pass.gradients.get(head.name) as Float32Array, local)
+      if (i >= alone || steps === 1) {
+        const gradients = await pass.shared()
+        for (const unit of this.#shared) unit.learn(augmented(gradients.get(unit.name) as Float32Array, this.#place(unit), rho), local)
+      }
+    }
+    this.#open = step
+    const sent = this.#shared.map(unit => {
+      const { theta, bar, lam } = this.#place(unit)
+      return vector(unit.name, share(theta, lam, rho, mode).map((value, i) => value - (bar[i] as number)))
+    })
+    if (mode === 'published') for (const unit of this.#shared) this.#step(unit)
+    return { sent, losses }
+  }
+
+  receive (step: number, told: readonly NamedTensor[]): void {
+    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const again = step === this.#heard
+    const answered = this.#open === step - 1 && this.#open >= 0
+    for (const unit of this.#shared) {
+      const bar = byName.get(unit.name) ?? unit.startValues()
+      this.#bar.set(unit.name, bar.slice())
+      if (answered && this.#options.mode === 'exact') this.#step(unit)
+      if (!answered && !again) unit.set(bar) // away, or new: it begins where the others are
+    }
+    this.#heard = step
+    this.#open = -1
+  }
+
+  /** Of the agreed shared part under the site's own heads. */
+  async predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> { return await this.#under(this.#bar, rows) }
+
+  /** own: the shared part as the site last left it. */
+  variants (): ReadonlyMap<string, (rows: Rows) => Promise<ReadonlyMap<string, TensorData>>> {
+    return new Map([['own', async rows => await this.#predict(rows)]])
+  }
+
+  save (): NamedTensor[] {
+    return [
+      ...this.#shared.flatMap(({ name }) => [vector(`bar/${name}`, this.#bar.get(name) as Float32Array), vector(`lam/${name}`, this.#lam.get(name) as Float32Array)]),
+      vector('fedeq.steps', Float32Array.of(this.#open, this.#heard))
+    ]
+  }
+
+  load (saved: SavedState): void {
+    const found = this.#shared.map(({ name, parameters: { length } }) => [name, saved.need(`bar/${name}`, length), saved.need(`lam/${name}`, length)] as const)
+    const [open = -1, heard = -1] = saved.need('fedeq.steps', 2)
+    for (const [name, bar, lam] of found) {
+      this.#bar.set(name, bar)
+      this.#lam.set(name, lam)
+    }
+    this.#open = open
+    this.#heard = heard
+  }
+
+  dispose (): void {
+    this.#layer.dispose()
+    this.#parts.dispose()
+  }
+
+  get #heads (): readonly Weights[] { return this.#parts.units.slice(1) }
+
+  #place ({ name, parameters }: Weights): { theta: Float32Array, bar: Float32Array, lam: Float32Array } {
+    return { theta: parameters, bar: this.#bar.get(name) as Float32Array, lam: this.#lam.get(name) as Float32Array }
+  }
+
+  #step (unit: Weights): void {
+    const { theta, bar, lam } = this.#place(unit)
+    const moved = dualStep(lam, theta, bar, this.#options.rho)
+    this.#init.protect(`the duals of ${unit.name}`, moved)
+    this.#lam.set(unit.name, moved)
+  }
+
+  #learnHead (head: Weights, gradient: Float32Array, step: number): void {
+    this.#init.protect(`the gradient of ${head.name}`, gradient)
+    head.learn(gradient, step)
+    this.#init.protect(`the weights of ${head.name}`, head.parameters)
+  }
+
+  /** Forward to the losses and back to the heads' gradients. Nothing stays open in between: the rest needs the state alone. */
+  async #pass (batch: Batch): Promise<Pass> {
+    const { pieces, activations, kept } = await this.#parts.embed(batch)
+    kept.release()
+    this.#init.protect('the pieces of a batch', pieces.data)
+    const state = await this.#layer.solve(activations)
+    const heads = await this.#parts.passHeads(state, batch)
+    return {
+      ...heads,
+      shared: async () => {
+        const stateGrad = sumTensors(heads.featureGrads.map(({ tensor }) => tensor))
+        const { injection, parameters } = await this.#layer.pullBack(activations, state, stateGrad)
+        const embedded = await this.#parts.embed(batch)
+        return new Map([[this.#parts.embedName, await this.#parts.embedGradient(embedded, injection)], [CELL, parameters]])
+      }
+    }
+  }
+
+  async #predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
+    const chunks: Array<ReadonlyMap<string, TensorData>> = []
+    const size = elements(this.#init.data.input.shape)
+    for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
+      const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
+      chunks.push(await this.#parts.predict(await this.#layer.solve(activations)))
+    }
+    return joinRows(chunks)
+  }
+
+  /** Predictions with these values in the shared units, which have their own again afterwards. */
+  async #under (values: ReadonlyMap<string, Float32Array>, rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
+    const held = this.#shared.map(unit => [unit, unit.parameters.slice()] as const)
+    for (const unit of this.#shared) unit.set(values.get(unit.name) as Float32Array)
+    try {
+      return await this.#predict(rows)
+    } finally {
+      for (const [unit, own] of held) unit.set(own)
+    }
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * FlexMod: FedAvg of a model with an encoder per block of columns, whose local steps go to the encoders that need and give most
+ * (src/methods/flexmod). model.width is that of an encoder's features, model.hidden that of the layer over all of them.
+ * Source: Bian et al., arXiv 2408.06549; there is no public code, and the formulas are this project's.
+ */
+import { fedavg } from './fedavg.ts'
+import type { Strategy } from './strategy.ts'
+
+export const flexmod: Strategy = {
+  ...fedavg,
+  name: 'flexmod',
+  source: 'arXiv 2408.06549',
+  method: { name: 'flexmod' }
+}

@@ -1,0 +1,14 @@
+/**
+ * HyFEM: hybrid federated learning, where sites have some of the rows and some of the columns (src/methods/hyfem). model.width is
+ * that of an encoder's features, model.hidden the hidden units of a site.
+ * Source: Zhang et al., arXiv 2012.12420; the matching is this project's, by least squared difference.
+ */
+import { fedavg } from './fedavg.ts'
+import type { Strategy } from './strategy.ts'
+
+export const hyfem: Strategy = {
+  ...fedavg,
+  name: 'hyfem',
+  source: 'Zhang et al., arXiv 2012.12420',
+  method: { name: 'hyfem' }
+}

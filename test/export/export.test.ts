@@ -1,0 +1,99 @@
+/** Predictors taken out of checkpoints: each says what its site serves, and nothing else passes for one. */
+import test from 'ava'
+import { CARD, readCard } from '../../src/export/card.ts'
+import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
+import { SavedState } from '../../src/training/saved-state.ts'
+import { backendOn } from '../helpers/rungs.ts'
+import { decodeSafetensors, encodeSafetensors } from '../../node/store/safetensors.ts'
+import { gaussianSites } from '../helpers/gaussian-sites.ts'
+import { linesOf, scoresOf } from '../../src/export/answers.ts'
+import { loadPredictor } from '../../src/export/predictor.ts'
+import { takePredictor } from '../../src/export/take.ts'
+import { trainMix } from '../helpers/split-mix.ts'
+import type { ExportWish } from '../../src/export/members.ts'
+import type { MixOutcome } from '../helpers/split-mix.ts'
+
+const backend = await backendOn('wasm')
+const FULL: ExportWish = { width: 1, robustness: 0 }
+const SITES = gaussianSites(1, 2, [40, 10, 60])
+const SITE = SITES.clientIds[0] as string
+const MODEL = { width: 16, layers: 1, heads: 4, hidden: 16, embedder: { kind: 'row' } }
+const TRAINING = { rounds: 3, localSteps: 4, batch: 16, lrLocal: 0.02, warmup: 4, weightDecay: 0.05 }
+
+const train = async (strategy: string, training: Readonly<Record<string, unknown>> = TRAINING, method?: Readonly<Record<string, unknown>>): Promise<MixOutcome> =>
+  await trainMix(backend, SITES, { strategy, seed: 1, model: MODEL, training, ...method === undefined ? {} : { method } })
+
+/** Through a file, and back. */
+function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): { predictor: ReturnType<typeof loadPredictor>, bytes: number, card: ReturnType<typeof readCard> } {
+  const { card, tensors } = takePredictor(charter, new SavedState([...saved[SITE] ?? [], ...more]), 3, wish)
+  const file = encodeSafetensors(tensors, { [CARD]: JSON.stringify(card) })
+  const read = decodeSafetensors(file)
+  return { predictor: loadPredictor(backend, readCard(read.metadata), read.tensors), bytes: file.length, card: readCard(read.metadata) }
+}
+
+async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): Promise<number> {
+  const { predictor } = exported(outcome, wish, more)
+  const { test } = await SITES.client(SITE)
+  const [score] = scoresOf(predictor, await predictor.predict(test), test)
+  predictor.dispose()
+  return score?.value as number
+}
+
+function reported ({ result }: MixOutcome, name: string): number { return result.clients.find(({ client }) => client === SITE)?.tasks[0]?.scores[name]?.value as number }
+
+test.serial('one checkpoint, four exports: full, half, quarter, robust; each says what the site would', async t => {
+  const before = backend.liveTensors()
+  const outcome = await train('split-mix-robust', TRAINING, { attackSteps: 2, epsilon: 0.3 })
+  const sizes: number[] = []
+  for (const [wish, name] of [[FULL, 'width 4/4'], [{ width: 0.5, robustness: 0 }, 'width 2/4'], [{ width: 0.25, robustness: 0 }, 'width 1/4'], [{ width: 1, robustness: 1 }, 'lambda 1'], [{ width: 1, robustness: 0.5 }, 'lambda 0.5']] as const) {
+    t.is(await accuracyOf(outcome, wish), reported(outcome, name), name)
+    const { bytes, card, predictor } = exported(outcome, wish)
+    t.is(card.members, 4 * wish.width)
+    sizes.push(bytes)
+    predictor.dispose()
+  }
+  t.true((sizes[2] as number) < 0.6 * (sizes[1] as number) && (sizes[1] as number) < 0.6 * (sizes[0] as number), sizes.join(' '))
+  t.is(sizes[3], sizes[0], 'robustness costs nothing when the model is used')
+  t.is(backend.liveTensors(), before)
+})
+
+for (const strategy of ['fedavg', 'ditto', 'fedper', 'fesem', 'fedlinear'] as const) {
+  test.serial(`${strategy}: the exported predictor is what the site serves as its federated one`, async t => {
+    const outcome = await train(strategy, strategy === 'fedlinear' ? { rounds: 3, lrLocal: 0.5 } : TRAINING)
+    t.is(await accuracyOf(outcome, FULL), reported(outcome, 'federated'))
+    for (const wish of [{ width: 0.5, robustness: 0 }, { width: 1, robustness: 1 }]) t.throws(() => exported(outcome, wish), { instanceOf: InvalidParametersError })
+  })
+}
+
+test.serial('a split model is refused in one line unless its trunk is at hand', async t => {
+  const outcome = await train('fedbone', { rounds: 2, stepsPerRound: 4, batch: 16 })
+  const error = t.throws(() => exported(outcome, FULL), { instanceOf: InvalidParametersError })
+  t.regex(`${error?.message}; ${error?.next}`, /^the model is split and its trunk is at a host[^\n]*--trunk[^\n]*$/)
+  t.is(await accuracyOf(outcome, FULL, outcome.saved.host?.filter(({ name }) => name === 'trunk')), reported(outcome, 'federated'))
+})
+
+test.serial('predictions are one line a row, labels with their probability', async t => {
+  const { predictor } = exported(await train('fedavg'), FULL)
+  const { test: rows } = await SITES.client(SITE)
+  const lines = linesOf(predictor, await predictor.predict(rows), rows).trimEnd().split('\n').map(line => JSON.parse(line) as { row: number, cloud: { label: number, probability: number, all: number[] } })
+  t.is(lines.length, rows.count)
+  for (const { cloud: { label, probability, all } } of lines) {
+    t.is(all[label], probability)
+    t.true(Math.abs(all.reduce((sum, value) => sum + value, 0) - 1) < 1e-5)
+  }
+  predictor.dispose()
+})
+
+test.serial('a file that is not what its card says is refused', async t => {
+  const { charter, saved } = await train('split-mix', { ...TRAINING, rounds: 1 })
+  const { card, tensors } = takePredictor(charter, new SavedState(saved[SITE] ?? []), 1, { width: 0.25, robustness: 0 })
+  t.throws(() => readCard({}), { instanceOf: DecodeError })
+  for (const changes of [{ version: 2 }, { members: 0 }, { members: 1e9 }, { tasks: [] }, { input: { modality: 'table', shape: [1e9] } }, { robustness: 2 }, { model: null }, { model: { ...card.model, backbone: { ...card.model.backbone, width: -1 } } }, { weights: 7 }]) {
+    t.throws(() => readCard({ [CARD]: JSON.stringify({ ...card, ...changes }) }), { instanceOf: DecodeError }, JSON.stringify(changes))
+  }
+  t.throws(() => readCard({ [CARD]: '{' }), { instanceOf: DecodeError })
+  t.throws(() => loadPredictor(backend, card, tensors.slice(1)), { instanceOf: DecodeError })
+  t.throws(() => loadPredictor(backend, card, [...tensors, { name: 'more', tensor: { shape: [1], data: new Float32Array(1) } }]), { instanceOf: DecodeError })
+  const flipped = tensors.map(({ name, tensor: { shape, data } }, i) => ({ name, tensor: { shape, data: i > 0 ? data : data.map(value => -value) } }))
+  t.throws(() => loadPredictor(backend, card, flipped), { instanceOf: DecodeError })
+})
