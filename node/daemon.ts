@@ -9,6 +9,7 @@ import { NodeLedger, lonelyContext } from './ledger.ts'
 import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
 import { readCharter } from '../src/federation/charter.ts'
 import { runNode } from './run.ts'
+import { startFromFile } from './foundation/file.ts'
 import { folderOf, storesIn } from './groups/phase.ts'
 import { seededIdentity, signerOf } from './store/identity.ts'
 import type { Charter } from '../src/federation/charter.ts'
@@ -20,6 +21,8 @@ export interface DaemonSpec extends Pick<FmtlNodeInit, 'name' | 'role' | 'slots'
   readonly charter: string
   /** Path of the strategy file that the charter's gradient rule is from. */
   readonly strategy?: string
+  /** Path of the foundation model that the charter builds on. */
+  readonly foundation?: string
   /** The key is derived from these two: testnet nodes have nothing to protect. */
   readonly seed: number
   readonly label: string
@@ -56,6 +59,7 @@ await runNode({
       ...spec.backend === undefined ? {} : { backend: spec.backend },
       ...spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes },
       ...strategyFile === undefined ? {} : { strategyFile },
+      start: await startFromFile(charter, spec.foundation),
       listen,
       bootstrap,
       profile,

@@ -31,6 +31,7 @@ import type { LedgerAct } from '../src/ledger/index.ts'
 import type { NodeLedger } from './ledger.ts'
 import type { NodeEvent, NodeRole } from './events.ts'
 import type { NodeView } from './telemetry/facts.ts'
+import type { NamedTensor } from '../src/tensor/tensor.ts'
 import type { Phase, PhaseRoles, PhaseStores } from './groups/phase.ts'
 import type { Protocols } from '../protocols/index.ts'
 import type { Stage } from './groups/course.ts'
@@ -58,6 +59,8 @@ export interface FmtlNodeInit {
   readonly memoryBytes?: number
   /** What the charter's gradient rule is read from, where it is one from a file. */
   readonly strategyFile?: StrategyFile
+  /** Weights of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   readonly listen: readonly string[]
   readonly bootstrap: readonly string[]
   readonly profile: 'testnet' | 'production'
@@ -282,8 +285,8 @@ export class FmtlNode {
   }
 
   get #limits () {
-    const { backend, memoryBytes } = this.#init
-    return { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes } }
+    const { backend, memoryBytes, start } = this.#init
+    return { ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes }, ...start === undefined ? {} : { start } }
   }
 
   /** Decides on the roles, unless they are given, and starts their workers. */

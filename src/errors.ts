@@ -29,6 +29,11 @@ export class DataError extends FmtlError {
   constructor (message: string, init?: FmtlErrorInit) { super('ERR_DATA', message, init) }
 }
 
+/** A model trained elsewhere that cannot be used: its family, a tensor, its file, or not the one that the charter names. */
+export class FoundationError extends FmtlError {
+  constructor (message: string, init?: FmtlErrorInit) { super('ERR_FOUNDATION', message, init) }
+}
+
 /** A compute rung that does not load, or fails while computing. */
 export class BackendError extends FmtlError {
   constructor (message: string, init?: FmtlErrorInit) { super('ERR_BACKEND', message, init) }

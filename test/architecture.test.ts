@@ -19,7 +19,7 @@ const LAYERS = ['test', 'scripts', 'testnet', 'node', 'protocols', 'src'] as con
 /** What `src` may take from outside: computation, formats and events; no network. */
 const SRC_PACKAGES = new Set([
   '@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu',
-  '@ipld/dag-cbor', '@tensorflow/tfjs-node', 'ajv', 'csv-parse', 'main-event', 'ml-hclust', 'ml-matrix', 'multiformats', 'munkres', 'webgpu', 'yaml'
+  '@huggingface/tokenizers', '@ipld/dag-cbor', '@tensorflow/tfjs-node', 'ajv', 'csv-parse', 'main-event', 'ml-hclust', 'ml-matrix', 'multiformats', 'munkres', 'webgpu', 'yaml'
 ])
 const NETWORK_MODULES = new Set(['net', 'http', 'https', 'http2', 'tls', 'dgram', 'dns', 'dns/promises', 'cluster', 'inspector'])
 const MAX_LINES = 450

@@ -22,6 +22,7 @@ interface Flags {
   rows?: string
   partition?: string
   strategy: string
+  foundation?: string
   seed: string
   runner: string
   backend?: string
@@ -53,6 +54,7 @@ export function registerTestnet (program: Command): void {
     .option('--rows <n>', 'training rows per client, hold-out included')
     .option('--partition <kind>', 'by-site, iid or dirichlet')
     .option('--strategy <name|file>', 'how to train together: a name of `fmtl-node strategies`, or a strategy file such as ./mine.ts', 'fedbone')
+    .option('--foundation <file>', 'a pretrained model to build on, as `fmtl-node import` wrote it')
     .option('--seed <n>', 'everything random follows from it', '7')
     .option('--runner <kind>', 'process (daemons over TCP) or in-process (simulated)', 'process')
     .option('--backend <rung>', `first compute rung to try: ${RUNGS.join(', ')} (default: FMTL_BACKEND, else the top)`)
@@ -99,7 +101,7 @@ async function up (flags: Flags): Promise<void> {
 
 /** @throws {InvalidParametersError} a flag that is no number, or names nothing known */
 function readOptions (flags: Flags): TestnetOptions {
-  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, seed, runner, merge, rule, mergeRule, strict, unit, codec, control, baseline, kill, port, memory } = flags
+  const { hosts, clients, rounds, data, tasks, spread, rows, partition, strategy, foundation, seed, runner, merge, rule, mergeRule, strict, unit, codec, control, baseline, kill, port, memory } = flags
   if (runner !== 'process' && runner !== 'in-process') throw new InvalidParametersError(`--runner cannot be '${runner}'`, { next: 'use process or in-process' })
   const rung = readRung(flags.backend ?? process.env.FMTL_BACKEND)
   const { model, training, projection, merge: merging, grouping, method, bench } = readSettings(flags.set)
@@ -113,6 +115,7 @@ function readOptions (flags: Flags): TestnetOptions {
     ...rows === undefined ? {} : { rows: whole('--rows', rows) },
     ...partition === undefined ? {} : { partition: partition as NonNullable<TestnetOptions['partition']> },
     strategy,
+    ...foundation === undefined ? {} : { foundation },
     seed: whole('--seed', seed),
     runner,
     ...rung,

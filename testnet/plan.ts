@@ -9,10 +9,13 @@ import { openStrategy, ruleFile } from '../src/strategies/outside.ts'
 import { settingsOf } from '../src/strategies/index.ts'
 import { absolute, openDataset } from '../src/data/open.ts'
 import { tasksOfClient } from '../src/data/dataset.ts'
+import { readFoundation } from '../node/foundation/file.ts'
 import { seededIdentity } from '../node/store/identity.ts'
+import { startWeights } from '../src/foundation/weights.ts'
 import type { Charter, CharterOptions } from '../src/federation/charter.ts'
 import type { Dataset, DatasetOptions } from '../src/data/dataset.ts'
 import type { LoadedRule } from '../src/projection/outside.ts'
+import type { NamedTensor } from '../src/tensor/tensor.ts'
 import type { RungName } from '../src/backend/ladder.ts'
 
 export interface TestnetOptions {
@@ -41,6 +44,8 @@ export interface TestnetOptions {
   readonly baseline?: boolean
   /** TensorFlow threads of each node; default: the machine's cores, and 1 where nodes outnumber them. */
   readonly threads?: { readonly host: number, readonly client: number }
+  /** File of a foundation model to build on. */
+  readonly foundation?: string
   /** Over the strategy's and the recipe's settings. */
   readonly charter?: Partial<Pick<CharterOptions, 'model' | 'training' | 'projection' | 'merge' | 'grouping' | 'method' | 'bench' | 'clock' | 'cutCodec'>>
   /** 'NAME@ROUND' or 'NAME@ROUND+SECONDS': SIGKILL a node when a host closes that round, and start it again later. */
@@ -68,6 +73,8 @@ export interface TestnetPlan {
   readonly strategy: string
   /** The strategy file that the charter's gradient rule is from, and that rule. */
   readonly rule?: { readonly path: string, readonly loaded: LoadedRule }
+  /** The foundation model's file, and the weights that trainers start from. */
+  readonly foundation?: { readonly path: string, readonly start: readonly NamedTensor[] }
   readonly dataset: Dataset
   readonly dataPath: string
   readonly dataOptions: DatasetOptions
@@ -103,13 +110,14 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
   if (hostCount + clientCount > MAX_NODES) throw new InvalidParametersError(`${hostCount} hosts and ${clientCount} clients are more than ${MAX_NODES} nodes`, { next: 'take fewer with --clients' })
   if (hostCount > clientCount) throw new InvalidParametersError(`${hostCount} hosts for ${clientCount} clients: some would serve nobody`, { next: `take --hosts ${clientCount} or fewer` })
   const own = options.charter ?? {}
+  const foundation = options.foundation === undefined ? undefined : await readFoundation(options.foundation)
   const charter = createCharter({
     name: `testnet ${dataset.name}`,
     seed,
     input: dataset.input,
     ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
     tasks: dataset.tasks,
-    ...settingsOf(opened.strategy, dataset.recipe, { ...own, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
+    ...settingsOf(opened.strategy, dataset.recipe, { ...own, model: { ...foundation?.model, ...own.model }, training: { ...options.rounds === undefined ? {} : { rounds: options.rounds }, ...own.training } }),
     clock: { ...CLOCK, ...own.clock },
     ...own.cutCodec === undefined ? {} : { cutCodec: own.cutCodec }
   })
@@ -129,7 +137,7 @@ export async function planTestnet (options: TestnetOptions): Promise<TestnetPlan
     host: hosts[i % hostCount]?.peer ?? ''
   })))
   const file = ruleFile(charter, opened)
-  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, dataset, dataPath: await absolute(data), dataOptions, hosts, clients }
+  return { options, charter, strategy: opened.strategy.name, ...file === undefined || opened.rule === undefined ? {} : { rule: { path: resolve(file.path), loaded: opened.rule } }, ...options.foundation === undefined ? {} : { foundation: { path: resolve(options.foundation), start: startWeights(charter, foundation) } }, dataset, dataPath: await absolute(data), dataOptions, hosts, clients }
 }
 
 function count (flag: string, value: number): void {

@@ -4,7 +4,8 @@ import { InvalidParametersError } from '../../src/errors.ts'
 import { charterHash, createCharter } from '../../src/federation/charter.ts'
 import { openStrategy, ruleFile } from '../../src/strategies/outside.ts'
 import { settingsOf } from '../../src/strategies/index.ts'
-import { examples, formatOption, strategyOption } from './help.ts'
+import { examples, formatOption, foundationOption, strategyOption } from './help.ts'
+import { readFoundation } from '../foundation/file.ts'
 import { loadConfig } from '../config/config.ts'
 import { openDataset } from '../../src/data/open.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -21,15 +22,16 @@ export function registerCharter (program: Command): void {
     .option('--seed <n>', 'everything random follows from it')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8 (`fmtl-node plan` advises)')
     .addOption(strategyOption())
+    .addOption(foundationOption())
     .option('--config <file>', 'configuration file; its charter section comes before the recipe')
     .option('--set <key=value>', 'a setting such as charter.training.rounds=20; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--out <file>', 'write it there (default: standard output)')
     .addOption(formatOption())
-    .action(async (flags: { data?: string, name?: string, seed?: string, codec?: string, strategy?: string, config?: string, set: string[], out?: string, format: Format }) => {
+    .action(async (flags: { data?: string, name?: string, seed?: string, codec?: string, strategy?: string, foundation?: string, config?: string, set: string[], out?: string, format: Format }) => {
       const config = loadConfig({
         ...flags.config === undefined ? {} : { file: flags.config },
         env: process.env,
-        flags: { 'data.path': flags.data, 'charter.name': flags.name, 'charter.seed': flags.seed, 'charter.cutCodec': flags.codec, 'node.strategy': flags.strategy },
+        flags: { 'data.path': flags.data, 'charter.name': flags.name, 'charter.seed': flags.seed, 'charter.cutCodec': flags.codec, 'node.strategy': flags.strategy, 'node.foundation': flags.foundation },
         sets: flags.set
       })
       const opened = await openStrategy(config.node.strategy)
@@ -48,15 +50,17 @@ export function registerCharter (program: Command): void {
     })
   examples(command,
     'fmtl-node charter --data ./our-data --name lab --out charter.json',
-    'fmtl-node charter --data ./our-data --strategy ./mine.ts --out charter.json')
+    'fmtl-node charter --data ./our-data --strategy ./mine.ts --out charter.json',
+    'fmtl-node charter --data ./our-data --strategy fedavg --foundation vit.safetensors --out charter.json')
 }
 
-/** @throws {InvalidParametersError | DataError} no data, or settings that cannot be */
-export async function charterFromData ({ data, charter: own = {} }: Config, strategy: Strategy): Promise<Charter> {
+/** @throws {InvalidParametersError | DataError | FoundationError} no data, a model that cannot be used, or settings that cannot be */
+export async function charterFromData ({ node, data, charter: own = {} }: Config, strategy: Strategy): Promise<Charter> {
   if (data.path === undefined) throw new InvalidParametersError('a charter is made from data: inputs and tasks come from there', { next: 'give --data PATH' })
   const seed = own.seed ?? DEFAULT_SEED
   const dataset = await openDataset(data.path, { seed, ...data.tasks === undefined ? {} : { tasks: data.tasks } })
   const { recipe } = dataset
+  const foundation = node.foundation === undefined ? undefined : (await readFoundation(node.foundation)).model
   return createCharter({
     ...own,
     name: own.name ?? dataset.name,
@@ -64,7 +68,7 @@ export async function charterFromData ({ data, charter: own = {} }: Config, stra
     input: dataset.input,
     ...dataset.inputs === undefined ? {} : { inputs: dataset.inputs },
     tasks: dataset.tasks,
-    ...settingsOf(strategy, recipe, own)
+    ...settingsOf(strategy, recipe, foundation === undefined ? own : { ...own, model: { ...foundation, ...own.model } })
   })
 }
 

@@ -25,6 +25,7 @@ export const EXIT_ROWS: readonly ExitRow[] = [
   { status: EXIT_INCOMPLETE, meaning: 'the run ended in order but lost a node' },
   { status: 10, code: 'ERR_DATA', meaning: 'files, columns, rows or labels that cannot be used' },
   { status: 11, code: 'ERR_SHAPE_MISMATCH', meaning: 'numbers of another shape than agreed' },
+  { status: 12, code: 'ERR_FOUNDATION', meaning: 'a foundation model that cannot be used, or another one than agreed' },
   { status: 20, code: 'ERR_RESOURCE', meaning: 'not enough memory, disk, ports, or permission' },
   { status: 21, code: 'ERR_BACKEND', meaning: 'no compute backend loads, or it fails while computing' },
   { status: 22, code: 'ERR_COMPUTE_LOST', meaning: 'the compute device or its worker is gone' },

@@ -12,6 +12,10 @@ export function examples (command: Command, ...lines: readonly string[]): Comman
   return command.addHelpText('after', `\nExample${lines.length === 1 ? '' : 's'}:\n${lines.map(line => `  $ ${line}`).join('\n')}`)
 }
 
+export function foundationOption (): Option {
+  return new Option('--foundation <file>', 'the pretrained model to build on, as `fmtl-node import` wrote it (default: node.foundation)')
+}
+
 export function strategyOption (): Option {
   return new Option('--strategy <name|file>', 'how to train together, where no charter is given: a name of `fmtl-node strategies`, or a strategy file such as ./mine.ts (default: node.strategy, else fedbone)')
 }

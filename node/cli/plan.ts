@@ -7,7 +7,7 @@ import { TrafficPlan, accuracyCost, adviseCodec, advisePlacement, adviseWholeCod
 import { charterFromData } from './charter.ts'
 import { createBackend } from '../../src/backend/index.ts'
 import { elements } from '../../src/tensor/tensor.ts'
-import { examples, formatOption, strategyOption } from './help.ts'
+import { examples, formatOption, foundationOption, strategyOption } from './help.ts'
 import { findLink } from './link.ts'
 import { frameBytes } from '../../protocols/split-step/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
@@ -45,6 +45,7 @@ interface Flags {
   hosts?: string
   backend?: string
   strategy?: string
+  foundation?: string
   config?: string
   set: string[]
   format: Format
@@ -66,6 +67,7 @@ export function registerPlan (program: Command): void {
     .option('--hosts <n>', 'hosts of the consortium (default: what the charter waits for)')
     .option('--backend <rung>', 'first compute rung to try')
     .addOption(strategyOption())
+    .addOption(foundationOption())
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .addOption(formatOption())
@@ -81,7 +83,7 @@ async function plan (flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.backend': flags.backend, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
+    flags: { 'node.backend': flags.backend, 'node.strategy': flags.strategy, 'node.foundation': flags.foundation, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks },
     sets: flags.set
   })
   if (flags.charter === undefined && config.data.path === undefined) throw new InvalidParametersError('no charter, no data and no run: there is nothing to plan for', { next: 'give --charter FILE, --data PATH or --from RUN' })

@@ -17,6 +17,7 @@ import { registerDoctor } from './doctor.ts'
 import { registerDown } from './down.ts'
 import { registerExitCodes } from './exit-codes-command.ts'
 import { registerExport } from './export.ts'
+import { registerImport } from './import.ts'
 import { registerInit } from './init.ts'
 import { registerLogs } from './logs.ts'
 import { registerPeers } from './peers.ts'
@@ -50,6 +51,7 @@ export function createProgram (): Command {
   registerPeers(program)
   registerCommittee(program)
   registerLogs(program)
+  registerImport(program)
   registerCharter(program)
   registerPlan(program)
   registerExport(program)

@@ -14,7 +14,7 @@ import { committeeRoute } from '../control/committee.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { clean, clock } from './format.ts'
 import { detach } from './detach.ts'
-import { examples, formatOption, strategyOption } from './help.ts'
+import { examples, formatOption, foundationOption, strategyOption } from './help.ts'
 import { factOf } from './facts.ts'
 import { failureJson, failureLine } from './failure.ts'
 import { folderOf, storesIn } from '../groups/phase.ts'
@@ -23,6 +23,7 @@ import { loadOrCreateIdentity, signerOf } from '../store/identity.ts'
 import { openStrategy, ruleFile } from '../../src/strategies/outside.ts'
 import { readCharterFile, siteData, withCodec } from './site.ts'
 import { runNode } from '../run.ts'
+import { startFromFile } from '../foundation/file.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
@@ -52,6 +53,7 @@ interface Flags {
   profile?: string
   codec?: string
   strategy?: string
+  foundation?: string
   config?: string
   set: string[]
   detach?: boolean
@@ -76,6 +78,7 @@ export function registerUp (program: Command): void {
     .option('--profile <profile>', 'production, or testnet for many nodes on one address')
     .option('--codec <codec>', 'how this site\'s activations and gradients travel: f32, f16, bf16 or int8 (default: as the charter says)')
     .addOption(strategyOption())
+    .addOption(foundationOption())
     .option('--config <file>', 'configuration file')
     .option('--set <key=value>', 'any setting; may be repeated', (value: string, all: string[]) => [...all, value], [])
     .option('--detach', 'run in the background; `fmtl-node status`, `logs` and `down` reach it')
@@ -98,6 +101,7 @@ async function up (flags: Flags): Promise<void> {
       'node.slots': flags.slots,
       'node.memory': flags.memory,
       'node.strategy': flags.strategy,
+      'node.foundation': flags.foundation,
       'data.path': flags.data,
       'data.client': flags.client,
       'data.tasks': flags.tasks,
@@ -113,6 +117,7 @@ async function up (flags: Flags): Promise<void> {
   const opened = await openStrategy(config.node.strategy)
   const charter = withCodec(await charterOf(member?.membership, config, flags, opened.strategy), flags.codec)
   const strategyFile = ruleFile(charter, opened)
+  const start = await startFromFile(charter, config.node.foundation)
   const data = await siteData(config, charter)
   let running: FmtlNode | undefined
   const residence = await Residence.open({
@@ -158,6 +163,7 @@ async function up (flags: Flags): Promise<void> {
       ...backend === undefined ? {} : { backend },
       ...memory === undefined ? {} : { memoryBytes: memory * 2 ** 20 },
       ...strategyFile === undefined ? {} : { strategyFile },
+      start,
       listen: await listenAt(listen, member?.membership),
       bootstrap,
       profile,

@@ -21,7 +21,7 @@ import type { RoleWish } from '../roles/choose.ts'
 import type { ErrorObject } from 'ajv'
 
 export interface Config {
-  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number, readonly strategy: string }
+  readonly node: { readonly name: string, readonly home: string, readonly role: RoleWish, readonly backend?: RungName, readonly slots: number, readonly memory?: number, readonly foundation?: string, readonly strategy: string }
   readonly network: {
     readonly listen: readonly string[]
     readonly bootstrap: readonly string[]
@@ -98,7 +98,7 @@ function readConfigFile (path: string): Tree {
   if (typeof tree.charter === 'string') tree.charter = readYaml(absolute(tree.charter, folder))
   check(validateFile, tree, () => path)
   // A bare word is a built-in data set, or a folder where the command runs; a strategy is a file or a name.
-  const paths = [['node', 'home', () => true], ['data', 'path', (value: string) => /^[.~]|[/\\]/.test(value)], ['node', 'strategy', isStrategyFile]] as const
+  const paths = [['node', 'home', () => true], ['data', 'path', (value: string) => /^[.~]|[/\\]/.test(value)], ['node', 'strategy', isStrategyFile], ['node', 'foundation', () => true]] as const
   for (const [section, key, isPath] of paths) {
     const values = tree[section] as Tree | undefined
     if (typeof values?.[key] === 'string' && isPath(values[key])) values[key] = absolute(values[key], folder)

@@ -45,6 +45,8 @@ export interface HostRoleInit {
   readonly memoryBytes?: number
   /** What the charter's gradient rule is read from, where it is one from a file. */
   readonly strategyFile?: StrategyFile
+  /** Weights of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   /** Training rows that a client must say it has. Default: any number. */
   readonly minRows?: number
   readonly store?: Checkpoints
@@ -312,6 +314,6 @@ export class HostRole {
   }
 }
 
-async function spawn ({ charter, slots, memoryBytes, strategyFile, spawn = spawnTrainer }: HostRoleInit, backend: RungName | undefined): Promise<Compute<HostTrainer>> {
-  return await spawn({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes }, ...strategyFile === undefined ? {} : { strategyFile } })
+async function spawn ({ charter, slots, memoryBytes, strategyFile, start, spawn = spawnTrainer }: HostRoleInit, backend: RungName | undefined): Promise<Compute<HostTrainer>> {
+  return await spawn({ kind: 'host', charter, slots, ...backend === undefined ? {} : { backend }, ...memoryBytes === undefined ? {} : { memoryBytes }, ...strategyFile === undefined ? {} : { strategyFile }, ...start === undefined ? {} : { start } })
 }

@@ -13,7 +13,7 @@
 import { decode } from '../../src/compression/index.ts'
 import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import { elements } from '../../src/tensor/tensor.ts'
-import type { NamedTensor } from '../../src/tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../../src/tensor/tensor.ts'
 
 /** A tensor's entry takes about 100 bytes: room for the largest number of tensors and for metadata. */
 export const MAX_HEADER_BYTES = 16 * 2 ** 20
@@ -23,14 +23,23 @@ export const MAX_TENSORS = 100_000
 export const MAX_RANK = 8
 
 const DTYPES = { F32: { codec: 'f32', size: 4 }, F16: { codec: 'f16', size: 2 }, BF16: { codec: 'bf16', size: 2 } } as const
+/** What others write too, with the bytes of one number; not read here. */
+const FOREIGN_DTYPES = { F64: 8, I64: 8, U64: 8, I32: 4, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1 } as const
 const METADATA = '__metadata__'
 
-interface Entry {
+export interface SafetensorsEntry {
   readonly name: string
-  readonly dtype: keyof typeof DTYPES
+  readonly dtype: keyof typeof DTYPES | keyof typeof FOREIGN_DTYPES
   readonly shape: readonly number[]
+  /** Bytes from the start of the data. */
   readonly from: number
   readonly to: number
+}
+
+export interface SafetensorsHeader {
+  /** In the order of the data. */
+  readonly entries: readonly SafetensorsEntry[]
+  readonly metadata: Record<string, string>
 }
 
 export interface SafetensorsContent {
@@ -78,29 +87,50 @@ export function encodeSafetensors (tensors: readonly NamedTensor[], metadata: Re
  * @throws {DecodeError} the bytes are not exactly one well-formed file; before anything is allocated for the tensors
  */
 export function decodeSafetensors (bytes: Uint8Array): SafetensorsContent {
-  if (bytes.length < 8) throw new DecodeError(`safetensors: ${bytes.length} bytes hold no header`)
-  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
+  const start = dataStart(bytes.subarray(0, 8), bytes.length)
+  const { entries, metadata } = parseHeader(bytes.subarray(8, start), bytes.length - start)
+  for (const entry of entries) expectReadable(entry)
+  // Copies, so that one kept tensor does not keep the file in memory, nor see the caller reuse the bytes.
+  return { tensors: entries.map(entry => ({ name: entry.name, tensor: decodeEntry(entry, bytes.slice(start + entry.from, start + entry.to)) })), metadata }
+}
+
+/** Where the data begin. @param prefix - the first 8 bytes @throws {DecodeError} */
+export function dataStart (prefix: Uint8Array, fileBytes: number): number {
+  if (prefix.length < 8) throw new DecodeError(`safetensors: ${prefix.length} bytes hold no header`)
+  const headerBytes = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)
   if (headerBytes > BigInt(MAX_HEADER_BYTES)) throw new DecodeError(`safetensors: a header of ${headerBytes} bytes, at most ${MAX_HEADER_BYTES} are allowed`)
   const start = 8 + Number(headerBytes)
-  if (start > bytes.length) throw new DecodeError(`safetensors: a header of ${headerBytes} bytes in a file of ${bytes.length}`)
-  const { entries, metadata } = new HeaderParser(text(bytes.subarray(8, start))).parse()
+  if (start > fileBytes) throw new DecodeError(`safetensors: a header of ${headerBytes} bytes in a file of ${fileBytes}`)
+  return start
+}
+
+/** @param dataBytes - behind the header @throws {DecodeError} what the header describes is not exactly what is there */
+export function parseHeader (header: Uint8Array, dataBytes: number): SafetensorsHeader {
+  const { entries, metadata } = new HeaderParser(text(header)).parse()
   entries.sort((a, b) => a.from - b.from || a.to - b.to)
   let at = 0
   for (const { name, dtype, shape, from, to } of entries) {
     if (from !== at) throw new DecodeError(`safetensors: '${name}' begins at ${from}, the data before it ends at ${at}`)
-    if (to < from || elements(shape) * DTYPES[dtype].size !== to - from) throw new DecodeError(`safetensors: '${name}' has ${to - from} bytes for [${shape.join(', ')}] of ${dtype}`)
+    if (to < from || elements(shape) * sizeOf(dtype) !== to - from) throw new DecodeError(`safetensors: '${name}' has ${to - from} bytes for [${shape.join(', ')}] of ${dtype}`)
     at = to
   }
-  if (start + at !== bytes.length) throw new DecodeError(`safetensors: ${at} bytes of data are described, the file has ${bytes.length - start}`)
-  return {
-    tensors: entries.map(({ name, dtype, shape, from, to }) => {
-      const count = elements(shape)
-      // A copy, so that one kept tensor does not keep the file in memory, nor see the caller reuse the bytes.
-      return { name, tensor: { shape, data: decode(DTYPES[dtype].codec, bytes.slice(start + from, start + to), count, count) } }
-    }),
-    metadata
-  }
+  if (at !== dataBytes) throw new DecodeError(`safetensors: ${at} bytes of data are described, the file has ${dataBytes}`)
+  return { entries, metadata }
 }
+
+/** @param bytes - the entry's own, which nobody else changes @throws {DecodeError} a dtype that is not read */
+export function decodeEntry (entry: SafetensorsEntry, bytes: Uint8Array): TensorData {
+  const count = elements(entry.shape)
+  return { shape: entry.shape, data: decode(expectReadable(entry), bytes, count, count) }
+}
+
+function expectReadable ({ name, dtype }: SafetensorsEntry): 'f32' | 'f16' | 'bf16' {
+  if (!isReadable(dtype)) throw new DecodeError(`safetensors: '${name}' is of dtype ${dtype}, only ${Object.keys(DTYPES).join(', ')} are read`)
+  return DTYPES[dtype].codec
+}
+
+function isReadable (dtype: SafetensorsEntry['dtype']): dtype is keyof typeof DTYPES { return Object.hasOwn(DTYPES, dtype) }
+function sizeOf (dtype: SafetensorsEntry['dtype']): number { return isReadable(dtype) ? DTYPES[dtype].size : FOREIGN_DTYPES[dtype] }
 
 function byText (a: string, b: string): number { return a < b ? -1 : a > b ? 1 : 0 }
 
@@ -119,8 +149,8 @@ class HeaderParser {
 
   constructor (text: string) { this.#text = text }
 
-  parse (): { entries: Entry[], metadata: Record<string, string> } {
-    const entries: Entry[] = []
+  parse (): { entries: SafetensorsEntry[], metadata: Record<string, string> } {
+    const entries: SafetensorsEntry[] = []
     let metadata: Record<string, string> = {}
     if (this.#text[0] !== '{') this.#fail('expected {')
     this.#object(name => {
@@ -141,7 +171,7 @@ class HeaderParser {
     return Object.fromEntries(found)
   }
 
-  #entry (name: string): Entry {
+  #entry (name: string): SafetensorsEntry {
     let dtype: string | undefined
     let shape: number[] | undefined
     let offsets: number[] | undefined
@@ -151,10 +181,10 @@ class HeaderParser {
       else if (key === 'data_offsets') offsets = this.#integers(2)
       else this.#fail(`unknown key in '${name}'`)
     })
-    if (dtype === undefined || !Object.hasOwn(DTYPES, dtype)) return this.#fail(`dtype of '${name}' is not one of ${Object.keys(DTYPES).join(', ')}`)
+    if (dtype === undefined || !(Object.hasOwn(DTYPES, dtype) || Object.hasOwn(FOREIGN_DTYPES, dtype))) return this.#fail(`dtype of '${name}' is not one of ${Object.keys({ ...DTYPES, ...FOREIGN_DTYPES }).join(', ')}`)
     const [from, to] = offsets ?? []
     if (shape === undefined || from === undefined || to === undefined) return this.#fail(`'${name}' needs dtype, shape and two data_offsets`)
-    return { name, dtype: dtype as keyof typeof DTYPES, shape, from, to }
+    return { name, dtype: dtype as SafetensorsEntry['dtype'], shape, from, to }
   }
 
   /** `member` reads the value of the key that it is given. */

@@ -8,11 +8,11 @@
  */
 import { BackendError, InvalidParametersError } from '../errors.ts'
 import { bindInputs, seedFor } from './arguments.ts'
-import { GELU_SLOPE, axesOf, resolveShape } from '../graph/graph.ts'
+import { GELU_DENSITY, GELU_SLOPE, GELU_TANH, axesOf, resolveShape } from '../graph/graph.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from './backend.ts'
 import type { Device } from './device.ts'
 import type { Sizes } from './arguments.ts'
-import type { Node, Op } from '../graph/graph.ts'
+import type { GeluForm, Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 import type * as tfjs from '@tensorflow/tfjs-core'
@@ -345,17 +345,32 @@ function apply (tf: Tf, scalars: Scalars, op: Op, a: tfjs.Tensor, b: tfjs.Tensor
       return tf.sub(product, tf.mul(a, tf.sum(product, -1, true)))
     })
     case 'tanhGrad': return tf.tidy(() => tf.mul(b, tf.sub(scalars.get(1), tf.square(a))))
-    case 'geluGate': return tf.tidy(() => tf.sigmoid(tf.mul(a, scalars.get(GELU_SLOPE))))
+    case 'geluGate': return tf.tidy(() => geluGate(tf, scalars, op.form, a))
     case 'gelu': return tf.mul(a, b)
-    // a = input, b = gate s, c = gradient: d/dx = s + 1.702 x s (1 - s)
-    case 'geluGrad': return tf.tidy(() => {
-      const slope = tf.add(b, tf.mul(tf.mul(tf.mul(a, scalars.get(GELU_SLOPE)), b), tf.sub(scalars.get(1), b)))
-      return tf.mul(c, slope)
-    })
+    // a = input, b = gate, c = gradient
+    case 'geluGrad': return tf.tidy(() => tf.mul(c, tf.add(b, geluLean(tf, scalars, op.form, a, b))))
+    case 'oneHot': return tf.tidy(() => tf.cast(tf.oneHot(tf.cast(a, 'int32'), op.size), 'float32')) // asked for floats, wasm writes the bits of integers
+    case 'maskKeys': return tf.tidy(() => tf.add(a, tf.reshape(b, [b.shape[0] as number, 1, 1, b.shape[1] as number])))
     case 'input':
     case 'parameter':
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
+}
+
+function geluGate (tf: Tf, scalars: Scalars, form: GeluForm, x: tfjs.Tensor): tfjs.Tensor {
+  if (form === 'sigmoid') return tf.sigmoid(tf.mul(x, scalars.get(GELU_SLOPE)))
+  if (form === 'erf') return tf.mul(tf.add(tf.erf(tf.mul(x, scalars.get(Math.SQRT1_2))), scalars.get(1)), scalars.get(0.5))
+  const bent = tf.add(tf.mul(tf.square(x), scalars.get(GELU_TANH.cube)), scalars.get(1))
+  return tf.sigmoid(tf.mul(tf.mul(x, bent), scalars.get(2 * GELU_TANH.slope)))
+}
+
+/** x times the gate's derivative: that of a sigmoid s(u) is u' s (1 - s), that of erf the normal density. */
+function geluLean (tf: Tf, scalars: Scalars, form: GeluForm, x: tfjs.Tensor, gate: tfjs.Tensor): tfjs.Tensor {
+  if (form === 'erf') return tf.mul(tf.mul(x, scalars.get(GELU_DENSITY)), tf.exp(tf.mul(tf.square(x), scalars.get(-0.5))))
+  const steep = form === 'sigmoid'
+    ? tf.mul(x, scalars.get(GELU_SLOPE))
+    : tf.mul(tf.mul(x, tf.add(tf.mul(tf.square(x), scalars.get(3 * GELU_TANH.cube)), scalars.get(1))), scalars.get(2 * GELU_TANH.slope))
+  return tf.mul(tf.mul(steep, gate), tf.sub(scalars.get(1), gate))
 }
 
 /** Reads named tensors, all at once: a graphics device then keeps us waiting once. */

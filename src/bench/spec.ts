@@ -52,6 +52,7 @@ export function parseBench (raw: unknown, of: { model: ModelSpec, training: Trai
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`bench must be a section of settings, got ${String(raw)}`)
   refuseUnknown('bench', raw, ['architectures', 'rounds', ...Object.keys(BENCH)])
   refuseShared(of)
+  if (of.model.backbone.foundation !== undefined) throw new InvalidParametersError('bench: sites train models of their own from their own start values, and model.foundation gives all one', { next: 'leave model.foundation out, or choose another strategy than fedpae' })
   const { architectures = [{}], rounds = 1, ...rest } = raw as Partial<BenchSpec>
   const { cap, maxBytes, diversity, combination, maxMembers } = { ...BENCH, ...rest }
   if (!Array.isArray(architectures) || architectures.length < 1 || architectures.length > MAX_ARCHITECTURES) throw new InvalidParametersError(`bench.architectures must be a list of 1 to ${MAX_ARCHITECTURES} changes to the model`, { next: 'write [{}, {"width": 32, "heads": 4, "layers": 1}]' })

@@ -8,6 +8,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { ClientTrainer } from '../training/client-trainer.ts'
 import type { DatasetOptions } from '../data/dataset.ts'
 import type { HostTrainer } from '../training/host-trainer.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { PeerTrainer } from '../bench/peer-trainer.ts'
 import type { Remote } from './remote.ts'
 import type { RungName } from '../backend/ladder.ts'
@@ -23,6 +24,8 @@ export interface HostTrainerInit {
   readonly memoryBytes?: number
   /** What its gradient rule is read from, where the charter names one from a file. */
   readonly strategyFile?: StrategyFile
+  /** Weights of the charter's foundation model, where it builds on one; in shared memory they are not copied. */
+  readonly start?: readonly NamedTensor[]
 }
 
 export interface ClientTrainerInit {
@@ -38,6 +41,8 @@ export interface ClientTrainerInit {
   readonly baseline?: boolean
   /** Start values of embedder and heads from another seed than the charter's: an experiment, not for use. */
   readonly partsSeed?: number
+  /** As a host's. */
+  readonly start?: readonly NamedTensor[]
   /** The site's name on the wire. Default: its name in the data set. */
   readonly name?: string
 }

@@ -1,4 +1,4 @@
-import { BackendError, DataError, DeadlineError, FmtlError, InvalidParametersError, PrivacyError, ProtocolError, ResourceError, RuleError } from '../errors.ts'
+import { BackendError, DataError, DeadlineError, FmtlError, FoundationError, InvalidParametersError, PrivacyError, ProtocolError, ResourceError, RuleError } from '../errors.ts'
 
 /** An error as it crosses a thread: code, text and advice, no stack. */
 export interface WireError {
@@ -16,6 +16,7 @@ export function fromWire ({ code, message, next }: WireError): Error {
   const init = next === undefined ? {} : { next }
   switch (code) {
     case 'ERR_DATA': return new DataError(message, init)
+    case 'ERR_FOUNDATION': return new FoundationError(message, init)
     case 'ERR_BACKEND': return new BackendError(message, init)
     case 'ERR_INVALID_PARAMETERS': return new InvalidParametersError(message, init)
     case 'ERR_PRIVACY': return new PrivacyError(message, init)

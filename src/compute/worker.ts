@@ -14,6 +14,7 @@ import { HostTrainer } from '../training/host-trainer.ts'
 import { asMember } from '../data/check-charter.ts'
 import { PeerTrainer, describePeer } from '../bench/peer-trainer.ts'
 import { describeClient } from '../training/client-description.ts'
+import { expectFoundation } from '../foundation/spec.ts'
 import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
@@ -55,12 +56,13 @@ interface Prepared {
 
 async function prepare (init: TrainerInit): Promise<Prepared> {
   const { charter } = init
+  expectFoundation(charter.model.backbone.foundation, init.kind === 'peer' ? [] : init.start)
   if (init.kind === 'host') {
     const { rule } = init.strategyFile === undefined ? {} : await loadStrategy(init.strategyFile)
     return {
       what: 'a host',
       estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
-      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule)
+      build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule, init.start)
     }
   }
   const dataset = await openDataset(init.data.path, init.data.options)
@@ -74,12 +76,12 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
       build: backend => new PeerTrainer(backend, charter, data, { peer })
     }
   }
-  const { control, baseline = true, partsSeed, name = data.id } = init
+  const { control, baseline = true, partsSeed, start, name = data.id } = init
   return {
     what: `client ${data.id}`,
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
-    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
+    build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
   }
 }
 

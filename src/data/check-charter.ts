@@ -17,6 +17,7 @@ export function compare (charter: Pick<Charter, 'input' | 'inputs' | 'tasks'>, d
   differ('kind of input', input.modality, data.input.modality)
   differ('shape of input', input.shape, data.input.shape)
   differ('buckets of input', input.buckets, data.input.buckets)
+  differ('tokenizer of input', input.tokenizer, data.input.tokenizer)
   const [theirs, ours] = [input.columns ?? [], data.input.columns ?? []]
   const at = theirs.findIndex((name, i) => name !== ours[i])
   if (at >= 0 || ours.length > theirs.length) {

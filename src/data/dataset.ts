@@ -15,6 +15,8 @@ export interface InputSpec {
   readonly shape: readonly number[]
   /** tokens only: number of hash buckets. */
   readonly buckets?: number
+  /** tokens only: hash of the tokenizer whose word pieces the buckets are, one to a token. Left out: hashed words. */
+  readonly tokenizer?: string
   /** table only: name of each expanded column. */
   readonly columns?: readonly string[]
 }

@@ -5,8 +5,10 @@
  *
  * `client` reads only the files that client needs; where clients share a file, the others' rows are let go.
  */
+import { join } from 'node:path'
 import { filePath, readSource, readShape, cell, canonical, columnOf, arrayOf, place } from './source.ts'
 import { inputReader, emptyInput } from './inputs.ts'
+import { readTokenizer } from './tokenizer.ts'
 import { targetReader } from './targets.ts'
 import { dirichlet, dirichletShares, iid } from './partition.ts'
 import { drawRows, takeLast, takeShare } from './split.ts'
@@ -36,7 +38,8 @@ export async function openFiles (manifest: Manifest, folder: string, options: Da
   const bad = naturalIds.find((id) => !CLIENT_ID.test(id))
   if (bad !== undefined) throw new DataError(`${manifest.name}: '${bad.slice(0, 70)}' cannot name a client`, { next: 'client names are 1 to 64 letters, digits, ., - or _, and do not start with . or -' })
   const shape = await firstShape(manifest, folder, naturalIds, manifest.input.file)
-  const input = inputReader(manifest, shape)
+  const { tokenizer } = manifest.input
+  const input = inputReader(manifest, shape, tokenizer === undefined ? undefined : await readTokenizer(join(folder, tokenizer)))
   const wanted = chosenTasks(manifest.tasks.map(({ id }) => id), options, manifest.recipe)
   const targets: TargetReader[] = []
   for (const rule of manifest.tasks) {

@@ -6,6 +6,7 @@ import { elements } from '../tensor/tensor.ts'
 import type { InputSpec } from './dataset.ts'
 import type { ColumnRule, Manifest, PrepareStep } from './manifest.ts'
 import type { Source } from './source.ts'
+import type { WordPieces } from './tokenizer.ts'
 
 export interface InputReader {
   readonly spec: InputSpec
@@ -15,14 +16,15 @@ export interface InputReader {
 
 /**
  * @param imageShape - sizes in the header of the image file; undefined for other modalities
+ * @param pieces - the tokenizer that the manifest names, if any
  * @throws {DataError}
  */
-export function inputReader (manifest: Manifest, imageShape: readonly number[] | undefined): InputReader {
+export function inputReader (manifest: Manifest, imageShape: readonly number[] | undefined, pieces?: WordPieces): InputReader {
   switch (manifest.input.modality) {
     case 'image': return images(manifest, imageShape as readonly number[])
     case 'table': return table(manifest)
     case 'series': return series(manifest)
-    case 'tokens': return tokens(manifest)
+    case 'tokens': return pieces === undefined ? tokens(manifest) : wordPieces(manifest, pieces)
   }
 }
 
@@ -57,14 +59,21 @@ function prepared (picture: Picture, steps: readonly PrepareStep[]): Picture {
   for (const step of steps) {
     if (step.average !== undefined) picture = averaged(picture, step.average)
     else if (step.pad !== undefined) picture = padded(picture, step.pad)
-    else if (step.subtract !== undefined) picture.data.forEach((v, i, data) => { data[i] = v - (step.subtract as number) })
-    else if (step.divide !== undefined) picture.data.forEach((v, i, data) => { data[i] = v / (step.divide as number) })
+    else if (step.subtract !== undefined) eachChannel(picture, step.subtract, (value, by) => value - by)
+    else if (step.divide !== undefined) eachChannel(picture, step.divide, (value, by) => value / by)
     else {
       const mean = picture.data.reduce((a, b) => a + b, 0) / picture.data.length
       picture.data.forEach((v, i, data) => { data[i] = v - mean })
     }
   }
   return picture
+}
+
+/** @param by - one number for all channels, or one for each @throws {DataError} other channels than there are */
+function eachChannel ({ channels, data }: Picture, by: number | readonly number[], change: (value: number, by: number) => number): void {
+  const each = typeof by === 'number' ? Array<number>(channels).fill(by) : by
+  if (each.length !== channels) throw new DataError(`prepare: ${each.length} numbers for a picture of ${channels} channels`, { next: 'give one number, or one for each channel' })
+  data.forEach((value, i) => { data[i] = change(value, each[i % channels] as number) })
 }
 
 function averaged ({ height, width, channels, data }: Picture, side: number): Picture {
@@ -178,6 +187,20 @@ function tokens (manifest: Manifest): InputReader {
         for (const [i, token] of tokenise(texts[row] as string, manifest.input.split).slice(0, length).entries()) {
           for (const [j, bucket] of tokenBuckets(token, manifest.input).entries()) x[offset + i * slots + j] = bucket
         }
+      }
+    }
+  }
+}
+
+/** One number per token, its word piece; no hashing. */
+function wordPieces ({ input: { length = 1, column } }: Manifest, pieces: WordPieces): InputReader {
+  return {
+    spec: { modality: 'tokens', shape: [length, 1], buckets: pieces.count, tokenizer: pieces.hash },
+    writer (source) {
+      const texts = columnOf(source, column as string)
+      return (row, x, offset) => {
+        x.fill(-1, offset, offset + length)
+        x.set(pieces.encode(texts[row] as string, length), offset)
       }
     }
   }

@@ -40,8 +40,8 @@ export interface ColumnRule {
 export interface PrepareStep {
   readonly average?: number
   readonly pad?: readonly [number, number]
-  readonly subtract?: number
-  readonly divide?: number
+  readonly subtract?: number | readonly number[]
+  readonly divide?: number | readonly number[]
   readonly removeMean?: true
 }
 
@@ -60,6 +60,7 @@ export interface InputRule {
   readonly suffix?: number
   readonly ngram?: number
   readonly slots?: number
+  readonly tokenizer?: string
 }
 
 export interface ClientsRule {
@@ -194,11 +195,19 @@ function checkReferences (manifest: Manifest, fail: Fail): void {
   const role = (at: ReadonlyArray<string | number>, name: string | undefined): void => {
     if (name !== undefined && !roles.includes(name)) fail(at, `no file has the role '${name}', there are ${roles.join(', ')}`)
   }
-  for (const [name, path] of Object.entries(files)) {
+  const below = (at: readonly string[], path: string): void => {
     if (path.startsWith('/') || path.includes('\\') || /^[A-Za-z]:/.test(path) || path.split('/').includes('..')) {
-      fail(['files', name], `'${path}' is not below the data folder`, 'give the file\'s path relative to the data folder')
+      fail(at, `'${path}' is not below the data folder`, 'give the file\'s path relative to the data folder')
     }
   }
+  for (const [name, path] of Object.entries(files)) below(['files', name], path)
+  if (input.tokenizer !== undefined) {
+    below(['input', 'tokenizer'], input.tokenizer)
+    const other = (['split', 'lowercase', 'buckets', 'prefix', 'suffix', 'ngram', 'slots'] as const).find((key) => input[key] !== undefined)
+    if (other !== undefined) fail(['input', other], 'has no meaning beside tokenizer, which makes the tokens itself')
+    const tagged = tasks.findIndex(({ kind }) => kind === 'token-classes')
+    if (tagged >= 0) fail(['tasks', tagged], `task '${tasks[tagged]?.id}' labels the file's own tokens, a tokenizer makes others`)
+  } else if (input.modality === 'tokens' && input.buckets === undefined) fail(['input'], "the key 'buckets' is missing")
   const tables = roles.filter((name) => isTable(files[name] as string))
   if (tables.length > 1) fail(['files', tables[1] as string], `a second table beside '${tables[0]}'; a set has at most one`, 'join the tables into one file')
   const folders = roles.filter((name) => isPictures(files[name] as string))

@@ -7,6 +7,7 @@ import { ClientLayout } from '../training/client-layout.ts'
 import { Committee, splitsOf } from '../training/committee.ts'
 import { LocalTrainer } from '../training/local-trainer.ts'
 import { deriveSeed } from '../random.ts'
+import { expectFoundation } from '../foundation/spec.ts'
 import { inputName, inputOf } from '../models/inputs.ts'
 import { localStepsOf, totalSteps } from '../training/spec.ts'
 import { meanByTask } from './round-log.ts'
@@ -24,6 +25,7 @@ const POOL = 'pool'
 export async function trainAlone (init: SimulationInit & { readonly pooled: boolean }): Promise<SimulationResult> {
   const { charter, dataset, backend, tasksOf, pooled } = init
   const { model, training, seed } = charter
+  expectFoundation(model.backbone.foundation, init.start)
   const sites = await Promise.all(dataset.clientIds.map(async id => {
     const own = await dataset.client(id)
     const data = init.all === undefined ? own : { ...own, all: init.all }
@@ -38,7 +40,7 @@ export async function trainAlone (init: SimulationInit & { readonly pooled: bool
     })
     : sites.map(data => ({ data, rows: training.batch }))
   // A pooled step sees as many rows as all sites of a split strategy together.
-  const trainers = places.map(({ data, rows }) => new LocalTrainer(backend, data, model, { ...training, batch: rows }, deriveSeed(seed, 'local')))
+  const trainers = places.map(({ data, rows }) => new LocalTrainer(backend, data, model, { ...training, batch: rows }, deriveSeed(seed, 'local'), init.start))
   try {
     const steps = totalSteps(training) * localStepsOf(training)
     for (let step = 0; step < steps; step++) {

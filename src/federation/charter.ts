@@ -4,7 +4,7 @@ import { parseBench } from '../bench/spec.ts'
 import { parseGrouping } from './grouping.ts'
 import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts'
 import { LINEAR_KINDS } from '../models/linear.ts'
-import { exchangeOf, parseMethod } from '../methods/index.ts'
+import { exchangeOf, methodOf, parseMethod } from '../methods/index.ts'
 import { checkInputs, embedUnit, sharesEmbedder } from '../models/inputs.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
@@ -196,6 +196,7 @@ function withMethod (charter: Charter, raw: Readonly<Record<string, unknown>>): 
   const { model, training, merge, grouping, bench } = charter
   const method = parseMethod(raw)
   if (model.trunk !== 'client' || model.kind === 'linear') throw new InvalidParametersError(`method ${method.name} needs the whole model at the client`, { next: 'set model.trunk to client and leave model.kind out' })
+  if (model.backbone.foundation !== undefined && methodOf({ method }).method.foundation !== true) throw new InvalidParametersError(`method ${method.name} begins from the charter's seed, model.foundation from a file`, { next: 'choose another method, or leave model.foundation out' })
   if (merge.mode === 'select') throw new InvalidParametersError(`method ${method.name} cannot judge deltas one by one: merge.mode is all or none`, { next: 'set merge.mode to all' })
   const other = [...(['proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`),
     ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping'], ...bench === undefined ? [] : ['bench']]

@@ -121,7 +121,7 @@ async function dataOf ({ dataset, tasksOf }: SimulationInit, id: string): Promis
 /** What the site makes of its groups' models and of its local ones, which have the rounds of the whole run on all its tasks. */
 async function reportOf (init: SimulationInit, id: string, predicted: readonly Predicted[]): Promise<ClientReport> {
   const { charter, backend, control, baseline = true } = init
-  const trainer = queued(new ClientTrainer(backend, charter, await dataOf(init, id), { control, baseline }))
+  const trainer = queued(new ClientTrainer(backend, charter, await dataOf(init, id), { control, baseline, ...init.start === undefined ? {} : { start: init.start } }))
   try {
     if (baseline) for (let step = 0; step < totalSteps(charter.training); step++) await trainer.localStep(step)
     for (const split of SPLITS) {

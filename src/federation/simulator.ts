@@ -9,6 +9,7 @@ import { channelPair } from '../backbone/memory-channel.ts'
 import { ClientTrainer } from '../training/client-trainer.ts'
 import { HostTrainer } from '../training/host-trainer.ts'
 import { charterHash } from './charter.ts'
+import { expectFoundation } from '../foundation/spec.ts'
 import { meanByTask } from './round-log.ts'
 import { outgoingGuard } from '../backbone/guard.ts'
 import { queued } from '../compute/remote.ts'
@@ -23,6 +24,7 @@ import type { ClientReport } from '../training/committee.ts'
 import type { Dataset, Rows } from '../data/dataset.ts'
 import type { EncoderSteps, TaskGroup, TaskPartition } from './groups.ts'
 import type { LoadedRule } from '../projection/outside.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Remote } from '../compute/remote.ts'
 import type { SplitResult } from './group-simulator.ts'
 
@@ -52,6 +54,8 @@ export interface SimulationInit {
   readonly partsSeed?: (client: string) => number
   /** The gradient rule, where the charter names one from a strategy file. */
   readonly rule?: LoadedRule
+  /** Weights of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   /** The host of each client; default: client i attaches to host i mod hosts. */
   readonly hostOf?: (client: string) => string
   /** Before the first step of a run, or of each phase of one, and after its last: the place to give trainers weights to start from, and to read what they hold. */
@@ -87,13 +91,14 @@ export async function simulate (init: SimulationInit): Promise<SimulationResult>
 
 async function run (init: SimulationInit): Promise<SimulationResult> {
   const { charter, dataset, backend } = init
+  expectFoundation(charter.model.backbone.foundation, init.start)
   const hostOf = init.hostOf ?? ((client: string) => init.hosts[dataset.clientIds.indexOf(client) % init.hosts.length] as string)
   const rounds: RoundReport[] = []
   const liveTensors: number[] = []
   const hub = new ExchangeHub(init.hosts)
   const hosts = init.hosts.map(id => {
     const quorum = dataset.clientIds.filter(client => hostOf(client) === id).length
-    const trainer = queued(new HostTrainer(backend, charter, backend.memoryBytes, init.rule))
+    const trainer = queued(new HostTrainer(backend, charter, backend.memoryBytes, init.rule, init.start))
     const host = new BackboneHost({ trainer, exchange: hub.exchangeOf(id) }, {
       id,
       charter: { ...charter, clock: { ...charter.clock, quorum } },
@@ -114,7 +119,7 @@ async function run (init: SimulationInit): Promise<SimulationResult> {
     const whole = init.all === undefined ? own : { ...own, all: init.all }
     const data = init.tasksOf === undefined ? whole : withTasks(whole, init.tasksOf(id))
     const partsSeed = init.partsSeed?.(id)
-    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, seat: seatOf(dataset.clientIds, id, name), ...partsSeed === undefined ? {} : { partsSeed } })
+    const raw = new ClientTrainer(backend, charter, data, { control: init.control, baseline: init.baseline ?? true, ...init.start === undefined ? {} : { start: init.start }, seat: seatOf(dataset.clientIds, id, name), ...partsSeed === undefined ? {} : { partsSeed } })
     const trainer = queued(raw)
     const { id: hostId, host } = hosts.find(host => host.id === hostOf(id)) as typeof hosts[number]
     const { tasks, cut, batch, samples } = raw.describe()

@@ -159,12 +159,14 @@ class Tape extends GraphBuilder {
         break
       case 'inverseDeviation':
       case 'geluGate':
+      case 'oneHot':
       case 'input':
       case 'parameter': break
       case 'softmax': yield [a, this.node({ kind: 'softmaxGrad' }, [node.id, g], node.shape)]; break
       case 'gelu': // carries the gradient through the gate as well
-        yield [a, this.node({ kind: 'geluGrad' }, [a, b, g], node.shape)]
+        yield [a, this.node({ kind: 'geluGrad', form: op.form }, [a, b, g], node.shape)]
         break
+      case 'maskKeys': yield [a, g]; break
       case 'tanh': yield [a, this.node({ kind: 'tanhGrad' }, [node.id, g], node.shape)]; break
       default:
         throw new Error(`${op.kind} is not differentiable`)

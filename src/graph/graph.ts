@@ -26,13 +26,25 @@ export type Op =
   | { readonly kind: 'standardise' } // (x - mean over the last axis) * inverseDeviation(x)
   | { readonly kind: 'standardiseGrad' } // of (standardised, inverseDeviation, gradient)
   | { readonly kind: 'sum', readonly from: number, readonly axes: number } // over `axes` axes, the first of them `from`
-  | { readonly kind: 'geluGate' } // sigmoid(1.702 x), kept for the gradient
-  | { readonly kind: 'gelu' } // of (x, gate)
-  | { readonly kind: 'geluGrad' } // of (x, gate, gradient)
+  | { readonly kind: 'geluGate', readonly form: GeluForm } // kept for the gradient
+  | { readonly kind: 'gelu', readonly form: GeluForm } // of (x, gate): their product
+  | { readonly kind: 'geluGrad', readonly form: GeluForm } // of (x, gate, gradient)
   | { readonly kind: 'softmax' | 'softmaxGrad' | 'tanh' | 'tanhGrad' }
+  /** Whole numbers to rows of `size` that hold a single 1; for inputs, it has no gradient. */
+  | { readonly kind: 'oneHot', readonly size: number }
+  /** Of ([B, heads, N, N], [B, N]): the second added over the last axis, so that a softmax leaves tokens out; the second has no gradient. */
+  | { readonly kind: 'maskKeys' }
 
-/** gelu is x * sigmoid(1.702 x): the sigmoid form (Hendrycks and Gimpel 2016, section 2); half the kernels of the tanh form. */
+/**
+ * gelu is x * gate(x) (Hendrycks and Gimpel 2016, section 2). sigmoid: gate = sigmoid(1.702 x), half the kernels of the others
+ * and the one our own models use; erf: the normal distribution function itself; tanh: what stands in for it in models trained
+ * elsewhere, sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+ */
+export type GeluForm = 'sigmoid' | 'erf' | 'tanh'
 export const GELU_SLOPE = 1.702
+export const GELU_TANH = { slope: Math.sqrt(2 / Math.PI), cube: 0.044715 }
+/** The normal density at 0. */
+export const GELU_DENSITY = 1 / Math.sqrt(2 * Math.PI)
 
 /** The axes that a sum runs over. */
 export function axesOf ({ from, axes }: { readonly from: number, readonly axes: number }): number[] {
@@ -112,9 +124,12 @@ export class GraphBuilder {
   scale (a: number, factor: number): number { return this.node({ kind: 'scale', factor }, [a], this.shape(a)) }
   reshape (a: number, shape: Shape): number { return this.node({ kind: 'reshape' }, [a], shape) }
   softmax (a: number): number { return this.node({ kind: 'softmax' }, [a], this.shape(a)) }
-  gelu (a: number): number { return this.node({ kind: 'gelu' }, [a, this.node({ kind: 'geluGate' }, [a], this.shape(a))], this.shape(a)) }
+  gelu (a: number, form: GeluForm = 'sigmoid'): number { return this.node({ kind: 'gelu', form }, [a, this.node({ kind: 'geluGate', form }, [a], this.shape(a))], this.shape(a)) }
   tanh (a: number): number { return this.node({ kind: 'tanh' }, [a], this.shape(a)) }
   sum (a: number, from: number, axes: number): number { return this.node({ kind: 'sum', from, axes }, [a], this.shape(a).toSpliced(from, axes)) }
+
+  oneHot (a: number, size: number): number { return this.node({ kind: 'oneHot', size }, [a], [...this.shape(a), size]) }
+  maskKeys (scores: number, mask: number): number { return this.node({ kind: 'maskKeys' }, [scores, mask], this.shape(scores)) }
 
   /** Zeros before and after along one axis, whose size is a number. */
   pad (a: number, axis: number, { before = 0, after = 0 }: { before?: number, after?: number }): number {

@@ -43,7 +43,7 @@ function push (g: GraphBuilder, { id, op, inputs, shape }: Node, tangents: Reado
     case 'sum': return g.sum(da as number, op.from, op.axes)
     case 'standardise': return g.node({ kind: 'standardiseGrad' }, [id, b, da as number], shape)
     case 'softmax': return g.node({ kind: 'softmaxGrad' }, [id, da as number], shape)
-    case 'gelu': return g.node({ kind: 'geluGrad' }, [a, b, da as number], shape)
+    case 'gelu': return g.node({ kind: 'geluGrad', form: op.form }, [a, b, da as number], shape)
     case 'tanh': return g.node({ kind: 'tanhGrad' }, [id, da as number], shape)
     case 'inverseDeviation': // standardise and gelu carry the tangent through these as well
     case 'geluGate': return undefined

@@ -69,11 +69,11 @@ class FesemSite implements SiteMethod {
   #agreed: ReadonlyMap<string, Float32Array> = new Map()
 
   constructor (init: SiteInit, { centres, mu }: FesemOptions) {
-    const { backend, charter: { model, training, seed }, data } = init
+    const { backend, charter: { model, training, seed }, data, start = [] } = init
     this.#init = init
     this.#mu = mu
     this.#centres = centres
-    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
+    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal, start })
     this.#shared = this.#model.units.filter(({ name }) => init.charter.shared.includes(unitOf(0, name)))
   }
 
@@ -121,14 +121,17 @@ class FesemHost implements HostMethod {
   readonly #plain: boolean
   #told = false
 
-  constructor ({ charter, units }: HostInit, { centres, weights }: FesemOptions) {
+  constructor ({ charter, units, start = [] }: HostInit, { centres, weights }: FesemOptions) {
     this.#units = units
     this.#centres = centres
     this.#plain = weights === 'plain'
     const graphs = wholeUnits(charter)
     this.#names = [...graphs.keys()]
     // All train the first step from one start, the one that a site's model has.
-    for (const [name, graph] of graphs) for (let k = 0; k < centres; k++) this.#unit(k, name).start(initialise(graph, charter.seed, name))
+    for (const [name, graph] of graphs) {
+      const values = start.find(unit => unit.name === name)?.tensor.data ?? initialise(graph, charter.seed, name)
+      for (let k = 0; k < centres; k++) this.#unit(k, name).start(values)
+    }
   }
 
   apply (_step: number, from: readonly MethodShare[]): ReturnType<HostMethod['apply']> {
@@ -170,6 +173,7 @@ class FesemHost implements HostMethod {
 
 export const fesem: Method<FesemOptions> = {
   name: 'fesem',
+  foundation: true,
   options: raw => {
     checkOptions('method', 'fesem', raw, {
       centres: { what: 'a whole number from 1 to 64', fits: value => Number.isInteger(value) && value >= 1 && value <= 64 },

@@ -51,6 +51,8 @@ export interface SiteInit {
   readonly charter: Charter
   readonly data: ClientData
   readonly seat: Seat
+  /** Start values by unit name, in place of the seed's: those of the charter's foundation model, where it builds on one. */
+  readonly start?: readonly NamedTensor[]
   /** Rows of one local gradient step, counted from 0 over the whole run; the same ones after any restart. */
   readonly batch: (localStep: number) => Batch
   /** Declares a buffer private as it is now: nothing that equals it may leave. Drawn rows and labels are declared already. */
@@ -85,6 +87,8 @@ export type MethodShare = Contribution & { readonly client: string }
 export interface HostInit {
   readonly charter: Charter
   readonly units: ReadonlyMap<string, Weights>
+  /** As a site's. Units of these names have them already. */
+  readonly start?: readonly NamedTensor[]
 }
 
 export interface HostMethod {
@@ -101,6 +105,8 @@ export interface HostMethod {
 
 export interface Method<O extends object = object> {
   readonly name: string
+  /** Its models begin with `start` where there is one. Left out: charters on a foundation model are refused. */
+  readonly foundation?: true
   /** Defaults filled in; applied to its own result it changes nothing. @throws {InvalidParametersError} */
   options: (raw: Readonly<Record<string, unknown>>) => O
   /** Follows from the charter alone, the same at every peer. @throws {InvalidParametersError} the charter's model does not fit */

@@ -7,6 +7,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ContentGuard } from '../backbone/guard.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Predictions, Seat, SiteMethod } from './method.ts'
 import type { Weights } from '../training/unit.ts'
 
@@ -15,6 +16,7 @@ export interface MethodModelInit {
   readonly data: ClientData
   readonly seat: Seat
   readonly guard: ContentGuard
+  readonly start: readonly NamedTensor[]
 }
 
 /** Its tasks and targets are the charter's, its units and predictions the method's. */
@@ -22,7 +24,7 @@ export class MethodModel extends ClientLayout {
   readonly method: SiteMethod
 
   /** @throws {InvalidParametersError} the charter names no method */
-  constructor (backend: Backend, { charter, data, seat, guard }: MethodModelInit) {
+  constructor (backend: Backend, { charter, data, seat, guard, start }: MethodModelInit) {
     super(data, charter.model, charter.training.smoothing)
     const { method, options } = methodOf(charter)
     const seed = deriveSeed(charter.seed, 'rows', data.id)
@@ -32,6 +34,7 @@ export class MethodModel extends ClientLayout {
       charter,
       data,
       seat,
+      start,
       protect: (what, values) => { guard.protect(what, values) },
       batch: step => {
         const batch = drawBatch(data.train, data.input, { size, seed, step, shift })

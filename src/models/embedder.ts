@@ -3,6 +3,7 @@
  * arithmetic (`unfold`), then one linear layer with a bias and learned positions embeds the pieces. So one graph serves
  * pictures (patches), series (windows), table rows, table columns and hashed words.
  */
+import { createFoundationEmbedder } from '../foundation/embedder.ts'
 import { InvalidParametersError } from '../errors.ts'
 import { GraphBuilder } from '../graph/graph.ts'
 import { elements } from '../tensor/tensor.ts'
@@ -24,6 +25,7 @@ export interface Embedder {
 
 /** @throws {InvalidParametersError} the embedder does not fit the input */
 export function createEmbedder (spec: EmbedderSpec, input: InputSpec, width: number): Embedder {
+  if (spec.foundation !== undefined) return createFoundationEmbedder(spec.foundation, input, width)
   const { grid, pieceSize, unfold, deviation, positions } = layout(spec, input)
   const tokens = elements(grid)
   const g = new GraphBuilder()

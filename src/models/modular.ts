@@ -66,15 +66,15 @@ export function moduleGraphs (of: Inputs & { readonly model: ModelSpec, readonly
 export function composeModular (graphs: ReadonlyMap<string, Graph>, { input, tasks, tokens }: { readonly input: InputSpec, readonly tasks: readonly TaskSpec[], readonly tokens: number }): Graph {
   const g = new GraphBuilder()
   const name = inputName(input)
-  const join = (id: string, output: string, from?: { readonly name: string, readonly node: number }): number =>
-    joinPart(g, id, graphs.get(id) as Graph, tokens, from).get(output) as number
-  const expert = (id: string, node: number): number => join(id, 'mixed', { name: 'tokens', node })
+  const join = (id: string, output: string, given: Readonly<Record<string, number>> = {}): number =>
+    joinPart(g, id, graphs.get(id) as Graph, tokens, new Map(Object.entries(given))).get(output) as number
+  const expert = (id: string, node: number): number => join(id, 'mixed', { tokens: node })
   const encoded = join(encoderOf(name), 'activations')
   const both = expert(expertOf(name, 'shared'), encoded)
-  const shared = join(TRUNK, 'features', { name: 'activations', node: encoded })
+  const shared = join(TRUNK, 'features', { activations: encoded })
   for (const { id } of tasks) {
     const sum = g.add(g.add(expert(expertOf('shared', id), shared), expert(expertOf(name, id), encoded)), both)
-    g.output(id, join(headOf(id), 'prediction', { name: 'features', node: g.scale(sum, 1 / 3) }))
+    g.output(id, join(headOf(id), 'prediction', { features: g.scale(sum, 1 / 3) }))
   }
   return g.build()
 }

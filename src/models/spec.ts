@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
 import { NO_EMBEDDER, NO_TRUNK } from './linear.ts'
 import { inputName } from './inputs.ts'
+import { parseFoundation, readsInput } from '../foundation/spec.ts'
+import type { FoundationSpec } from '../foundation/spec.ts'
 import type { InputSpec } from '../data/dataset.ts'
 
 export interface BackboneSpec {
@@ -15,6 +17,8 @@ export interface BackboneSpec {
   readonly hidden: number
   /** false leaves out attention: residual feed-forward blocks, for inputs of one token (tables). */
   readonly attention: boolean
+  /** A model trained elsewhere, whose weights training starts from. Left out: a trunk of our own, from the charter's seed. */
+  readonly foundation?: FoundationSpec
 }
 
 export interface EmbedderSpec {
@@ -25,6 +29,8 @@ export interface EmbedderSpec {
   readonly padding: number
   /** tokens only: how many tokens one embedding sees, itself in the middle; an odd number. Left out: 1. */
   readonly taps?: number
+  /** That of the foundation model which is the trunk; it reads patches or word pieces in its own way. */
+  readonly foundation?: FoundationSpec
 }
 
 export interface ModelSpec {
@@ -70,7 +76,7 @@ const EMBEDDERS: ReadonlyArray<EmbedderSpec['kind']> = ['patches', 'windows', 'r
 const DEFAULT_PATCH = 8
 /** Every tap takes a table of its own; the trunk's attention sees further. */
 const MAX_TAPS = 7
-const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'embedders', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk']
+const KNOWN = ['kind', 'width', 'layers', 'heads', 'hidden', 'attention', 'norm', 'embedder', 'embedders', 'adapter', 'dropout', 'sharedEmbedder', 'sharedHeads', 'correctedHeads', 'privateNorms', 'trunk', 'foundation']
 
 /**
  * Reads the `model` section of a recipe or charter; unset keys take defaults that fit the input.
@@ -82,13 +88,15 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   const { kind = 'deep' } = raw
   if (kind !== 'deep' && kind !== 'linear') throw new InvalidParametersError(`model.kind must be deep or linear, got ${String(kind)}`)
   if (kind === 'linear') return linearSpec(raw, input, inputs)
-  const whole = (key: keyof BackboneSpec): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
+  const foundation = raw.foundation === undefined ? undefined : parseFoundation(raw.foundation)
+  const whole = (key: 'width' | 'layers' | 'heads' | 'hidden'): number => count(`model.${key}`, raw[key] ?? BACKBONE[key], 1)
   const backbone = {
     width: whole('width'),
     layers: whole('layers'),
     heads: whole('heads'),
     hidden: whole('hidden'),
-    attention: flag('model.attention', raw.attention ?? inputs.some(({ modality }) => modality !== 'table'))
+    attention: foundation !== undefined || flag('model.attention', raw.attention ?? inputs.some(({ modality }) => modality !== 'table')),
+    ...foundation === undefined ? {} : { foundation }
   }
   const { width, heads, attention } = backbone
   if (attention && width % heads !== 0) throw new InvalidParametersError(`model.width ${width} does not divide by model.heads ${heads}`, { next: 'choose a width that is a multiple of the heads' })
@@ -97,12 +105,13 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1)) throw new InvalidParametersError(`model.dropout must be a number from 0 and below 1, got ${String(dropout)}`)
   if (trunk !== 'host' && trunk !== 'client') throw new InvalidParametersError(`model.trunk must be host or client, got ${String(trunk)}`)
   if (norm === 'batch' && trunk === 'host') throw new InvalidParametersError('model.norm batch needs the whole model at the client: at a host the rows of one client would change the features of another', { next: 'set model.trunk to client, or leave norm out' })
+  if (foundation !== undefined) checkFoundation(foundation, inputs, { trunk, norm })
   return {
     backbone,
     ...trunk === 'client' ? { trunk } : {},
     ...norm === 'batch' ? { norm } : {},
-    embedder: parseEmbedder('model.embedder', raw.embedder ?? {}, input),
-    ...embeddersOf(raw.embedders ?? {}, inputs.slice(1)),
+    embedder: embedderFor('model.embedder', raw.embedder ?? {}, input, foundation),
+    ...embeddersOf(raw.embedders ?? {}, inputs.slice(1), foundation),
     adapter: count('model.adapter', raw.adapter ?? 0, 0),
     dropout,
     sharedEmbedder: sharedOf(raw.sharedEmbedder ?? false, inputs),
@@ -112,11 +121,30 @@ export function parseModelSpec (raw: Readonly<Record<string, unknown>>, input: I
   }
 }
 
+/** The foundation model's own for the inputs that it reads: what a recipe says of theirs is passed over. */
+function embedderFor (section: string, raw: unknown, input: InputSpec, foundation: FoundationSpec | undefined): EmbedderSpec {
+  if (foundation === undefined || !readsInput(foundation, input)) return parseEmbedder(section, raw, input)
+  const { pictures } = foundation
+  return { ...parseEmbedder(section, pictures === undefined ? {} : { kind: 'patches', patch: pictures.patch }, input), foundation }
+}
+
+/** @throws {InvalidParametersError} nothing that the model could read, or no place for it */
+function checkFoundation (foundation: FoundationSpec, inputs: readonly InputSpec[], { trunk, norm }: { trunk: string, norm: string }): void {
+  const { family, texts } = foundation
+  const refuse = (why: string, next: string): never => { throw new InvalidParametersError(why, { next }) }
+  if (!inputs.some(input => readsInput(foundation, input))) refuse(`a ${family} model reads ${texts === undefined ? 'pictures' : 'texts'}, the data are ${inputs.map(({ modality, shape }) => `${modality} of [${shape.join(', ')}]`).join(' and ')}`, 'choose another foundation model, or other data')
+  if (norm === 'batch') refuse('model.norm batch is not what model.foundation was trained with', 'leave model.norm out')
+  if (texts === undefined) return
+  if (trunk === 'host') refuse('model.foundation of texts needs the whole model at the client: which tokens are padding does not travel to a host', 'set model.trunk to client, as --strategy fedavg does')
+  if (inputs.length > 1) refuse('model.foundation of texts takes one kind of input: others do not say which of their tokens are padding', 'leave the other inputs out, or choose a model of pictures')
+}
+
 /** Settings of a trunk that a recipe brings along are passed over. */
 function linearSpec (raw: Readonly<Record<string, unknown>>, input: InputSpec, inputs: readonly InputSpec[]): ModelSpec {
   if (inputs.length > 1) throw new InvalidParametersError(`model.kind linear reads one kind of input, there are ${inputs.map(inputName).join(', ')}`, { next: 'leave model.kind out' })
   const { trunk = 'client' } = raw
   if (trunk !== 'client') throw new InvalidParametersError('model.kind linear has no trunk that a host could hold', { next: 'leave model.trunk out' })
+  if (raw.foundation !== undefined) throw new InvalidParametersError('model.kind linear has no trunk that model.foundation could be', { next: 'leave either out' })
   if (raw.privateNorms === true) throw new InvalidParametersError('model.privateNorms: a linear model has no normalisations', { next: 'leave it out' })
   correctedOf({ ...raw, trunk })
   return { kind: 'linear', backbone: NO_TRUNK, trunk, embedder: NO_EMBEDDER, adapter: 0, dropout: 0, sharedEmbedder: input.modality === 'tokens', sharedHeads: headList(raw, 'sharedHeads') }
@@ -149,12 +177,12 @@ function sharedOf (raw: unknown, inputs: readonly InputSpec[]): ModelSpec['share
   return shared.length === 0 ? false : shared.length === names.length ? true : shared
 }
 
-function embeddersOf (raw: unknown, others: readonly InputSpec[]): Pick<ModelSpec, 'embedders'> {
+function embeddersOf (raw: unknown, others: readonly InputSpec[], foundation: FoundationSpec | undefined): Pick<ModelSpec, 'embedders'> {
   const names = others.map(inputName)
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw new InvalidParametersError(`model.embedders must be a section of settings, got ${String(raw)}`)
   const sections = raw as Readonly<Record<string, unknown>>
   refuseUnknown('model.embedders', sections, names)
-  return names.length === 0 ? {} : { embedders: Object.fromEntries(others.map((input, i) => [names[i] as string, parseEmbedder(`model.embedders.${names[i]}`, sections[names[i] as string] ?? {}, input)])) }
+  return names.length === 0 ? {} : { embedders: Object.fromEntries(others.map((input, i) => [names[i] as string, embedderFor(`model.embedders.${names[i]}`, sections[names[i] as string] ?? {}, input, foundation)])) }
 }
 
 function parseEmbedder (section: string, raw: unknown, input: InputSpec): EmbedderSpec {

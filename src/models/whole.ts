@@ -6,7 +6,7 @@ import { GraphBuilder } from '../graph/graph.ts'
 import type { Dim, Graph, Shape } from '../graph/graph.ts'
 
 export interface ModelGraphs {
-  /** 'pieces' to 'activations'. */
+  /** 'pieces' to 'activations', and to 'mask' where the trunk asks for one. */
   readonly embedder: Graph
   /** 'activations' to 'features'. */
   readonly trunk: Graph
@@ -22,24 +22,23 @@ export interface ModelGraphs {
  */
 export function composeModel ({ embedder, trunk, heads, tokens }: ModelGraphs): Graph {
   const g = new GraphBuilder()
-  const activations = joinPart(g, 'embed', embedder, tokens).get('activations') as number
-  const features = joinPart(g, 'trunk', trunk, tokens, { name: 'activations', node: activations }).get('features') as number
+  const features = joinPart(g, 'trunk', trunk, tokens, joinPart(g, 'embed', embedder, tokens))
   for (const [task, head] of heads) {
-    g.output(task, joinPart(g, `head/${task}`, head, tokens, { name: 'features', node: features }).get('prediction') as number)
+    g.output(task, joinPart(g, `head/${task}`, head, tokens, features).get('prediction') as number)
   }
   return g.build()
 }
 
 /**
  * Adds a part's nodes to a graph.
- * @param input - a node that takes the place of the part's input of this name
+ * @param given - nodes that take the place of the part's inputs of these names
  * @returns its outputs, by name
  */
-export function joinPart (g: GraphBuilder, part: string, graph: Graph, tokens: number, input?: { readonly name: string, readonly node: number }): ReadonlyMap<string, number> {
+export function joinPart (g: GraphBuilder, part: string, graph: Graph, tokens: number, given: ReadonlyMap<string, number> = new Map()): ReadonlyMap<string, number> {
   const ids: number[] = []
   for (const { op, inputs, shape } of graph.nodes) {
     const sizes = withTokens(shape, tokens)
-    if (op.kind === 'input') ids.push(op.name === input?.name ? input.node : g.input(op.name, sizes))
+    if (op.kind === 'input') ids.push(given.get(op.name) ?? g.input(op.name, sizes))
     else if (op.kind === 'parameter') ids.push(parameter(g, part, graph, op.name))
     else ids.push(g.node(op, inputs.map(id => ids[id] as number), sizes))
   }

@@ -28,9 +28,10 @@ export function promptUnit (prompts: number, width: number, own: boolean): Graph
 export function withPrompt (trunk: Graph, { prompts, tokens, width, own }: PromptInit): Tuned {
   if (!trunk.nodes.some(({ op }) => op.kind === 'softmax')) throw new InvalidParametersError('method.kind prompt: the tokens of this trunk do not see each other', { next: 'set model.attention to true, or method.kind to lora or adapter' })
   const units = new Map([[PROMPT, promptUnit(prompts, width, false)], ...own ? [[OWN_PROMPT, promptUnit(prompts, width, true)] as const] : []])
-  const input = trunk.inputs.get('activations')
+  const [input, mask] = [trunk.inputs.get('activations'), trunk.inputs.get('mask')]
   const graph = rewritten(trunk, units, {
     node: ({ g, parameter }, node, id) => {
+      if (node.id === mask) return g.pad(g.reshape(id, ['B', tokens]), 1, { before: prompts }) // learnt tokens are no padding
       if (node.id !== input) return id
       const common = parameter(PROMPT, 'tokens')
       const learnt = own ? g.add(common, parameter(OWN_PROMPT, 'tokens')) : common

@@ -9,7 +9,7 @@ import type { ModelSpec } from '../models/spec.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { TaskPart } from './client-layout.ts'
-import type { TrainingSpec } from './spec.ts'
+import type { WeightsInit } from './unit.ts'
 
 export interface Embedded {
   /** The rows as the embedder reads them. */
@@ -40,7 +40,7 @@ export class ClientParts extends ClientLayout {
   readonly embedUnit: Unit
   readonly #heads: readonly HeadPart[]
 
-  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number }) {
+  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: Pick<WeightsInit, 'seed' | 'training' | 'rate' | 'start'>) {
     super(data, model, init.training.smoothing)
     this.embedUnit = new Unit(backend, this.embedName, this.embedder.graph, { ...init, wanted: [] })
     const { training } = init

@@ -55,6 +55,7 @@ import type { ClientDescription } from './client-description.ts'
 import type { ClientReport } from './committee.ts'
 import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
+import type { OwnModelsInit } from './own-models.ts'
 import type { Seat, SiteMethod } from '../methods/index.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { Unit, Weights } from './unit.ts'
@@ -89,23 +90,25 @@ export class ClientTrainer {
    * @param init.baseline - false trains no local model at all, and the report has the federated one alone. Default true
    * @param init.refit - fits the simple model a second time, on training and hold-out rows, for serving and for the report's
    * simpleRefit; every choice still rests on the first fit. Default true
+   * @param init.start - weights of the charter's foundation model, where it builds on one
    * @param init.seat - where this site stands among all, for methods that share work out. Default: the only one
    */
-  constructor (backend: Backend, charter: Charter, data: ClientData, init: { control: boolean, baseline?: boolean, refit?: boolean, partsSeed?: number, seat?: Seat }) {
+  constructor (backend: Backend, charter: Charter, data: ClientData, init: OwnModelsInit & { readonly partsSeed?: number, readonly seat?: Seat }) {
     this.#backend = backend
     this.#charter = charter
     this.#data = data
     const { model, training, seed, projection } = charter
     const { weighting } = projection
+    const { start = [] } = init
     this.#weighting = weighting === undefined ? undefined : createWeighting(weighting, { tasks: data.tasks.length, epochSteps: training.stepsPerRound, ...weightingSettings(projection) })
     this.#model = charter.method !== undefined
-      ? new MethodModel(backend, { charter, data, seat: init.seat ?? { rank: 0, of: 1 }, guard: this.#guard })
+      ? new MethodModel(backend, { charter, data, seat: init.seat ?? { rank: 0, of: 1 }, guard: this.#guard, start })
       : model.kind === 'linear'
         ? new LinearModel(data, { seed, training })
         : model.trunk === 'client'
-          ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal })
-          : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient })
-    this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter)
+          ? new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal, start })
+          : new ClientParts(backend, data, model, { seed: init.partsSeed ?? seed, training, rate: training.lrClient, start })
+    this.#personal = training.personal === undefined ? undefined : new PersonalModel(backend, data, charter, start)
     this.#kept = model.privateNorms === true ? this.#whole.normalisations : new Map()
     this.#own = new OwnModels(backend, charter, data, init)
     this.#committee = new Committee(this.#model, data, { sharedTasks: model.sharedHeads, linear: model.kind === 'linear' })

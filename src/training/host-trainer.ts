@@ -114,9 +114,10 @@ export class HostTrainer {
   /**
    * @param memoryBytes - what this host may use; default: what the backend has
    * @param loaded - the gradient rule, where the charter's is from a strategy file
+   * @param start - weights of the charter's foundation model, where it builds on one
    * @throws {InvalidParametersError} the charter's rule is from a file, and it is not this one
    */
-  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes, loaded?: LoadedRule) {
+  constructor (backend: Backend, charter: Charter, memoryBytes = backend.memoryBytes, loaded?: LoadedRule, start: readonly NamedTensor[] = []) {
     this.#backend = backend
     this.#charter = charter
     const { model, projection, clock } = charter
@@ -126,15 +127,15 @@ export class HostTrainer {
     const { seed, training } = charter
     // A mean of changes is added as it is: no moments to keep.
     const optimiser = model.trunk === 'client' ? 'sgd' : 'adamw'
-    this.#trunk = new Unit(backend, TRUNK, trunk, { seed, training, rate: training.lrTrunk, optimiser, wanted: ['activations'], grouped: true })
-    const shared = [...exchange?.units ?? sharedGraphs(charter)].map(([name, graph]) => [name, new Weights(name, graph, { seed, training, rate: training.lrClient, optimiser })] as const)
+    this.#trunk = new Unit(backend, TRUNK, trunk, { seed, training, rate: training.lrTrunk, optimiser, start: exchange === undefined ? start : [], wanted: ['activations'], grouped: true })
+    const shared = [...exchange?.units ?? sharedGraphs(charter)].map(([name, graph]) => [name, new Weights(name, graph, { seed, training, rate: training.lrClient, optimiser, start })] as const)
     this.#units = new Map([...exchange === undefined ? [[TRUNK, this.#trunk] as const] : [], ...shared])
     this.#passes = new OpenPasses(this.#trunk, keptLimit(memoryBytes))
     this.#scratch = backend.load(differentiate(trunk, []))
     this.#rule = rule === undefined ? projectionRule(projection) : outsideRule(rule, { strict: projection.strict !== 'off', deadlineMs: clock.stepDeadlineMs })
     this.#contributions = new Contributions(exchange === undefined ? this.unitSizes() : Object.fromEntries(exchange.up))
     const { attention: alphaK, sigma } = charter.training
-    if (exchange !== undefined) this.#method = hostOf({ charter, units: this.#units })
+    if (exchange !== undefined) this.#method = hostOf({ charter, units: this.#units, start })
     else if (alphaK !== undefined) this.#method = new PersonalCloud(this.#contributions.places, { alphaK, sigma })
     this.#anchor = this.#state()
   }
@@ -150,8 +151,9 @@ export class HostTrainer {
     const random = new Random(1)
     const shape = [batch, tokens, this.#charter.method === undefined ? this.#charter.model.backbone.width : NO_TRUNK.width]
     const activations = { shape, data: Float32Array.from({ length: elements(shape) }, () => random.normal()) }
+    const mask = { shape: [batch, tokens], data: new Float32Array(batch * tokens) } // where the trunk has one
     const pass = async (): Promise<void> => {
-      const { outputs, kept } = await this.#trunk.model.forward({ activations })
+      const { outputs, kept } = await this.#trunk.model.forward({ activations, mask })
       await this.#trunk.model.backward(kept, { features: outputs.features as TensorData })
     }
     await pass() // the first pass compiles and allocates

@@ -10,7 +10,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
-import type { TensorData } from '../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { TrainingSpec } from './spec.ts'
 import type { Weights } from './unit.ts'
 
@@ -20,11 +20,12 @@ export class LocalTrainer {
   readonly #training: TrainingSpec
   readonly #seed: number
 
-  constructor (backend: Backend, data: ClientData, model: ModelSpec, training: TrainingSpec, seed: number) {
+  /** @param start - where embedder and trunk start in place of the seed's values */
+  constructor (backend: Backend, data: ClientData, model: ModelSpec, training: TrainingSpec, seed: number, start: readonly NamedTensor[] = []) {
     this.#data = data
     this.#training = training
     this.#seed = deriveSeed(seed, 'rows', data.id)
-    const init = { seed, training, rate: training.lrLocal }
+    const init = { seed, training, rate: training.lrLocal, start }
     this.#model = model.norm === 'batch' ? batchNormModel(backend, data, model, init) : new WholeModel(backend, data, model, init)
   }
 

@@ -14,6 +14,7 @@ import type { ClientData, Rows } from '../data/dataset.ts'
 import type { Committee } from './committee.ts'
 import type { ContentGuard } from '../backbone/guard.ts'
 import type { EvaluationSplit } from './client-trainer.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Weights } from './unit.ts'
 
 export interface OwnModelsInit {
@@ -21,6 +22,8 @@ export interface OwnModelsInit {
   readonly control: boolean
   /** false: none at all. Default true. */
   readonly baseline?: boolean
+  /** Where embedders and trunks start in place of the seeds' values. Default: nowhere else. */
+  readonly start?: readonly NamedTensor[]
   /** The simple model a second time, on training and hold-out rows. Default true. */
   readonly refit?: boolean
 }
@@ -36,7 +39,7 @@ export class OwnModels {
   readonly #refit: boolean
   readonly #deep: readonly LocalTrainer[]
 
-  constructor (backend: Backend, { model, training, seed }: Charter, data: ClientData, { control, baseline = true, refit = true }: OwnModelsInit) {
+  constructor (backend: Backend, { model, training, seed }: Charter, data: ClientData, { control, baseline = true, refit = true, start = [] }: OwnModelsInit) {
     this.#data = data
     this.#linear = model.kind === 'linear'
     this.#steps = localStepsOf(training)
@@ -44,7 +47,7 @@ export class OwnModels {
     this.#refit = refit
     // Other start values and other batches than the federated model's: two models that err alike make a poor ensemble.
     const names = !baseline || this.#linear ? [] : control ? NAMES : NAMES.slice(0, 1)
-    this.#deep = names.map(name => new LocalTrainer(backend, data, model, training, deriveSeed(seed, name)))
+    this.#deep = names.map(name => new LocalTrainer(backend, data, model, training, deriveSeed(seed, name), start))
   }
 
   /** Weights of the deep ones, with what they are saved under. */

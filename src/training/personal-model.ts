@@ -14,7 +14,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
-import type { TensorData } from '../tensor/tensor.ts'
+import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { WholePass } from './whole-model.ts'
 import type { Weights } from './unit.ts'
 
@@ -23,11 +23,11 @@ export class PersonalModel {
   readonly #pull: number
   readonly #innerSteps: number
 
-  constructor (backend: Backend, data: ClientData, { model, training, seed }: Charter) {
+  constructor (backend: Backend, data: ClientData, { model, training, seed }: Charter, start: readonly NamedTensor[]) {
     const { lrPersonal, lrLocal } = training
     this.#model = new WholeModel(backend, data, model, lrPersonal === undefined
-      ? { seed, training, rate: lrLocal }
-      : { seed, training: { ...training, optimiser: 'sgd', weightDecay: 0 }, rate: lrPersonal })
+      ? { seed, training, rate: lrLocal, start }
+      : { seed, start, training: { ...training, optimiser: 'sgd', weightDecay: 0 }, rate: lrPersonal })
     this.#pull = training.pull ?? 0
     this.#innerSteps = training.innerSteps ?? 1
   }

@@ -1,9 +1,11 @@
 import { AdamW, Sgd, learningRate } from './optimiser.ts'
+import { InvalidParametersError } from '../errors.ts'
 import { localStepsOf, totalSteps } from './spec.ts'
 import { initialise } from '../models/parameters.ts'
 import { differentiate } from '../graph/gradients.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Graph } from '../graph/graph.ts'
+import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Program } from '../graph/gradients.ts'
 import type { Optimiser, OptimiserState } from './optimiser.ts'
 import type { TrainingSpec } from './spec.ts'
@@ -14,6 +16,8 @@ export interface WeightsInit {
   /** Peak learning rate. */
   readonly rate: number
   readonly optimiser: 'adamw' | 'sgd'
+  /** Start values of units by name, in place of the seed's: those of a foundation model. */
+  readonly start?: readonly NamedTensor[]
   /** Learning rate by step, in place of warm-up and cosine. */
   readonly rateAt?: (step: number) => number
   /** Where the weights shall live, as one stretch of a longer vector; default: an array of their own. */
@@ -31,7 +35,7 @@ export class Weights {
   readonly #rateAt: (step: number) => number
   readonly #optimiser: Optimiser
 
-  constructor (name: string, graph: Graph, { seed, training, rate, optimiser, storage, rateAt }: WeightsInit) {
+  constructor (name: string, graph: Graph, { seed, training, rate, optimiser, start, storage, rateAt }: WeightsInit) {
     const { beta1, beta2, weightDecay, warmup } = training
     this.name = name
     const schedule = { warmup, total: totalSteps(training) * localStepsOf(training) }
@@ -39,7 +43,9 @@ export class Weights {
     this.moments = optimiser === 'adamw'
     this.#optimiser = this.moments ? new AdamW(graph.parameterCount, { beta1, beta2, epsilon: 1e-8, weightDecay }) : new Sgd(weightDecay)
     this.parameters = storage ?? new Float32Array(graph.parameterCount)
-    this.#startValues = () => initialise(graph, seed, name)
+    const given = start?.find(unit => unit.name === name)?.tensor.data
+    if (given !== undefined && given.length !== graph.parameterCount) throw new InvalidParametersError(`${name} to start from has ${given.length} numbers, the model ${graph.parameterCount}`)
+    this.#startValues = given === undefined ? () => initialise(graph, seed, name) : () => given.slice()
     this.parameters.set(this.startValues())
   }
 

@@ -20,8 +20,8 @@ import type { ModelSpec } from '../models/spec.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { TaskLoss } from '../backbone/frames.ts'
 import type { TensorData } from '../tensor/tensor.ts'
-import type { TrainingSpec } from './spec.ts'
 import type { Tuned } from '../peft/rewrite.ts'
+import type { WeightsInit } from './unit.ts'
 
 /** One forward and one backward over the whole model. */
 export interface WholePass {
@@ -52,7 +52,7 @@ export class WholeModel extends ClientLayout {
    * @param init.tune - puts adapters into the trunk: they become units of their own behind it
    * @throws {InvalidParametersError} batch normalisations, which this model has none of
    */
-  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: { seed: number, training: TrainingSpec, rate: number, tune?: (trunk: Graph, tokens: number) => Tuned }) {
+  constructor (backend: Backend, data: ClientData, model: ModelSpec, init: Pick<WeightsInit, 'seed' | 'training' | 'rate' | 'start'> & { readonly tune?: (trunk: Graph, tokens: number) => Tuned }) {
     super(data, model, init.training.smoothing)
     if (model.norm === 'batch') throw new InvalidParametersError('model.norm batch: nothing says what becomes of running statistics that differ from site to site', { next: 'leave model.norm out, or choose a method that does: strategy split-mix or fedrbn' })
     this.#backend = backend

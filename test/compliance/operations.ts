@@ -39,6 +39,12 @@ function binary (kind: 'add' | 'sub' | 'mul', missing: number): OperationCase {
   return { id: `${kind}, ${missing === 0 ? 'same shape' : `over ${missing} leading axes`}`, graph, passes: [{ a: shape, b: shape.slice(missing) }] }
 }
 
+/** Keys that every query sees less of, as each row says; the mask has no gradient. */
+function masked (): OperationCase {
+  const graph = layer(g => g.maskKeys(g.mul(g.input('a', ['B', 2, 5, 5]), g.parameter('gain', [5], { deviation: 1 })), g.input('mask', ['B', 5])))
+  return { id: 'maskKeys', graph, gradients: false, passes: [1, 3].map(rows => ({ a: [rows, 2, 5, 5], mask: [rows, 5] })) }
+}
+
 /** It is the gradient of a vector that was added to rows, over axis 1 within each group of them; it has none itself. */
 function sums (): OperationCase[] {
   const cases = [
@@ -82,8 +88,12 @@ export const OPERATIONS: readonly OperationCase[] = [
   unary('standardise, uneven', [3, 7], (g, x) => g.standardise(x, 1e-5)),
   unary('softmax', [16], (g, x) => g.softmax(x)),
   unary('softmax, batched, of large numbers', [3, 7], (g, x) => g.softmax(g.scale(x, 4))),
-  unary('gelu, which is geluGate times its input', [6], (g, x) => g.gelu(x)),
-  unary('gelu, far from zero', [64], (g, x) => g.gelu(g.scale(x, 30))),
+  ...(['sigmoid', 'erf', 'tanh'] as const).flatMap(form => [
+    unary(`gelu by ${form}, which is geluGate times its input`, [6], (g, x) => g.gelu(x, form)),
+    unary(`gelu by ${form}, far from zero`, [64], (g, x) => g.gelu(g.scale(x, 30), form))
+  ]),
+  { ...unary('oneHot, which cuts off what is behind the point', [6], (g, x) => g.oneHot(g.scale(g.mul(x, x), 2), 64)), gradients: false },
+  masked(),
   unary('tanh', [6], (g, x) => g.tanh(x)),
   unary('tanh, far from zero', [64], (g, x) => g.tanh(g.scale(x, 30))),
   {

@@ -2,9 +2,9 @@
  * Runs a program in plain loops over 64-bit numbers: what every executor's results are held against. Written from the
  * meaning of the operations in src/graph/graph.ts, and shares nothing with the executors but shapes.
  */
-import { GELU_SLOPE, axesOf, bindShape, resolveShape } from '../../src/graph/graph.ts'
+import { GELU_SLOPE, GELU_TANH, axesOf, bindShape, resolveShape } from '../../src/graph/graph.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from '../../src/backend/backend.ts'
-import type { Node } from '../../src/graph/graph.ts'
+import type { GeluForm, Node } from '../../src/graph/graph.ts'
 import type { Program } from '../../src/graph/gradients.ts'
 import type { TensorData } from '../../src/tensor/tensor.ts'
 
@@ -119,12 +119,17 @@ function compute ({ op }: Node, [a, b, c]: readonly Numbers[], shape: readonly n
     case 'slice': return moved(a as Numbers, op.axis, -op.from, shape)
     case 'tanh': return x.map(Math.tanh)
     case 'tanhGrad': return pairs((out, g) => g * (1 - out ** 2)) // of (output, gradient)
-    case 'geluGate': return x.map(value => 1 / (1 + Math.exp(-GELU_SLOPE * value)))
+    case 'geluGate': return x.map(value => gateAt(op.form, value))
     case 'gelu': return pairs((value, gate) => value * gate)
-    case 'geluGrad': return z.map((g, i) => { // of (input, gate, gradient)
-      const [value, gate] = [x[i] as number, y[i] as number]
-      return g * (gate + GELU_SLOPE * value * gate * (1 - gate))
+    case 'geluGrad': return z.map((g, i) => { // of (input, gate, gradient); the gate's derivative is measured
+      const [value, gate, step] = [x[i] as number, y[i] as number, 1e-5]
+      return g * (gate + value * (gateAt(op.form, value + step) - gateAt(op.form, value - step)) / (2 * step))
     })
+    case 'oneHot': return Float64Array.from([...x].flatMap(value => Array.from({ length: op.size }, (_, i) => Number(i === Math.trunc(value)))))
+    case 'maskKeys': { // of ([B, heads, N, N], [B, N])
+      const [tokens, perRow] = [shape[3] as number, count(shape.slice(1))]
+      return x.map((score, i) => score + (y[Math.floor(i / perRow) * tokens + i % tokens] as number))
+    }
     case 'softmax': return byRow(a as Numbers, row => {
       const largest = Math.max(...row)
       const powers = row.map(value => Math.exp(value - largest))
@@ -146,6 +151,25 @@ function compute ({ op }: Node, [a, b, c]: readonly Numbers[], shape: readonly n
     case 'parameter':
     case 'seed': throw new Error(`${op.kind} is not computed`)
   }
+}
+
+function gateAt (form: GeluForm, x: number): number {
+  switch (form) {
+    case 'sigmoid': return 1 / (1 + Math.exp(-GELU_SLOPE * x))
+    case 'tanh': return (1 + Math.tanh(GELU_TANH.slope * (x + GELU_TANH.cube * x ** 3))) / 2
+    case 'erf': return (1 + erf(x / Math.SQRT2)) / 2
+  }
+}
+
+/** By its Taylor series within 4 of zero, where it converges to 1e-9; beyond, it is 1 to 1e-8. */
+function erf (x: number): number {
+  if (Math.abs(x) > 4) return Math.sign(x)
+  let [term, total] = [x, x]
+  for (let n = 1; n < 80; n++) {
+    term *= -x * x / n
+    total += term / (2 * n + 1)
+  }
+  return 2 / Math.sqrt(Math.PI) * total
 }
 
 function sum (values: readonly number[]): number { return values.reduce((a, b) => a + b, 0) }

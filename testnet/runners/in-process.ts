@@ -8,7 +8,7 @@ import type { NodeEvent } from '../../node/events.ts'
 import type { TestnetPlan } from '../plan.ts'
 
 export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) => void): Promise<void> {
-  const { charter, rule, dataset, hosts, clients, options } = plan
+  const { charter, rule, foundation, dataset, hosts, clients, options } = plan
   const startedAt = performance.now()
   const falls: string[] = []
   const rung = await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, onFall: line => falls.push(line) })
@@ -40,6 +40,7 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
     control: options.control,
     baseline: options.baseline ?? true,
     ...rule === undefined ? {} : { rule: rule.loaded },
+    ...foundation === undefined ? {} : { start: foundation.start },
     tasksOf: id => tasksOf.get(id) ?? [],
     onAttached: (id, host, samples) => {
       const { name, tasks } = clients.find(client => client.data === id) as typeof clients[number]

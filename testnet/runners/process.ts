@@ -55,7 +55,7 @@ export class ProcessRunner {
 
   /** Starts all nodes and waits for every client's report; where models are traded, for all of them to be looked at too. @throws the first node's error that ends the run */
   async run (signal: AbortSignal): Promise<void> {
-    const { hosts, clients, options, charter, rule, dataset, dataPath, dataOptions } = this.#plan
+    const { hosts, clients, options, charter, rule, foundation, dataset, dataPath, dataOptions } = this.#plan
     this.#home = options.home ?? await mkdtemp(join(tmpdir(), 'fmtl-testnet-'))
     await mkdir(this.#home, { recursive: true })
     const charterPath = join(this.#home, 'charter.json')
@@ -64,7 +64,7 @@ export class ProcessRunner {
     const first = [...hosts, ...clients][0]
     const bootstrap = `/ip4/127.0.0.1/tcp/${port}/p2p/${first?.peer}`
     const listen = (peer: string): string[] => [peer === first?.peer ? `/ip4/127.0.0.1/tcp/${port}` : '/ip4/127.0.0.1/tcp/0']
-    const common = { charter: charterPath, ...rule === undefined ? {} : { strategy: rule.path }, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
+    const common = { charter: charterPath, ...rule === undefined ? {} : { strategy: rule.path }, ...foundation === undefined ? {} : { foundation: foundation.path }, seed: options.seed, profile: 'testnet' as const, control: options.control, baseline: options.baseline ?? true, ...options.backend === undefined ? {} : { backend: options.backend }, ...options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes } }
     hosts.forEach(host => this.#start({
       ...common,
       name: host.name,

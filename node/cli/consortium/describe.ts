@@ -11,9 +11,9 @@ const ADMISSION = {
 
 export function describeCharter (charter: ConsortiumCharter): string {
   const { training: { tasks, model, training, projection, merge, clock, cutCodec, shared }, governance, safeguards } = charter
-  const { width, layers } = model.backbone
+  const { width, layers, foundation } = model.backbone
   const whole = model.trunk === 'client'
-  const layout = model.kind === 'linear' ? 'none: one linear layer per task' : `${layers} layers of width ${width}`
+  const layout = model.kind === 'linear' ? 'none: one linear layer per task' : `${layers} layers of width ${width}${foundation === undefined ? '' : ` that start as a ${foundation.family} model, sha-256 ${foundation.sha256.slice(0, 16)}...`}`
   return [
     `${clean(charter.name)}, charter version ${charter.version}`,
     `  trains      ${tasks.map(task => `${clean(task.id)} (${task.kind})`).join(', ')}`,

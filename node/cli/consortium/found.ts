@@ -4,7 +4,7 @@ import { InvalidParametersError } from '../../../src/errors.ts'
 import { createConsortium } from '../../../src/membership/index.ts'
 import { charterFromData } from '../charter.ts'
 import { describeCharter } from './describe.ts'
-import { examples, formatOption, strategyOption } from '../help.ts'
+import { examples, formatOption, foundationOption, strategyOption } from '../help.ts'
 import { loadConfig } from '../../config/config.ts'
 import { loadOrCreateIdentity, signerOf } from '../../store/identity.ts'
 import { lockHome } from '../../store/lock.ts'
@@ -12,6 +12,7 @@ import { Membership } from '../../membership/membership.ts'
 import { openStrategy, ruleFile } from '../../../src/strategies/outside.ts'
 import { readCharterFile } from '../site.ts'
 import { settle } from './settle.ts'
+import { startFromFile } from '../../foundation/file.ts'
 import type { Command } from 'commander'
 import type { Format } from '../help.ts'
 
@@ -22,6 +23,7 @@ interface Flags {
   data?: string
   client?: string
   strategy?: string
+  foundation?: string
   sites: string
   config?: string
   set: string[]
@@ -36,6 +38,7 @@ export function registerFound (program: Command): void {
     .option('--data <path>', 'this site\'s data set; inputs and tasks come from there')
     .option('--client <id>', 'which client of the data set this site is')
     .addOption(strategyOption())
+    .addOption(foundationOption())
     .option('--sites <n>', 'sites that must be there before training begins', '2')
     .option('--name <name>', 'this node, as members will see it')
     .option('--home <folder>', 'home of the node (default: FMTL_HOME, else ~/.fmtl)')
@@ -52,7 +55,7 @@ async function found (consortium: string, flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client },
+    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'node.foundation': flags.foundation, 'data.path': flags.data, 'data.client': flags.client },
     sets: flags.set
   })
   const { home, name } = config.node
@@ -67,11 +70,12 @@ async function found (consortium: string, flags: Flags): Promise<void> {
     ? await charterFromData({ ...config, charter: { ...own, clock: { quorum: sites, ...own.clock } } }, opened.strategy)
     : await readCharterFile(flags.charter)
   const needed = ruleFile(training, opened)
+  await startFromFile(training, config.node.foundation) // or no member could begin
   const charter = createConsortium({ name: consortium, training, ...governance === undefined ? {} : { governance }, ...safeguards === undefined ? {} : { safeguards } })
   const lock = await lockHome(home)
   try {
     const membership = await Membership.found(home, signerOf(await loadOrCreateIdentity(join(home, 'identity'))), charter, name)
-    await settle(home, { name, ...needed === undefined ? {} : { strategy: needed.path }, ...config.data.path === undefined ? {} : { data: config.data } })
+    await settle(home, { name, ...needed === undefined ? {} : { strategy: needed.path }, foundation: config.node.foundation, ...config.data.path === undefined ? {} : { data: config.data } })
     const at = flags.home === undefined ? '' : ` --home ${home}`
     const next = [`fmtl-node up --detach${at}`, `fmtl-node invite${at}`]
     if (flags.format === 'json') {

@@ -7,7 +7,7 @@ import { consortiumFiles } from '../../store/member-store.ts'
 import { decodeLink } from '../../../src/membership/index.ts'
 import { describeCharter } from './describe.ts'
 import { duration } from './invite.ts'
-import { examples, formatOption } from '../help.ts'
+import { examples, formatOption, foundationOption } from '../help.ts'
 import { fitsCharter } from './fit.ts'
 import { join } from '../../membership/join.ts'
 import { loadConfig } from '../../config/config.ts'
@@ -16,6 +16,7 @@ import { lockHome } from '../../store/lock.ts'
 import { openStrategy, ruleFile } from '../../../src/strategies/outside.ts'
 import { plural } from '../format.ts'
 import { settle } from './settle.ts'
+import { startFromFile } from '../../foundation/file.ts'
 import type { Command } from 'commander'
 import type { ConsortiumCharter } from '../../../src/membership/index.ts'
 import type { Format } from '../help.ts'
@@ -27,6 +28,7 @@ interface Flags {
   client?: string
   tasks?: string
   strategy?: string
+  foundation?: string
   wait: string
   yes?: boolean
   config?: string
@@ -41,6 +43,7 @@ export function registerJoin (program: Command): void {
     .option('--client <id>', 'which client of the data set this site is (default: the only one)')
     .option('--tasks <a,b>', 'tasks to take part in (default: all that the data has)')
     .option('--strategy <file>', 'the strategy file, where the charter\'s gradient rule is from one')
+    .addOption(foundationOption())
     .option('--name <name>', 'this node, as members will see it')
     .option('--wait <time>', 'longest wait for a member\'s yes, such as 10m', '10m')
     .option('-y, --yes', 'consent to the charter without being asked')
@@ -56,7 +59,7 @@ async function run (text: string, flags: Flags): Promise<void> {
   const config = loadConfig({
     ...flags.config === undefined ? {} : { file: flags.config },
     env: process.env,
-    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks }
+    flags: { 'node.home': flags.home, 'node.name': flags.name, 'node.strategy': flags.strategy, 'node.foundation': flags.foundation, 'data.path': flags.data, 'data.client': flags.client, 'data.tasks': flags.tasks }
   })
   const { home, name } = config.node
   // before anybody is asked for anything
@@ -82,10 +85,11 @@ async function run (text: string, flags: Flags): Promise<void> {
         say(`${describeCharter(charter)}${changed ? '\n  (changed since the link was made)' : ''}`)
         if (config.data.path !== undefined) say(await fitsCharter(config, charter, stop.signal))
         strategy = ruleFile(charter.training, opened)?.path
+        await startFromFile(charter.training, config.node.foundation)
         if (flags.yes !== true) await ask(charter)
       }
     })
-    await settle(home, { name, ...strategy === undefined ? {} : { strategy }, ...config.data.path === undefined ? {} : { data: config.data } })
+    await settle(home, { name, ...strategy === undefined ? {} : { strategy }, foundation: config.node.foundation, ...config.data.path === undefined ? {} : { data: config.data } })
     await membership.store.savePeers(byPeer(addresses))
     const { state, id, signer } = membership
     const next = `fmtl-node up --detach${flags.home === undefined ? '' : ` --home ${home}`}`

@@ -8,10 +8,10 @@
  * The slices cost nothing where they start on 64 bytes. Shapes with symbolic sizes are fed as well: one graph then serves
  * every batch size and token count. Graphs written for one size each were no faster, measured on trunks 48 to 192 wide.
  */
-import { GELU_SLOPE, axesOf } from '../../graph/graph.ts'
+import { GELU_DENSITY, GELU_SLOPE, GELU_TANH, axesOf } from '../../graph/graph.ts'
 import { FLOAT, INT32 } from './graph-def.ts'
 import type { Attribute, DataType, NodeDef } from './graph-def.ts'
-import type { Node, Op, Shape } from '../../graph/graph.ts'
+import type { Dim, GeluForm, Node, Op, Shape } from '../../graph/graph.ts'
 import type { Program } from '../../graph/gradients.ts'
 
 export interface Lowered {
@@ -123,17 +123,51 @@ class Lowering {
       }
       // a = output, b = gradient
       case 'tanhGrad': this.#float('TanhGrad', [a, b], name); break
-      case 'geluGate': this.#float('Sigmoid', [this.#steep(a)], name); break
+      case 'geluGate': this.#gate(op.form, a, name); break
       case 'gelu': this.#float('Mul', [a, b], name); break
-      // a = input, b = gate, c = gradient; SigmoidGrad(s, z) = z s (1 - s) in one kernel
-      case 'geluGrad': this.#float('Mul', [c, this.#float('AddV2', [b, this.#float('SigmoidGrad', [b, this.#steep(a)])])], name); break
+      // a = input, b = gate, c = gradient
+      case 'geluGrad': this.#float('Mul', [c, this.#float('AddV2', [b, this.#lean(op.form, a, b)])], name); break
+      case 'oneHot': {
+        const whole = this.#add(undefined, 'Cast', [a], { SrcT: { type: FLOAT }, DstT: { type: INT32 } })
+        this.#add(name, 'OneHot', [whole, this.#int(op.size), this.#number(1), this.#number(0)], { T: { type: FLOAT }, TI: { type: INT32 } })
+        break
+      }
+      // a = scores [B, heads, N, N], b = mask [B, N]
+      case 'maskKeys': {
+        const [rows, keys] = [node.shape[0] as Dim, node.shape[3] as Dim]
+        const spread = this.#add(undefined, 'Reshape', [b, this.#shape([rows, 1, 1, keys])], { T: { type: FLOAT }, Tshape: { type: INT32 } })
+        this.#float('AddV2', [a, spread], name)
+        break
+      }
       case 'input':
       case 'parameter':
       case 'seed': throw new Error(`${op.kind} is not computed`)
     }
   }
 
-  #steep (a: string): string { return this.#float('Mul', [a, this.#number(GELU_SLOPE)]) }
+  #gate (form: GeluForm, x: string, name: string): void {
+    if (form === 'erf') {
+      const erf = this.#float('Erf', [this.#float('Mul', [x, this.#number(Math.SQRT1_2)])])
+      this.#float('Mul', [this.#float('AddV2', [erf, this.#number(1)]), this.#number(0.5)], name)
+    } else {
+      this.#float('Sigmoid', [form === 'sigmoid' ? this.#float('Mul', [x, this.#number(GELU_SLOPE)]) : this.#bent(x, GELU_TANH.cube)], name)
+    }
+  }
+
+  /** x times the gate's derivative; SigmoidGrad(s, z) = z s (1 - s) in one kernel. */
+  #lean (form: GeluForm, x: string, gate: string): string {
+    if (form === 'erf') {
+      const bell = this.#float('Exp', [this.#float('Mul', [this.#float('Square', [x]), this.#number(-0.5)])])
+      return this.#float('Mul', [this.#float('Mul', [x, this.#number(GELU_DENSITY)]), bell])
+    }
+    return this.#float('SigmoidGrad', [gate, form === 'sigmoid' ? this.#float('Mul', [x, this.#number(GELU_SLOPE)]) : this.#bent(x, 3 * GELU_TANH.cube)])
+  }
+
+  /** 2 slope x (1 + cube x^2). */
+  #bent (x: string, cube: number): string {
+    const bend = this.#float('AddV2', [this.#float('Mul', [this.#float('Square', [x]), this.#number(cube)]), this.#number(1)])
+    return this.#float('Mul', [this.#float('Mul', [x, bend]), this.#number(2 * GELU_TANH.slope)])
+  }
 
   #mean (a: string): string { return this.#reduce('Mean', a, [-1], true) }
 

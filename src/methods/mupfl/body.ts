@@ -43,11 +43,11 @@ export class Body {
     this.#layers = hidden.map(([name]) => name)
     const g = new GraphBuilder()
     const activations = joinPart(g, 'embed', embedder.graph, tokens).get('activations') as number
-    const inside = joinPart(g, 'trunk', { ...trunk, outputs: new Map([...trunk.outputs, ...hidden]) }, tokens, { name: 'activations', node: activations })
+    const inside = joinPart(g, 'trunk', { ...trunk, outputs: new Map([...trunk.outputs, ...hidden]) }, tokens, new Map([['activations', activations]]))
     for (const name of this.#layers) g.output(name, inside.get(name) as number)
     for (const task of tasks) {
       const { graph } = createHead(task, embedder, model.backbone.width, model.adapter)
-      const read = joinPart(g, `head/${task.id}`, { ...graph, outputs: new Map([['read', beforeReadout(graph)]]) }, tokens, { name: 'features', node: inside.get('features') as number })
+      const read = joinPart(g, `head/${task.id}`, { ...graph, outputs: new Map([['read', beforeReadout(graph)]]) }, tokens, new Map([['features', inside.get('features') as number]]))
       if (readsRows(task)) g.output(`read/${task.id}`, read.get('read') as number)
     }
     this.#model = backend.load(differentiate(g.build(), []))

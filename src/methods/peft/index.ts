@@ -19,6 +19,7 @@ import type { PeftOptions } from './options.ts'
 
 export const peft: Method<PeftOptions> = {
   name: 'peft',
+  foundation: true,
   options: peftOptions,
   exchange: (charter, options) => {
     const { units, up } = new PeftPlan(charter, options)

@@ -35,11 +35,11 @@ export class PeftSite implements SiteMethod {
   #base: string | undefined
 
   constructor (init: SiteInit, plan: PeftPlan) {
-    const { backend, charter: { model, training, seed }, data, seat } = init
+    const { backend, charter: { model, training, seed }, data, seat, start = [] } = init
     this.#init = init
     this.#plan = plan
     this.#rank = plan.rankOf(seat.rank)
-    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal, tune: (trunk, tokens) => plan.tune(trunk, tokens, this.#rank) })
+    this.#model = new WholeModel(backend, data, model, { seed, training, rate: training.lrLocal, start, tune: (trunk, tokens) => plan.tune(trunk, tokens, this.#rank) })
     for (const [layer, size] of plan.lora?.layers ?? []) {
       this.#unit(factorName(layer, 'A', this.#rank)).start(plan.startOfA(layer, size, 0).subarray(0, this.#rank * size.inputs))
     }

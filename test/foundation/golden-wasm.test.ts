@@ -1,0 +1,3 @@
+import { foundationCompliance } from '../compliance/foundation.ts'
+
+await foundationCompliance('wasm', 'eager')
