@@ -20,6 +20,8 @@ import type { TestNode } from '../protocols/nodes.ts'
 
 const backend = await backendOn('wasm')
 const TASKS = [KIND]
+/** Twelve models learn in one thread, and a machine may be busy otherwise. */
+const PATIENT_MS = 60_000
 
 test.serial('half of the peers are late: nobody waits for them, and with their models the hold-out never gets worse', async t => {
   const dataset = peerSites({ seed: 5, alpha: 100, sites: 6, rows: [40, 40, 60] })
@@ -31,7 +33,7 @@ test.serial('half of the peers are late: nobody waits for them, and with their m
   t.deepEqual(reports.map(({ client }) => client), ['site-1', 'site-2', 'site-3'])
   t.true(reports.every(({ tasks }) => Number.isFinite(tasks[0]?.scores.committee?.value)))
   t.true(behind.every(({ role }) => role.view.figures.step === 0), 'who is late has not taken a step')
-  await until(() => traders.every(trader => taken(trader) === (early.includes(trader) ? 4 : 6)))
+  await until(() => traders.every(trader => taken(trader) === (early.includes(trader) ? 4 : 6)), PATIENT_MS)
   const before = new Map(behind.map(trader => [trader, accuracies(trader, 'kind').length]))
   for (const { resolve } of late.values()) resolve()
   await Promise.all(behind.map(async ({ report }) => await report))
@@ -66,7 +68,7 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
   const bench = liar.bench({ tasks: ['kind'], modelsPerPeer: 2, maxBytes: 2 ** 30, name: '', addresses: () => stranger.node.getMultiaddrs().map(String), everyMs: 60_000 })
   bench.start()
   t.teardown(() => { bench.stop() })
-  await until(() => bench.subscribers.length === 2)
+  await until(() => bench.subscribers.length === 2, PATIENT_MS)
   const trainer = new PeerTrainer(backend, charter, await dataset.client(site), { peer: stranger.id })
   t.teardown(() => { trainer.dispose() })
   await trainer.step(20)
@@ -94,7 +96,7 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
     liar.blobs.add(lie.sha256, gives)
     const lines = refusals(ada).length
     await shout(lie)
-    await until(() => refusals(ada).length > lines)
+    await until(() => refusals(ada).length > lines, PATIENT_MS)
     t.is(refusals(ada).length, lines + 1, `${id}: one line`)
     t.regex(refusals(ada).at(-1)?.reason ?? '', line, id)
     t.false(refusals(ada).at(-1)?.reason.includes('\n'), id)
@@ -102,9 +104,9 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
   t.deepEqual({ live: backend.liveTensors(), accuracy: ada.role.committee?.explanation.tasks[0]?.accuracy, kept: taken(ada) }, before)
   liar.blobs.add(right.sha256, bytesOf(weights))
   await shout({ ...right, version })
-  await until(() => taken(ada) === before.kept + 1)
+  await until(() => taken(ada) === before.kept + 1, PATIENT_MS)
   await shout({ ...right, version: 1 })
-  await until(() => refusals(ada).length === hostile.length + 1)
+  await until(() => refusals(ada).length === hostile.length + 1, PATIENT_MS)
   t.regex(refusals(ada).at(-1)?.reason ?? '', /^version 1 of model-1, version 8 is known$/)
   t.is(taken(ada), before.kept + 1)
 })
@@ -125,7 +127,7 @@ test.serial('a peer that is started again goes on where it was, keeps what it ha
   t.true(again.events.every(({ type }) => type !== 'step'), 'nothing was left to learn')
   t.deepEqual(again.events.filter(({ type }) => type === 'model:considered' || type === 'card:refused'), [], 'nothing was fetched again')
   t.deepEqual(again.events.flatMap(event => event.type === 'card:published' ? [event.version] : []), [2, 2])
-  await until(() => ben.events.filter(event => event.type === 'model:considered' && event.version === 2 && event.kept).length === 2)
+  await until(() => ben.events.filter(event => event.type === 'model:considered' && event.version === 2 && event.kept).length === 2, PATIENT_MS)
   t.is(taken(ben), 2, 'they replaced the first version')
 })
 
