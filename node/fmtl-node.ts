@@ -78,7 +78,7 @@ export interface FmtlNodeInit {
 /** Cards expire after 30 s; three must get lost in a row before a live host is forgotten. */
 const ANNOUNCE_MS = { testnet: 1_000, production: 10_000 }
 /** Cards of models, for those who come late: in production a newcomer trains for longer than this before it could use them. */
-const REPEAT_MS = { testnet: 1_000, production: 15_000 }
+const REPEAT_MS = { testnet: 2_000, production: 15_000 }
 /** A choice takes a second at most, and a model that came is of no use before. */
 const SELECT_MS = { testnet: 500, production: 5_000 }
 const GAUGE_MS = 2_000

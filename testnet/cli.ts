@@ -47,7 +47,7 @@ export function registerTestnet (program: Command): void {
     .option('--hosts <n>', 'backbone hosts', '2')
     .option('--clients <n>', 'split clients (default: those of the data set)')
     .option('--rounds <n>', 'rounds (default: what the data set recommends)')
-    .option('--data <path|name>', 'a data set folder, a manifest, or scenes', 'scenes')
+    .option('--data <path|name>', 'a data set folder, a manifest, or scenes; several, separated by commas, train as one', 'scenes')
     .option('--tasks <a,b>', 'tasks to train (default: what the data set recommends)')
     .option('--spread', 'give every client one task in turn')
     .option('--no-spread', 'give every client all tasks')

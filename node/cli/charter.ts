@@ -17,7 +17,7 @@ import type { Config } from '../config/config.ts'
 export function registerCharter (program: Command): void {
   const command = program.command('charter')
     .description('write the charter that all members of a consortium train under, from a data set\'s recipe')
-    .option('--data <path>', 'a data set with the consortium\'s inputs and tasks; its rows are not used')
+    .option('--data <path>', 'a data set with the consortium\'s inputs and tasks, or several, separated by commas; rows are not used')
     .option('--name <name>', 'name of the consortium')
     .option('--seed <n>', 'everything random follows from it')
     .option('--codec <codec>', 'activations and gradients on the wire: f32, f16, bf16 or int8 (`fmtl-node plan` advises)')

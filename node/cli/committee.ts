@@ -32,13 +32,15 @@ function ofTask (answer: CommitteeAnswer, wanted: string | undefined): Committee
   return { ...answer, tasks }
 }
 
-export function committeeLines ({ node, models, own, choices, chosenSecondsAgo, tasks }: CommitteeAnswer, width: number, paint: Paint): string[] {
+export function committeeLines ({ node, models, own, choices, chosenSecondsAgo, served, tasks }: CommitteeAnswer, width: number, paint: Paint): string[] {
   const prose = Math.min(width, PROSE_COLUMNS)
   return [
     `${clean(node)} chooses from ${plural(models, 'model')}, ${own} of its own; chosen ${duration(chosenSecondsAgo)} ago, for the ${ordinal(choices)} time`,
-    ...tasks.flatMap(({ task, samples, models, members, by, accuracy, strength, diversity, rivals, reason }) => [
+    ...served === undefined ? ['its own models still learn: their committee serves, until a better one is chosen'] : wrap(`serves ${clean(decisionOf(served.reason))}`, prose),
+    ...tasks.flatMap(({ task, samples, models, passedOver, members, by, accuracy, strength, diversity, rivals, reason }) => [
       '',
-      `${paint('bold', clean(task))}  ${metric(accuracy)} on ${plural(samples, 'hold-out label')}; ${plural(models, 'model')} answer${models === 1 ? 's' : ''} this task; strength ${metric(strength)}, diversity ${metric(diversity)}`,
+      `${paint('bold', clean(task))}  ${metric(accuracy)} on ${plural(samples, 'hold-out label')}; strength ${metric(strength)}, diversity ${metric(diversity)}`,
+      `${plural(models, 'model')} answer${models === 1 ? 's' : ''} this task${passedOver === 0 ? '' : `, ${passedOver} too far behind to be looked at`}`,
       ...table(
         [{ title: 'member', shrink: true }, { title: 'model', shrink: true }, { title: 'architecture', shrink: true }, { title: 'version', align: 'right' }, { title: 'alone', align: 'right' }, { title: 'adds', align: 'right' }],
         members.map(member => [member.own ? 'own' : clean(member.name) || clean(member.peer), clean(member.modelId), clean(member.arch), String(member.version), metric(member.accuracy), signed(member.loses)]),
@@ -51,6 +53,9 @@ export function committeeLines ({ node, models, own, choices, chosenSecondsAgo, 
     ])
   ]
 }
+
+/** Of a report's reason, what was served and why; what each task's search said stands with the task. */
+function decisionOf (reason: string): string { return reason.split('; ')[0] as string }
 
 function ordinal (n: number): string {
   const last = n % 100 >= 11 && n % 100 <= 13 ? 0 : n % 10

@@ -4,6 +4,7 @@ import { CODECS } from '../../src/compression/index.ts'
 import { HOST_SAMPLES_PER_SECOND } from '../roles/choose.ts'
 import { MAX_FRAME_BYTES } from '../../protocols/limits.ts'
 import { TrafficPlan, accuracyCost, adviseCodec, advisePlacement, adviseWholeCodec, asFedAvg, asSplit, blankSite, compareTraffic, measureDevice, modelFloats } from '../../src/planning/index.ts'
+import { asMember } from '../../src/data/check-charter.ts'
 import { charterFromData } from './charter.ts'
 import { createBackend } from '../../src/backend/index.ts'
 import { elements } from '../../src/tensor/tensor.ts'
@@ -19,7 +20,9 @@ import { printPeerPlan } from './plan-peers.ts'
 import { openStrategy } from '../../src/strategies/outside.ts'
 import { planFromRun } from './plan-from.ts'
 import { readCharterFile, siteData } from './site.ts'
+import { trafficOf as sentBy } from '../../src/methods/index.ts'
 import { sharedUnits } from '../../src/training/client-description.ts'
+import { trafficOf } from '../../src/methods/index.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
 import type { CodecName } from '../../src/compression/index.ts'
@@ -151,7 +154,7 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
   const traffic = (of: Charter): Record<CodecName, Traffic> => byCodec(codec => new TrafficPlan(of, siteOf(of), { codec, sizeOf: frameBytes }).step())
   const { batch, cut, tasks } = device.site
   const { trunk, parts } = modelFloats(client, tasks)
-  const sharedFloats = siteOf(client).sharedUnits.reduce((sum, unit) => sum + (unit === 'trunk' ? trunk : parts[unit] as number), 0)
+  const sharedFloats = client.method !== undefined ? sentBy(client).up : siteOf(client).sharedUnits.reduce((sum, unit) => sum + (unit === 'trunk' ? trunk : parts[unit] as number), 0)
   const atHost = adviseCodec({
     link,
     ms: { ...ms, trunkForward: slower * ms.trunkForward, trunkBackward: slower * ms.trunkBackward, apply: slower * ms.apply },
@@ -183,7 +186,7 @@ async function measure (config: Config, charter: Charter, rule: LoadedRule | und
 async function rowsOf (config: Config, charter: Charter): Promise<ClientData> {
   const site = await siteData(config, charter)
   if (site === undefined) return blankSite(charter)
-  return await (await openDataset(site.path, site.options)).client(site.client)
+  return asMember(charter, await (await openDataset(site.path, site.options)).client(site.client))
 }
 
 function byCodec<T> (of: (codec: CodecName) => T): Record<CodecName, T> {

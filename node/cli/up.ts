@@ -125,7 +125,7 @@ async function up (flags: Flags): Promise<void> {
     name,
     charter,
     bootstrap: bootstrap.length,
-    emit: flags.format === 'json' ? printJson : factPrinter(),
+    emit: flags.format === 'json' ? printJson : factPrinter(() => running?.view.peer?.names),
     routes: [
       { method: 'POST', path: '/network', handle: async body => await examined(running, body) },
       committeeRoute(name, charter, () => running),
@@ -240,11 +240,11 @@ function printFailure (failure: Failure): void {
   process.stdout.write(failureJson(failure))
 }
 
-/** One line per fact, with the time since the start. */
-function factPrinter (): (event: NodeEvent) => void {
+/** One line per fact, with the time since the start. @param told - names that peers gave themselves on their cards */
+function factPrinter (told: () => ReadonlyMap<string, string> | undefined): (event: NodeEvent) => void {
   const startedAt = Date.now()
   const names = new Map<string, string>()
-  const rename = (text: string): string => [...names].reduce((line, [peer, name]) => line.replaceAll(peer, name), text)
+  const rename = (text: string): string => [...told() ?? [], ...names].reduce((line, [peer, name]) => line.replaceAll(peer, name), text)
   return event => {
     if (event.type === 'node:started') names.set(event.peer, event.node)
     if (event.type === 'client:attached' && event.hostName !== undefined) names.set(event.host, event.hostName)

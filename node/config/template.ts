@@ -1,6 +1,7 @@
 /** A config.yaml that mentions every setting of ./config.schema.json with its default, as comments, and sets only what it is told to. */
 import { stringify } from 'yaml'
 import schema from './config.schema.json' with { type: 'json' }
+import { BENCH } from '../../src/bench/spec.ts'
 import { GROUPING } from '../../src/federation/grouping.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { createConsortium } from '../../src/membership/index.ts'
@@ -17,7 +18,7 @@ interface Shape {
 const training = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [1] }, tasks: [] })
 const { projection, merge, clock, cutCodec } = training
 const { governance, safeguards } = createConsortium({ name: 'c', training })
-const CHARTER: Tree = { projection, merge, clock, cutCodec, grouping: GROUPING, governance, safeguards }
+const CHARTER: Tree = { projection, merge, clock, cutCodec, grouping: GROUPING, bench: BENCH, governance, safeguards }
 
 type Tree = Readonly<Record<string, unknown>>
 

@@ -14,6 +14,8 @@ export interface CommitteeAnswer {
   /** How often it was chosen since the node started. */
   readonly choices: number
   readonly chosenSecondsAgo: number
+  /** What serves in the end, the committee or the site's linear model, and why. Absent until the training is over. */
+  readonly served?: { readonly by: string, readonly reason: string }
   readonly tasks: ReadonlyArray<Omit<TaskExplanation, 'members'> & { readonly members: ReadonlyArray<MemberExplanation & { readonly name: string }> }>
 }
 
@@ -39,13 +41,14 @@ function committeeOf (node: string, charter: Charter, running: CommitteeSource |
     const { step, total } = view?.peer?.figures ?? {}
     throw new ResourceError(`no committee was chosen at ${node} yet: ${total === undefined ? 'it is starting' : `its own models have taken ${step} of ${total} steps`}`, { next: 'try again in a moment; fmtl-node status shows how far it is' })
   }
-  const { explanation: { models, own, tasks }, choices, agoMs, names } = committee
+  const { explanation: { models, own, tasks }, choices, agoMs, served, names } = committee
   return {
     node,
     models,
     own,
     choices,
     chosenSecondsAgo: agoMs / 1000,
+    ...served === undefined ? {} : { served },
     tasks: tasks.map(task => ({ ...task, members: task.members.map(member => ({ ...member, name: names[member.peer] ?? '' })) }))
   }
 }

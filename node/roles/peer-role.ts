@@ -9,6 +9,7 @@ import { MemoryCheckpoints } from '../store/memory.ts'
 import { Pulls } from './pulls.ts'
 import { Waiters } from '../waiters.ts'
 import { charterHash } from '../../src/federation/charter.ts'
+import { plural } from '../cli/format.ts'
 import { localStepsOf } from '../../src/training/spec.ts'
 import { meanByTask } from '../../src/federation/round-log.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
@@ -50,7 +51,9 @@ export interface Committee {
   /** Choices so far, and when the last one was made, ms ago. */
   readonly choices: number
   readonly agoMs: number
-  /** Of the members and rivals, by peer id. */
+  /** What the last report found to serve, the committee or the site's linear model, and why. Undefined until there was one. */
+  readonly served?: { readonly by: string, readonly reason: string }
+  /** By peer id. */
   readonly names: Readonly<Record<string, string>>
 }
 
@@ -80,7 +83,7 @@ export class PeerRole {
   #changes = 0
   #choices = 0
   #chosen: { readonly explanation: Explanation, readonly at: number } | undefined
-  #reported = false
+  #reported: ClientReport | undefined
   #received = 0
   #given: () => number = () => 0
   #saving: Promise<void> = Promise.resolve()
@@ -113,7 +116,7 @@ export class PeerRole {
       figures: {
         step: this.#step,
         total: this.description.steps,
-        done: this.#reported,
+        done: this.#reported !== undefined,
         cards: { known: cards.length, peers: new Set(cards.map(({ card }) => card.peer)).size, kept, refused, pending, failed },
         members: [...new Set(this.#chosen?.explanation.tasks.flatMap(({ members }) => members.map(({ peer, modelId }) => `${modelId} of ${peer === this.#init.peer ? 'its own' : this.#names.get(peer) ?? peer}`)))]
       },
@@ -122,9 +125,15 @@ export class PeerRole {
   }
 
   get committee (): Committee | undefined {
-    return this.#chosen === undefined
-      ? undefined
-      : { explanation: this.#chosen.explanation, choices: this.#choices, agoMs: performance.now() - this.#chosen.at, names: { ...Object.fromEntries(this.#names), [this.#init.peer]: this.#init.node } }
+    if (this.#chosen === undefined) return undefined
+    const { explanation, at } = this.#chosen
+    return {
+      explanation,
+      choices: this.#choices,
+      agoMs: performance.now() - at,
+      ...this.#reported === undefined ? {} : { served: { by: this.#reported.served, reason: this.#reported.reason } },
+      names: { ...Object.fromEntries(this.#names), [this.#init.peer]: this.#init.node }
+    }
   }
 
   /**
@@ -183,7 +192,7 @@ export class PeerRole {
   /** What nobody awaits any more is told. */
   #fail (error: unknown, signal: AbortSignal): void {
     this.#first.reject(error as Error)
-    if (signal.aborted || !this.#reported) return
+    if (signal.aborted || this.#reported === undefined) return
     const { message, code = 'ERR_INTERNAL', next } = error as Error & { code?: string, next?: string }
     this.#init.emit({ type: 'error', node: this.#init.node, code, message: `serves its last committee and chooses no other: ${message}`, ...next === undefined ? {} : { next } })
   }
@@ -237,7 +246,7 @@ export class PeerRole {
   async #settle (late: AbortSignal, signal: AbortSignal): Promise<void> {
     const { node, emit } = this.#init
     const pending = this.#pulls?.pending ?? []
-    if (pending.length > 0) emit({ type: 'waiting', node, reason: `waiting: ${pending.length} models that others offered are on their way, for ${Math.round(this.#init.charter.clock.roundDeadlineMs / 1000)} s at most` })
+    if (pending.length > 0) emit({ type: 'waiting', node, reason: `waiting: ${plural(pending.length, 'model')} of others on the way, for ${Math.round(this.#init.charter.clock.roundDeadlineMs / 1000)} s at most` })
     await this.#pulls?.idle(late).catch(() => { signal.throwIfAborted() })
     if (pending.length > 0) emit({ type: 'waiting', node, reason: '' })
   }
@@ -313,7 +322,7 @@ export class PeerRole {
       this.#chosen = { explanation, at: performance.now() }
       this.#choices++
       emit({ type: 'committee', node, explanation, pending: this.#changes })
-      if (this.#reported) {
+      if (this.#reported !== undefined) {
         await this.#report()
         await this.#save() // what came late is not fetched again after a restart
       }
@@ -325,9 +334,10 @@ export class PeerRole {
   async #report (): Promise<void> {
     const { node, emit } = this.#init
     const report = await this.#compute.trainer.report()
-    if (this.#reported) return emit({ type: 'report', node, report })
-    this.#reported = true
-    this.#first.resolve(report)
+    const first = this.#reported === undefined
+    this.#reported = report
+    if (first) this.#first.resolve(report)
+    else emit({ type: 'report', node, report })
   }
 
   #tellStep (losses: readonly TaskLoss[]): void {

@@ -137,7 +137,7 @@ export class PeerTrainer {
     return losses
   }
 
-  /** Its models as they are now, one version up. The weights are copies. */
+  /** Its models as they are now, one version up. The weights are copies. @throws {InvalidParametersError} one has diverged */
   async publish (): Promise<readonly Published[]> {
     this.#version++
     this.#answeredAt = undefined
@@ -164,7 +164,7 @@ export class PeerTrainer {
     if (!allFinite(weights)) return refused('its weights are not finite')
     const { model } = this.#architectures.find(({ id }) => id === card.arch) as Architecture
     const answers = await this.#ask(model, card.tasks.map(({ id }) => this.#charter.tasks.find(task => task.id === id) as TaskSpec), weights)
-    if (![...answers.values()].every(byTask => [...byTask.values()].every(({ data }) => allFinite(data)))) return refused('it gives answers that are not finite')
+    if (!finiteAnswers(answers)) return refused('it gives answers that are not finite')
     const entry: BenchEntry = { card, own: false, accuracy: this.#accuracyOf(answers), answers }
     return { accuracy: entry.accuracy, ...this.#bench.put(entry) }
   }
@@ -249,6 +249,7 @@ export class PeerTrainer {
     for (const [i, model] of this.#own.entries()) {
       const { id, model: spec } = this.#architectures[i] as Architecture
       const answers = await this.#answersOf(spec, this.#data.tasks, model)
+      if (!finiteAnswers(answers)) throw new InvalidParametersError(`${modelIdOf(i)} has diverged in ${this.#step} steps: its answers are not finite`, { next: 'lower training.lrLocal' })
       const parameters = parametersOf(this.#charter, spec, tasks)
       const card: CardDraft = { peer: this.#peer, modelId: modelIdOf(i), version: this.#version, arch: id, parameters, bytes: FLOAT_BYTES * parameters, tasks: this.#data.tasks.map(cardTask) }
       this.#bench.put({ card, own: true, accuracy: this.#accuracyOf(answers), answers })
@@ -323,6 +324,10 @@ function benchOf ({ bench }: Charter): BenchSpec {
 function parametersOf (charter: Charter, model: ModelSpec, tasks: readonly string[]): number {
   const { trunk, parts } = modelFloats({ ...charter, model }, tasks)
   return trunk + Object.values(parts).reduce((sum, floats) => sum + floats, 0)
+}
+
+function finiteAnswers (answers: Answers): boolean {
+  return [...answers.values()].every(byTask => [...byTask.values()].every(({ data }) => allFinite(data)))
 }
 
 function noRows ({ positions, channels }: TaskSpec): TensorData {

@@ -102,9 +102,10 @@ function refuseShared ({ model, training, merge }: { model: ModelSpec, training:
   if (model.kind === 'linear') throw new InvalidParametersError('bench trades deep models, and model.kind is linear', { next: 'leave bench or model.kind out' })
   if (merge.mode !== 'none') throw new InvalidParametersError(`merge.mode ${merge.mode} needs hosts, and a bench has none`, { next: 'set merge.mode to none' })
   const only = [
-    ...model.sharedEmbedder ? ['model.sharedEmbedder'] : [],
+    ...model.sharedEmbedder !== false ? ['model.sharedEmbedder'] : [],
     ...model.sharedHeads.length > 0 ? ['model.sharedHeads'] : [],
     ...model.privateNorms === true ? ['model.privateNorms'] : [],
+    ...model.norm === 'batch' ? ['model.norm batch'] : [],
     ...(['proximal', 'personal', 'attention', 'serverRate', 'serverMomentum'] as const).filter(key => training[key] !== undefined).map(key => `training.${key}`)
   ]
   if (only.length > 0) throw new InvalidParametersError(`${only.join(', ')}: a site's models are its own here, nothing is averaged`, { next: `leave ${only.length > 1 ? 'them' : 'it'} out` })

@@ -166,8 +166,8 @@ export function createCharter (options: CharterOptions): Charter {
   const cutCodec = options.cutCodec ?? 'f32'
   oneOf('cutCodec', cutCodec, ['f32', 'f16', 'bf16', 'int8'])
   const { tasks } = options
-  if (options.bench !== undefined && options.grouping !== undefined) throw new InvalidParametersError('grouping splits a model that sites train together, and a bench has none', { next: 'leave either out' })
   const bench = options.bench === undefined ? undefined : parseBench(options.bench, { model, training, merge, input })
+  if (bench !== undefined) refuseCommonModel(options, inputs)
   const charter: Charter = {
     name: options.name,
     seed: options.seed,
@@ -262,6 +262,13 @@ function refuseWholeSettings (model: ModelSpec, training: TrainingSpec): void {
 function refuseCommonSettings (model: ModelSpec, merge: MergeSpec): void {
   if (merge.mode !== 'none') throw new InvalidParametersError(`merge.mode ${merge.mode} needs a model that hosts have in common, training.attention leaves none`, { next: 'set merge.mode to none' })
   if (model.privateNorms === true) throw new InvalidParametersError('model.privateNorms has no effect with training.attention: all of a model is its site\'s', { next: 'leave it out' })
+}
+
+/** @throws {InvalidParametersError} a section for a model that sites train together where they trade models of their own */
+function refuseCommonModel ({ grouping, method }: CharterOptions, inputs: readonly InputSpec[] | undefined): void {
+  const other = grouping !== undefined ? 'grouping' : method !== undefined ? 'method' : undefined
+  if (other !== undefined) throw new InvalidParametersError(`${other} is for a model that sites train together, and a bench has none`, { next: `leave ${other} or bench out` })
+  if (inputs !== undefined) throw new InvalidParametersError('bench lets models of one site answer rows of another, and here rows have different inputs', { next: 'choose data of one input, or another strategy' })
 }
 
 /** @throws {InvalidParametersError} a setting or a task that a linear model has no place for */

@@ -20,6 +20,8 @@ export interface PeersInit extends Pick<SimulationInit, 'charter' | 'dataset' | 
   readonly onReady?: (client: string, samples: ClientDescription['samples']) => void
   /** After as many gradient steps of a site as one step of the clock means: mean loss per task. */
   readonly onStep?: (client: string, step: number, losses: Readonly<Record<string, number>>) => void
+  /** A site offers a model to the others. */
+  readonly onPublished?: (client: string, card: ModelCard) => void
   readonly onArrival?: (arrival: Arrival) => void
   readonly onCommittee?: (client: string, explanation: Explanation) => void
 }
@@ -85,6 +87,7 @@ export async function simulatePeers (init: PeersInit): Promise<PeersResult> {
         await train(site, event.step)
         for (const published of await site.trainer.publish()) {
           const card = { ...published.card, sha256: weightsHash(published.weights) }
+          init.onPublished?.(site.name, card)
           for (const other of sites) if (other !== site) events.push({ kind: 'arrive', time: time + TRANSIT * steps * random.next(), site: other, published, card })
         }
         await choose(site)

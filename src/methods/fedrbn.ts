@@ -12,6 +12,7 @@
  */
 import { DualForm, DualModel } from '../training/dual-model.ts'
 import { InvalidParametersError } from '../errors.ts'
+import { embedUnit, expectOneInput, sharesEmbedder } from '../models/inputs.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { difference } from '../training/local-rules.ts'
 import { formOf } from '../models/form.ts'
@@ -88,10 +89,11 @@ function trunkOf ({ model, input, tasks }: Pick<Charter, 'model' | 'input' | 'ta
 }
 
 /** Parts that the charter shares; normalisations in the trunk stay at their start values there. */
-function sharedUnits ({ model, input, inputs, tasks }: Charter): ReadonlyMap<string, Graph> {
+function sharedUnits (charter: Charter): ReadonlyMap<string, Graph> {
+  const { model, input, tasks } = charter
+  expectOneInput(charter, 'fedrbn')
   if (model.norm !== 'batch') throw new InvalidParametersError('method fedrbn needs batch normalisations to keep apart', { next: 'set model.norm to batch' })
-  if (inputs !== undefined) throw new InvalidParametersError('method fedrbn shares one model for one input, the charter has several', { next: 'choose strategy tap, or train each input apart' })
-  const shared = new Set(['trunk', ...model.sharedEmbedder ? [`embed/${input.modality}`] : [], ...model.sharedHeads.map(id => `head/${id}`)])
+  const shared = new Set(['trunk', ...sharesEmbedder(model, input) ? [embedUnit(input)] : [], ...model.sharedHeads.map(id => `head/${id}`)])
   return new Map(formOf(model, input, tasks).parts.filter(([name]) => shared.has(name)))
 }
 
@@ -237,6 +239,6 @@ export const fedrbn: Method<FedrbnOptions> = {
   exported: ({ model, input, tasks }, _, saved, { width, robustness }) => {
     if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
     const own = savedTasks(saved, tasks, '')
-    return { model, input, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
+    return { model, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
   }
 }

@@ -55,3 +55,9 @@ export function checkInputs ({ input, inputs, tasks }: Inputs & { readonly tasks
   if (astray !== undefined) throw new InvalidParametersError(`task ${astray.id} is read from ${astray.input ?? 'no input'}, there are ${names.join(', ')}`, { next: 'name one of these as its input' })
   return inputs
 }
+
+/** @throws {InvalidParametersError} a method for one kind of row, and members with several */
+export function expectOneInput (of: Inputs, method: string): void {
+  const names = inputsOf(of).map(inputName)
+  if (names.length > 1) throw new InvalidParametersError(`method ${method} reads one kind of input, there are ${names.join(', ')}`, { next: 'choose another strategy, such as fedavg, or data of one kind' })
+}

@@ -7,7 +7,7 @@
  * corrected by all and by itself.
  */
 import { InvalidParametersError } from '../errors.ts'
-import { rewritten, targeted, unitOf } from './rewrite.ts'
+import { rewritten, unitOf } from './rewrite.ts'
 import type { DenseSize } from './factors.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { Role } from './rules/index.ts'
@@ -16,11 +16,11 @@ import type { Tuned } from './rewrite.ts'
 /** A unit's one parameter. */
 const FACTOR = 'factor'
 
-/** Role and rank are in the name: a shape says neither where r equals one side of the layer. */
-export function factorName (layer: string, role: Role, rank: number): string { return `peft/${layer}/${role}${rank}` }
+/** Role and rank are in the name, 'a4': a shape says neither where r equals one side of the layer. The wire takes no capitals. */
+export function factorName (layer: string, role: Role, rank: number): string { return `peft/${layer}/${role.toLowerCase()}${rank}` }
 
 /** Of a site's own pair. */
-export function ownName (layer: string, role: Role, rank: number): string { return `own/${layer}/${role}${rank}` }
+export function ownName (layer: string, role: Role, rank: number): string { return `own/${layer}/${role.toLowerCase()}${rank}` }
 
 /** One factor as a unit: A evenly up to 1 / sqrt(in) either way, B zero. */
 export function factorUnit ({ inputs, outputs }: DenseSize, role: Role, rank: number): Graph {
@@ -33,7 +33,7 @@ export function factorUnits (layers: ReadonlyMap<string, DenseSize>, rank: numbe
 }
 
 export interface LoraInit {
-  readonly targets: readonly string[]
+  readonly layers: ReadonlyMap<string, DenseSize>
   readonly rank: number
   /** s = alpha / r. */
   readonly scale: number
@@ -41,9 +41,8 @@ export interface LoraInit {
   readonly own: boolean
 }
 
-/** @throws {InvalidParametersError} a target that the trunk does not have */
-export function withLora (trunk: Graph, { targets, rank, scale, own }: LoraInit): Tuned {
-  const layers = targeted(trunk, targets)
+/** @throws {InvalidParametersError} a layer that multiplies something else than rows by its weights */
+export function withLora (trunk: Graph, { layers, rank, scale, own }: LoraInit): Tuned {
   const names = own ? [factorName, ownName] : [factorName]
   const units = new Map(names.flatMap(name => [...factorUnits(layers, rank, name)]))
   const layerOf = new Map(trunk.nodes.flatMap(({ id, op }) => op.kind === 'parameter' && op.name.endsWith('.weight') && layers.has(op.name.slice(0, -'.weight'.length)) ? [[id, op.name.slice(0, -'.weight'.length)]] : []))

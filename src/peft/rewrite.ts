@@ -64,10 +64,16 @@ export function denseLayers ({ parameters }: Graph): ReadonlyMap<string, DenseSi
 /** Layers whose last part is one of the targets. @throws {InvalidParametersError} a target that no layer has */
 export function targeted (trunk: Graph, targets: readonly string[]): ReadonlyMap<string, DenseSize> {
   const layers = [...denseLayers(trunk)]
-  const partOf = (layer: string): string => layer.slice(layer.lastIndexOf('.') + 1)
   const missing = targets.find(target => !layers.some(([layer]) => partOf(layer) === target))
   if (missing !== undefined) {
     throw new InvalidParametersError(`method.targets: no layer of this trunk is called ${missing}`, { next: `use some of ${[...new Set(layers.map(([layer]) => partOf(layer)))].join(', ')}` })
   }
-  return new Map(layers.filter(([layer]) => targets.includes(partOf(layer))))
+  return layersOf(trunk, targets)
 }
+
+/** Those of the targets that the trunk has. */
+export function layersOf (trunk: Graph, targets: readonly string[]): ReadonlyMap<string, DenseSize> {
+  return new Map([...denseLayers(trunk)].filter(([layer]) => targets.includes(partOf(layer))))
+}
+
+function partOf (layer: string): string { return layer.slice(layer.lastIndexOf('.') + 1) }

@@ -1,6 +1,6 @@
 /**
  * MuPFL: for classes that are rare in different places; training without idle units, a mean over clusters of sites, and a last
- * layer of every site's own. Rule, options and what travels: src/methods/mupfl. Source: Zhang et al., arXiv 2405.06413.
+ * layer of every site's own. Rule, options and what travels: src/methods/mupfl. Source: arXiv 2405.06413.
  */
 import { fedavg } from './fedavg.ts'
 import type { Strategy } from './strategy.ts'

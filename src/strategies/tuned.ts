@@ -6,9 +6,6 @@
 import { fedavg } from './fedavg.ts'
 import type { Strategy } from './strategy.ts'
 
-/** A random trunk teaches adapters little, and here there is no pre-trained one: so much of the run makes it. */
-const WARM = 0.25
-
 export function tuned (name: string, source: string, method: Readonly<Record<string, unknown>>): Strategy {
-  return { ...fedavg, name, source, method: { name: 'peft', warm: WARM, ...method } }
+  return { ...fedavg, name, source, method: { name: 'peft', ...method } }
 }

@@ -89,6 +89,18 @@ test.serial('what is served stays until a new choice is made, whatever arrives',
   t.deepEqual((await ben.report()).tasks.map(({ scores }) => scores.committee), report.tasks.map(({ scores }) => scores.committee))
   const late = await ben.select()
   t.true(late.tasks.some(({ members }) => members.some(({ peer }) => peer === 'ada')), 'an untrained site takes a trained one\'s')
+  const served = await ben.report()
+  for (const { card, weights } of await publish(ada)) t.true((await ben.consider(card, weights.fill(0))).kept, 'version 2, which knows nothing')
+  t.deepEqual(ben.explain(), late)
+  t.deepEqual((await ben.report()).tasks.map(({ scores }) => scores.committee), served.tasks.map(({ scores }) => scores.committee), 'the old answers serve until a choice is made')
+  t.true((await ben.select()).tasks.every(({ members }) => members.every(({ peer, version }) => peer === 'ben' || version === 2)))
+})
+
+test.serial('a model that diverges is told in one line, not published', async t => {
+  const ada = trainerOf(t, 'ada', one, peerCharter(TASKS, 3, { training: { lrLocal: 1e30 } }))
+  await ada.step(5)
+  const error = await t.throwsAsync(ada.publish(), { instanceOf: InvalidParametersError })
+  t.regex(error?.message ?? '', /^model-1 has diverged in 5 steps: its answers are not finite$/)
 })
 
 test.serial('peers start from different values; one of the same name goes the same way', async t => {

@@ -58,7 +58,8 @@ for (const { id, changes, message } of [
   { id: 'a split model', changes: { model: {} }, message: /^bench needs the whole model at the client$/ },
   { id: 'hosts that merge', changes: { merge: { mode: 'all' } }, message: /^merge\.mode all needs hosts, and a bench has none$/ },
   { id: 'shared heads', changes: { model: { trunk: 'client', sharedHeads: 'all' }, training: { proximal: 0.1 } }, message: /^model\.sharedHeads, training\.proximal: a site's models are its own here, nothing is averaged$/ },
-  { id: 'groups of tasks', changes: { grouping: {} }, message: /^grouping splits a model that sites train together, and a bench has none$/ }
+  { id: 'groups of tasks', changes: { grouping: {} }, message: /^grouping is for a model that sites train together, and a bench has none$/ },
+  { id: 'a method on the sites\' changes', changes: { method: { name: 'fesem' } }, message: /^method is for a model that sites train together, and a bench has none$/ }
 ] as Array<{ id: string, changes: Partial<CharterOptions>, message: RegExp }>) {
   test(`refused in one line: ${id}`, t => {
     const error = t.throws(made(changes), { instanceOf: InvalidParametersError })

@@ -25,7 +25,7 @@ async function folders (t: ExecutionContext): Promise<string> {
   const sets = {
     blood: { manifest: `name: blood\n${TABLE('{ name: iron }, { name: sugar }', `${ILL}, { id: age, kind: regression, column: age }`)}recipe: { tasks: [ill], rows: 6, model: { width: 8, heads: 2, embedder: { kind: row }, sharedHeads: [ill] } }\n`, csv: rows(row => `${row % 2 === 0 ? 'north' : 'south'},${row / 9},${row / 7},${row % 3 === 0 ? 1 : 0},${30 + row}`, 'site,iron,sugar,ill,age') },
     heart: { manifest: `name: heart\n${TABLE('{ name: rate }', ILL)}`, csv: rows(row => `${row % 2 === 0 ? 'north' : 'west'},${row},${row % 2}`, 'site,rate,ill') },
-    notes: { manifest: `name: notes\nfiles: { rows: rows.csv }\ninput: { modality: tokens, column: text, split: words, length: 4, buckets: 32, slots: 1 }\nclients: { single: clinic }\ntest: { share: 0.3 }\ntasks: [{ id: urgent, kind: classes, column: urgent, classes: 2 }]\nrecipe: { model: { sharedEmbedder: true, sharedHeads: [urgent] } }\n`, csv: rows(row => `word${row % 5} word${row % 3},${row % 2}`, 'text,urgent') }
+    notes: { manifest: 'name: notes\nfiles: { rows: rows.csv }\ninput: { modality: tokens, column: text, split: words, length: 4, buckets: 32, slots: 1 }\nclients: { single: clinic }\ntest: { share: 0.3 }\ntasks: [{ id: urgent, kind: classes, column: urgent, classes: 2 }]\nrecipe: { model: { sharedEmbedder: true, sharedHeads: [urgent] } }\n', csv: rows(row => `word${row % 5} word${row % 3},${row % 2}`, 'text,urgent') }
   }
   return await folderOf(t, {
     ...Object.fromEntries(Object.entries(sets).flatMap(([name, { manifest, csv }]) => [[`${name}/fmtl.yaml`, manifest], [`${name}/rows.csv`, csv]])),
@@ -128,6 +128,8 @@ test('a site that has its own set only takes the name that the charter has for i
   const { input, inputs, tasks } = await openDataset(join(home, 'all.yaml'), { seed: 1 })
   const charter = createCharter({ name: 'clinic', seed: 1, input, ...inputs === undefined ? {} : { inputs }, tasks })
   const own = await (await openDataset(join(home, 'heart'), { seed: 1 })).client('west')
+  t.deepEqual((await openDataset(join(home, 'notes'), { seed: 1, tasks: charter.tasks.map(({ id }) => id), someTasks: true })).tasks.map(({ id }) => id), ['urgent'])
+  await t.throwsAsync(openDataset(join(home, 'notes'), { seed: 1, tasks: ['blood-ill'], someTasks: true }), { instanceOf: InvalidParametersError, message: /no task of blood-ill is here, there are urgent/ })
   t.is(own.input.name, undefined)
   t.is(asMember(charter, own).input.name, 'table-heart')
   const error = t.throws(() => asMember(charter, { ...own, input: { modality: 'image', shape: [8, 8, 1] } }), { instanceOf: DataError })

@@ -9,6 +9,7 @@ import { joinDatasets } from '../../src/data/joined.ts'
 import { pickRows } from '../../src/data/pool.ts'
 import { picturesAndTexts } from '../helpers/several.ts'
 import { runExperiment } from '../../src/federation/experiment.ts'
+import { InvalidParametersError } from '../../src/errors.ts'
 import { TrafficPlan, modelFloats, payloadBytes, siteOf } from '../../src/planning/index.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { withSharedData, sharedData } from '../helpers/shared-data.ts'
@@ -67,8 +68,8 @@ function expectScores (t: { true: (value: boolean, message?: string) => unknown 
   for (const { client, tasks } of clients) for (const { id, scores } of tasks) t.true(Number.isFinite(scores.federated?.all.loss), `${client} ${id}`)
 }
 
-// Not fedlinear, one linear layer on one kind of row, nor split-mix-robust, which has no attack on texts: both say so.
-for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox', 'fedper', 'fedln', 'ditto', 'pfedme', 'fedamp', 'fesem', 'split-mix', 'tap', 'local', 'centralised']) {
+// Not fedlinear, flexmod, hyfem and fedrbn, which read one kind of row, nor split-mix-robust, which has no attack on texts: all say so.
+for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox', 'fedper', 'fedln', 'ditto', 'pfedme', 'fedamp', 'fesem', 'split-mix', 'tap', 'fedeq', 'cofed', 'demlearn', 'mupfl', 'local', 'centralised']) {
   test.serial(`${strategy}: pictures here and texts there`, async t => {
     const before = backend.liveTensors()
     const { result, charter } = await run(strategy, picturesAndTexts(), { model: SMALL, training: { batch: 6 }, ...strategy === 'tap' ? { method: { tuneSteps: 2 } } : {} })
@@ -77,6 +78,12 @@ for (const strategy of ['fedbone', 'mtsl', 'mas', 'splitfed', 'fedavg', 'fedprox
     for (const { missing } of result.rounds) t.deepEqual(missing, [])
     expectScores(t, result)
     t.is(backend.liveTensors(), before)
+  })
+}
+
+for (const strategy of ['fedlinear', 'flexmod', 'hyfem', 'fedrbn']) {
+  test(`${strategy} says before it begins that it reads one kind of row`, async t => {
+    await t.throwsAsync(run(strategy, picturesAndTexts(), { model: SMALL }), { instanceOf: InvalidParametersError, message: /reads one kind of input, there are image, tokens/ })
   })
 }
 

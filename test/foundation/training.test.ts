@@ -123,6 +123,7 @@ test('a split model has the encoder at the host, and learns', async t => {
 
 test('a method that begins from the seed alone is refused', t => {
   t.throws(() => charterOf('split-mix', quadrants, vit, WHOLE), { instanceOf: InvalidParametersError, message: /begins from the charter's seed/ })
+  t.throws(() => charterOf('fedpae', quadrants, vit, { rounds: 1, batch: 8 }), { instanceOf: InvalidParametersError, message: /^bench: / })
 })
 
 test('centres of a method begin with the file\'s weights', async t => {

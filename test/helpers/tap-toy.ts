@@ -20,7 +20,7 @@ import type { TaskSpec } from '../../src/tasks/task.ts'
 
 const COLUMNS = 12
 const HIDDEN = 24
-const ROUNDS = 60
+const ROUNDS = 30
 const SHARE = 1 / 3
 const INPUT: InputSpec = { modality: 'table', shape: [COLUMNS] }
 const TASKS: readonly TaskSpec[] = [4, 3].map((channels, i) => ({ id: 'ab'[i] as string, kind: 'classes', channels, targets: 1, positions: [1], metric: 'accuracy' }))
@@ -30,10 +30,8 @@ const SITES = [[A], [A], [B], [B], [A, B], [A, B]].map((tasks, i) => ({ id: `sit
 export interface ToyInit {
   readonly seed: number
   readonly samples: number
+  /** How far each site's rule is from the common one. */
   readonly tilt: number
-  readonly method?: Readonly<Record<string, unknown>>
-  /** Steps of the clock. Default 60. */
-  readonly rounds?: number
 }
 
 export interface ToyResult {
@@ -67,18 +65,16 @@ function toySites ({ seed, samples, tilt }: ToyInit): ClientData[] {
   })
 }
 
-/** @param among - the sites that train together; all of them where it is left out */
-async function train (backend: Backend, init: ToyInit, sites: readonly ClientData[], method: Readonly<Record<string, unknown>>): Promise<{ losses: Map<string, number[]>, replaced: number[] }> {
-  const rounds = init.rounds ?? ROUNDS
+async function train (backend: Backend, seed: number, sites: readonly ClientData[], { rounds, method }: { readonly rounds: number, readonly method: Readonly<Record<string, unknown>> }): Promise<{ losses: Map<string, number[]>, replaced: number[] }> {
   const dataset: Dataset = { name: 'toy', input: INPUT, tasks: TASKS, clientIds: sites.map(({ id }) => id), recipe: {}, client: async id => sites.find(site => site.id === id) as ClientData }
   const charter = createCharter({
     name: 'toy',
-    seed: init.seed,
+    seed,
     input: INPUT,
     tasks: TASKS,
     ...settingsOf(tap, {}, {
       model: { width: 16, layers: 1, hidden: 16, attention: false, embedder: { kind: 'row' } },
-      training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: Number(process.env.LR ?? 0.1), weightDecay: Number(process.env.WD ?? 0) },
+      training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: 0.02, weightDecay: 0 },
       method: { warmupRounds: 0, clip: 0, ...method }
     })
   })
@@ -125,10 +121,10 @@ async function tunedPlainly (backend: Backend, charter: Charter, site: ClientDat
 /** One run, and what every site learns alone in as many steps as its turn comes on average. */
 export async function tapToy (backend: Backend, init: ToyInit): Promise<ToyResult> {
   const sites = toySites(init)
-  const { losses, replaced } = await train(backend, init, sites, { share: SHARE, ...init.method })
+  const { losses, replaced } = await train(backend, init.seed, sites, { rounds: ROUNDS, method: { share: SHARE } })
   const alone: number[] = []
   for (const site of sites) {
-    const { losses } = await train(backend, { ...init, rounds: Math.round((init.rounds ?? ROUNDS) * SHARE) }, [site], { tuneSteps: 0 })
+    const { losses } = await train(backend, init.seed, [site], { rounds: Math.round(ROUNDS * SHARE), method: { tuneSteps: 0 } })
     alone.push(...losses.get('agreed') as number[])
   }
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -47,7 +47,7 @@ export async function startTraders (t: ExecutionContext, init: TradingInit): Pro
   const nodes = await startNodes(t, clientIds.length, async i => await seededIdentity(seed, clientIds[i] as string))
   // trainers in this thread would hold up the streams that open now
   const networks = await Promise.all(nodes.map(async node => await networkOf(t, node, init)))
-  await until(() => networks.every(({ announce }, i) => announce.subscribers.length >= (i === 0 ? nodes.length - 1 : 1)))
+  await until(() => networks.every(({ announce }, i) => announce.subscribers.length >= (i === 0 ? nodes.length - 1 : 1)), 60_000)
   return await Promise.all(clientIds.map(async (site, i) => await startTrader(t, nodes[i] as TestNode, site, init, networks[i])))
 }
 
@@ -70,7 +70,7 @@ export async function startTrader (t: ExecutionContext, node: TestNode, site: st
     peer: node.id,
     charter,
     trainer: { data: { path: '', client: site, options: {} as never } },
-    repeatMs: 100,
+    repeatMs: 500,
     selectMs: 20,
     ...store === undefined ? {} : { store },
     emit: event => {

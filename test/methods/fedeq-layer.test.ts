@@ -21,7 +21,8 @@ function layerOn (backend: Backend, tight: boolean): EquilibriumLayer {
     training: parseTrainingSpec({}),
     rate: 0.01,
     optimiser: 'sgd',
-    ...tight ? { forward: { ...FORWARD, ridge: 1e-10, tolerance: 1e-6, maxSteps: 200 }, backward: { ...BACKWARD, tolerance: 1e-6 } } : {}
+    forward: tight ? { ...FORWARD, ridge: 1e-10, tolerance: 1e-6, maxSteps: 200 } : FORWARD,
+    backward: tight ? { ...BACKWARD, tolerance: 1e-6 } : BACKWARD
   })
 }
 

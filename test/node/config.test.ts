@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
 import { loadConfig } from '../../node/config/config.ts'
+import { BENCH } from '../../src/bench/spec.ts'
 import { GROUPING } from '../../src/federation/grouping.ts'
 import schema from '../../node/config/config.schema.json' with { type: 'json' }
 import { RUNGS } from '../../src/backend/ladder.ts'
@@ -170,11 +171,12 @@ test('whatever is set, a config or one line comes out', t => {
 test('the schema offers what the code knows', t => {
   t.deepEqual(schema.properties.node.properties.backend.enum, [...RUNGS])
   const defaults = createCharter({ name: 'c', seed: 0, input: { modality: 'table', shape: [2] }, tasks: [] })
-  const { projection, merge, clock, grouping } = schema.properties.charter.properties
+  const { projection, merge, clock, grouping, bench } = schema.properties.charter.properties
   for (const [section, known] of [['projection', projection], ['merge', merge], ['clock', clock]] as const) {
     t.deepEqual(Object.keys(known.properties), [...Object.keys(defaults[section]), ...{ projection: ['weighting', 'options'], merge: ['rule', 'options'], clock: [] }[section]])
   }
   t.deepEqual(Object.keys(grouping.properties), ['mergedRounds', 'affinityRounds', ...Object.keys(GROUPING)])
+  t.deepEqual(Object.keys(bench.properties), ['architectures', 'rounds', ...Object.keys(BENCH)])
   t.deepEqual(projection.properties.weighting.enum, [...weightingNames])
   t.notThrows(() => load(JSON.stringify({ charter: { ...defaults, model: undefined, input: undefined, tasks: undefined, shared: undefined } })))
 })

@@ -8,19 +8,20 @@ import { backendOn } from '../helpers/rungs.ts'
 import { benchTopic, encodeBenchCard } from '../../protocols/bench/index.ts'
 import { charterHash } from '../../src/federation/charter.ts'
 import { createProtocols } from '../../protocols/index.ts'
+import { flippedCommittees } from '../helpers/flipped.ts'
 import { losable } from '../helpers/losable.ts'
 import { startNodes, until } from '../protocols/nodes.ts'
 import { weightsHash } from '../../src/bench/card.ts'
-import type { Committee } from '../../node/roles/peer-role.ts'
 import type { Losable } from '../helpers/losable.ts'
 import type { ModelCard } from '../../src/bench/card.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { Published } from '../../src/bench/peer-trainer.ts'
 import type { TestNode } from '../protocols/nodes.ts'
-import type { Trader } from '../helpers/trading.ts'
 
 const backend = await backendOn('wasm')
 const TASKS = [KIND]
+/** Twelve models learn in one thread, and a machine may be busy otherwise. */
+const PATIENT_MS = 60_000
 
 test.serial('half of the peers are late: nobody waits for them, and with their models the hold-out never gets worse', async t => {
   const dataset = peerSites({ seed: 5, alpha: 100, sites: 6, rows: [40, 40, 60] })
@@ -29,9 +30,10 @@ test.serial('half of the peers are late: nobody waits for them, and with their m
   const traders = await startTraders(t, { backend, charter, dataset, held: site => late.get(site)?.promise })
   const [early, behind] = [traders.slice(0, 3), traders.slice(3)]
   const reports = await Promise.all(early.map(async ({ report }) => await report))
-  t.deepEqual(reports.map(({ served }) => served), ['committee', 'committee', 'committee'])
+  t.deepEqual(reports.map(({ client }) => client), ['site-1', 'site-2', 'site-3'])
+  t.true(reports.every(({ tasks }) => Number.isFinite(tasks[0]?.scores.committee?.value)))
   t.true(behind.every(({ role }) => role.view.figures.step === 0), 'who is late has not taken a step')
-  await until(() => traders.every(trader => taken(trader) === (early.includes(trader) ? 4 : 6)))
+  await until(() => traders.every(trader => taken(trader) === (early.includes(trader) ? 4 : 6)), PATIENT_MS)
   const before = new Map(behind.map(trader => [trader, accuracies(trader, 'kind').length]))
   for (const { resolve } of late.values()) resolve()
   await Promise.all(behind.map(async ({ report }) => await report))
@@ -46,24 +48,10 @@ test.serial('half of the peers are late: nobody waits for them, and with their m
   }
 })
 
-test.serial('a peer whose labels mean something else gets into less than a twentieth of the honest committees', async t => {
-  const committees: boolean[] = []
-  for (const seed of [1, 2]) {
-    const dataset = peerSites({ seed, alpha: 100, sites: 6, permuted: 1, rows: [60, 60, 30] })
-    const traders = await startTraders(t, { backend, charter: peerCharter(TASKS, seed), dataset })
-    await Promise.all(traders.map(async ({ report }) => await report))
-    await settled(traders, 10)
-    const liar = traders.at(-1) as Trader
-    for (const { role } of traders.slice(0, -1)) {
-      const { explanation: { tasks, models } } = role.committee as Committee
-      t.is(models, 12, 'it chose from all')
-      committees.push(tasks.some(({ members }) => members.some(({ peer }) => peer === liar.id)))
-    }
-    await Promise.all(traders.map(async ({ stop }) => { await stop() }))
-  }
-  t.log(`${committees.filter(Boolean).length} of ${committees.length}`)
-  t.is(committees.length, 10)
-  t.true(committees.filter(Boolean).length < 0.05 * committees.length)
+test.serial('a peer that flips every label gets into no honest committee', async t => {
+  const committees = await flippedCommittees(t, backend, [1])
+  t.is(committees.length, 5)
+  t.deepEqual(committees.filter(({ flipped }) => flipped), [])
 })
 
 test.serial('a hostile card is refused with one line each, and nothing is lost by it', async t => {
@@ -80,7 +68,7 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
   const bench = liar.bench({ tasks: ['kind'], modelsPerPeer: 2, maxBytes: 2 ** 30, name: '', addresses: () => stranger.node.getMultiaddrs().map(String), everyMs: 60_000 })
   bench.start()
   t.teardown(() => { bench.stop() })
-  await until(() => bench.subscribers.length === 2)
+  await until(() => bench.subscribers.length === 2, PATIENT_MS)
   const trainer = new PeerTrainer(backend, charter, await dataset.client(site), { peer: stranger.id })
   t.teardown(() => { trainer.dispose() })
   await trainer.step(20)
@@ -108,7 +96,7 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
     liar.blobs.add(lie.sha256, gives)
     const lines = refusals(ada).length
     await shout(lie)
-    await until(() => refusals(ada).length > lines)
+    await until(() => refusals(ada).length > lines, PATIENT_MS)
     t.is(refusals(ada).length, lines + 1, `${id}: one line`)
     t.regex(refusals(ada).at(-1)?.reason ?? '', line, id)
     t.false(refusals(ada).at(-1)?.reason.includes('\n'), id)
@@ -116,9 +104,9 @@ test.serial('a hostile card is refused with one line each, and nothing is lost b
   t.deepEqual({ live: backend.liveTensors(), accuracy: ada.role.committee?.explanation.tasks[0]?.accuracy, kept: taken(ada) }, before)
   liar.blobs.add(right.sha256, bytesOf(weights))
   await shout({ ...right, version })
-  await until(() => taken(ada) === before.kept + 1)
+  await until(() => taken(ada) === before.kept + 1, PATIENT_MS)
   await shout({ ...right, version: 1 })
-  await until(() => refusals(ada).length === hostile.length + 1)
+  await until(() => refusals(ada).length === hostile.length + 1, PATIENT_MS)
   t.regex(refusals(ada).at(-1)?.reason ?? '', /^version 1 of model-1, version 8 is known$/)
   t.is(taken(ada), before.kept + 1)
 })
@@ -133,13 +121,13 @@ test.serial('a peer that is started again goes on where it was, keeps what it ha
   await Promise.all([ada.report, ben.report])
   await settled([ada, ben], 2)
   await ada.stop()
-  const again = await startTrader(t, one, 'site-1', { backend, charter, dataset, store })
+  const again = await startTrader(t, one, 'site-1', { backend, charter, dataset, store }, ada.protocols)
   await again.report
   t.deepEqual(again.role.view.figures, { ...ada.role.view.figures, cards: { ...again.role.view.figures.cards, kept: 2 }, members: again.role.view.figures.members })
   t.true(again.events.every(({ type }) => type !== 'step'), 'nothing was left to learn')
   t.deepEqual(again.events.filter(({ type }) => type === 'model:considered' || type === 'card:refused'), [], 'nothing was fetched again')
   t.deepEqual(again.events.flatMap(event => event.type === 'card:published' ? [event.version] : []), [2, 2])
-  await until(() => ben.events.filter(event => event.type === 'model:considered' && event.version === 2 && event.kept).length === 2)
+  await until(() => ben.events.filter(event => event.type === 'model:considered' && event.version === 2 && event.kept).length === 2, PATIENT_MS)
   t.is(taken(ben), 2, 'they replaced the first version')
 })
 
@@ -165,8 +153,8 @@ test.serial('a compute worker that is lost is replaced, and the peer goes on fro
       if (event.type === 'checkpoint' && workers.length === 1) workers[0]?.lose()
     }
   })
-  const { served } = await trader.report
-  t.is(served, 'committee')
+  const { client } = await trader.report
+  t.is(client, 'site-1')
   t.is(workers.length, 2)
   t.is(events.filter(event => event.type === 'error' && event.code === 'ERR_COMPUTE_LOST').length, 1)
   t.is(trader.role.view.figures.step, 60)

@@ -77,7 +77,7 @@ function fits (t: ExecutionContext, text: string): void {
   for (const line of text.split('\n')) t.true(displayWidth(line) <= 100, `${displayWidth(line)} columns: ${line}`)
 }
 
-for (const strategy of ['fedavg', 'fedper']) {
+for (const strategy of ['fedavg', 'fedper', 'fedit']) {
   test(`a charter of ${strategy} is planned for, both ways`, async t => {
     const folder = await folderOf(t, DATA)
     const charter = join(folder, 'charter.json')
@@ -85,7 +85,7 @@ for (const strategy of ['fedavg', 'fedper']) {
     const { status, stdout, stderr } = run('plan', '--charter', charter, '--link', '20Mbit', '--latency', '5', '--clients', '3', '--hosts', '2')
     t.is(status, 0, stderr)
     t.regex(stdout, /^step: 20 gradient steps of 8 rows at the client, 1 task, shared trunk, /m)
-    t.regex(stdout, strategy === 'fedper' ? /^> +this charter /m : /^> +FedAvg of this model /m)
+    t.regex(stdout, strategy === 'fedavg' ? /^> +FedAvg of this model /m : /^> +this charter /m)
     t.regex(stdout, /^ +split training /m)
     t.regex(stdout, /at a host with\s+3\s+clients,\s+and the deltas of 1\s+other host/)
     t.regex(stdout, /^take f32: /m)

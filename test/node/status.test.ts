@@ -12,7 +12,7 @@ import { statusOf } from '../../node/telemetry/status.ts'
 import type { HeardPeer, NodeView } from '../../node/telemetry/facts.ts'
 import type { HostCard } from '../../src/backbone/frames.ts'
 import type { MembershipFacts } from '../../node/telemetry/membership-facts.ts'
-import type { PeerFacts, StatusFacts } from '../../node/telemetry/status.ts'
+import type { PeerFacts, PeerFigures, StatusFacts } from '../../node/telemetry/status.ts'
 
 const MODEL = 'a1b2c3d4e5f60718'
 const OTHER = 'ffffffffffff0000'
@@ -46,6 +46,9 @@ const idle = { client: { step: 0 } } // not attached
 const { lastStepMs, client, ...REST } = FINE
 const HOSTING: StatusFacts = { ...REST, started: HOST, hosting: { step: 0, slots: 4, clients: ['St-A', 'St-C'], waiting: '' } }
 
+const TRADES: PeerFigures = { step: 12, total: 40, done: false, cards: { known: 6, peers: 3, kept: 4, refused: 1, pending: 0, failed: 0 }, members: ['model-1 of its own', 'model-2 of friend'] }
+const TRADING: StatusFacts = { ...REST, started: { ...CLIENT, roles: ['peer'] }, trading: TRADES, lastStepMs: 500 }
+
 interface Row { readonly id: string, readonly facts: StatusFacts, readonly codes: readonly string[], readonly reason?: RegExp, readonly next?: RegExp, readonly joined?: boolean, readonly ready?: boolean, readonly contributing?: boolean }
 
 const rows: readonly Row[] = [
@@ -65,6 +68,10 @@ const rows: readonly Row[] = [
   { id: 'NO_QUORUM: other hosts', facts: { ...HOSTING, hosting: { step: 0, slots: 4, clients: ['a', 'b', 'c'], waiting: '' } }, codes: ['NO_QUORUM'], reason: /0 of 1 other hosts announced, missing 1/ },
   { id: 'NO_QUORUM: a host that has begun waits for one', facts: { ...HOSTING, hosting: { step: 12, slots: 4, clients: [], waiting: '' } }, codes: ['NO_QUORUM'], reason: /0 of 1 clients attached, missing 1/, ready: false },
   { id: 'COMPUTE_LOST', facts: { ...FINE, client: { step: 12 }, hosts: [card('bone', 0, 4)], computeLost: { message: 'the GPU is gone', agoMs: 3_000 } }, codes: ['COMPUTE_LOST'], reason: /lost 3\.0 s ago and no step since: the GPU is gone/, next: /doctor/, ready: false },
+  { id: 'a peer that trades models', facts: TRADING, codes: [], joined: true, ready: true, contributing: true },
+  { id: 'NO_CARDS: nobody has offered a model yet', facts: { ...TRADING, trading: { ...TRADES, cards: { ...TRADES.cards, known: 0, peers: 0, kept: 0 } } }, codes: ['NO_CARDS'], reason: /no peer has offered a model yet, of 1 peer connected; its own serve/, ready: true, contributing: true },
+  { id: 'NO_PEERS: a peer trains on alone', facts: { ...TRADING, bootstrap: 0, peers: [], trading: { ...TRADES, cards: { ...TRADES.cards, known: 0 } } }, codes: ['NO_PEERS'], ready: true, contributing: true },
+  { id: 'CARDS_FAILED', facts: { ...TRADING, trading: { ...TRADES, cards: { ...TRADES.cards, failed: 1, pending: 2 } } }, codes: ['CARDS_FAILED'], reason: /1 model of 6 did not come or was not what was announced, 2 under way/, next: /fmtl-node logs/, contributing: true },
   { id: 'WAITING: what the host says', facts: { ...FINE, lastStepMs: 5_000, waiting: 'waiting: closing round 3' }, codes: ['WAITING'], reason: /^closing round 3$/, contributing: true },
   { id: 'a step long ago is no contribution', facts: { ...FINE, lastStepMs: 61_000, waiting: 'waiting: closing round 3' }, codes: ['WAITING'], ready: true, contributing: false },
   { id: 'a long deadline allows a long pause', facts: { ...FINE, lastStepMs: 61_000, charter: { ...CHARTER, stepMs: 120_000 } }, codes: [], contributing: true },
@@ -96,7 +103,14 @@ for (const { id, facts, codes, reason, next, ...answers } of rows) {
 
 test('the table walks every code', t => {
   const walked = new Set(rows.flatMap(({ codes }) => codes))
-  t.deepEqual([...walked].sort(), ['ADMISSION_PENDING', 'CHARTER_MISMATCH', 'CLOCK_SKEW', 'COMPUTE_LOST', 'DISK_LOW', 'MEMBERS_DIFFER', 'NOT_JOINED', 'NO_HOST', 'NO_PEERS', 'NO_QUORUM', 'NO_SLOT', 'WAITING'])
+  t.deepEqual([...walked].sort(), ['ADMISSION_PENDING', 'CARDS_FAILED', 'CHARTER_MISMATCH', 'CLOCK_SKEW', 'COMPUTE_LOST', 'DISK_LOW', 'MEMBERS_DIFFER', 'NOT_JOINED', 'NO_CARDS', 'NO_HOST', 'NO_PEERS', 'NO_QUORUM', 'NO_SLOT', 'WAITING'])
+})
+
+test('a peer shows what it made of others\' models, and by whom it is served', t => {
+  const lines = statusLines(statusOf({ ...TRADING, trading: { ...TRADES, cards: { ...TRADES.cards, pending: 1, failed: 1 } } }), TRADING.peers, 120, (_, text) => text)
+  t.true(lines.includes('6 models of 3 peers offered: 4 on the bench, 1 refused, 1 under way, 1 did not come'))
+  t.true(lines.includes('served by model-1 of its own and model-2 of friend'))
+  t.true(statusLines(statusOf({ ...TRADING, trading: { ...TRADES, members: [] } }), [], 120, (_, text) => text).includes('no committee chosen yet'))
 })
 
 function card (name: string, attached: number, slots: number, model = MODEL): HostCard {

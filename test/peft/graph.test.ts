@@ -4,7 +4,7 @@ import { InvalidParametersError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { buildTrunk } from '../../src/models/trunk.ts'
 import { close } from '../helpers/tensors.ts'
-import { denseLayers } from '../../src/peft/rewrite.ts'
+import { denseLayers, targeted } from '../../src/peft/rewrite.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
 import { factorsOf, mergeInto } from '../../src/peft/factors.ts'
 import { initialise } from '../../src/models/parameters.ts'
@@ -19,7 +19,7 @@ import type { Tuned } from '../../src/peft/rewrite.ts'
 const TOKENS = 4
 const rows = noise([3, TOKENS, 8], 1)
 const seeds = { features: noise([3, TOKENS, 8], 2) }
-const LORA = { targets: ['query', 'value', 'up', 'down'], rank: 2, scale: 2, own: false }
+const LORA = { layers: targeted(trunk, ['query', 'value', 'up', 'down']), rank: 2, scale: 2, own: false }
 
 const KINDS: ReadonlyArray<{ readonly id: string, readonly tuned: Tuned, readonly atStart: boolean }> = [
   { id: 'LoRA', tuned: withLora(trunk, LORA), atStart: true },
@@ -95,7 +95,7 @@ test.serial('merged into the trunk, factors give the features that they gave bes
   for (const [name, { parameterCount }] of tuned.units) {
     const layer = name.split('/')[1] as string
     const size = layers.get(layer) as { inputs: number, outputs: number }
-    if (name.endsWith('/B2')) {
+    if (name.endsWith('/b2')) {
       const a = flat.subarray(at - 2 * size.inputs, at)
       const { offset } = trunk.parameters.find(({ name }) => name === `${layer}.weight`) as { offset: number }
       mergeInto(merged.subarray(offset), factorsOf(a, flat.subarray(at, at + parameterCount), size), LORA.scale)
@@ -114,7 +114,7 @@ test('numbers of an adapter and a prompt: 2 d b + b + d behind every block, n d'
 
 test('what a trunk cannot take is refused in one line', t => {
   const flat = buildTrunk({ width: 8, layers: 1, heads: 1, hidden: 12, attention: false })
-  for (const build of [() => withLora(flat, { ...LORA, targets: ['query'] }), () => withPrompt(flat, { prompts: 2, tokens: 1, width: 8, own: false })]) {
+  for (const build of [() => targeted(flat, ['query']), () => withPrompt(flat, { prompts: 2, tokens: 1, width: 8, own: false })]) {
     const error = t.throws(build, { instanceOf: InvalidParametersError })
     t.false(`${error?.message} ${error?.next}`.includes('\n'))
   }

@@ -2,6 +2,7 @@ import test from 'ava'
 import { blankSite, measureDevice } from '../../src/planning/index.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { backendOn } from '../helpers/rungs.ts'
+import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { smallCharter } from '../helpers/federation.ts'
 import { LEVEL, MASK, SIDE, THREE, clientData } from '../helpers/synthetic.ts'
 import type { TaskSpec } from '../../src/tasks/task.ts'
@@ -36,4 +37,12 @@ test.serial('blank rows of words and directions too', async t => {
   const charter = createCharter({ name: 'words', seed: 1, input: { modality: 'tokens', shape: [5, 2], buckets: 16 }, tasks, model: { width: 8, layers: 1, heads: 2, hidden: 8 }, training: { batch: 4 } })
   const { site } = await measureDevice(backend, charter, blankSite(charter))
   t.deepEqual(site.cut, [5, 8])
+})
+
+test.serial('a method is measured as it goes: told what its host made of a step before the next one', async t => {
+  const before = backend.liveTensors()
+  const charter = smallCharter([SIDE], settingsOf(findStrategy('fedit'), {}, { training: { rounds: 8, localSteps: 2 } }))
+  const { whole } = await measureDevice(backend, charter, blankSite(charter))
+  for (const [part, value] of Object.entries(whole)) t.true(value > 0 && Number.isFinite(value), `${part}: ${value}`)
+  t.is(backend.liveTensors(), before)
 })

@@ -3,14 +3,16 @@ import test from 'ava'
 import { forwardAlone } from '../helpers/federation.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { ClientTrainer } from '../../src/training/client-trainer.ts'
-import { ResourceError } from '../../src/errors.ts'
+import { InvalidParametersError, ResourceError } from '../../src/errors.ts'
+import { KIND, peerCharter, peerSites } from '../helpers/peer-sites.ts'
 import { clientData, LEVEL, MASK, PICTURES, SIDE } from '../helpers/synthetic.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { createEagerBackend } from '../../src/backend/eager.ts'
-import { estimateClient, estimateHost, expectRoom } from '../../src/training/memory.ts'
+import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../../src/training/memory.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
 import { Random } from '../../src/random.ts'
 import { simpleFloats } from '../../src/training/simple/index.ts'
+import type { BenchSpec } from '../../src/bench/spec.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { TensorData } from '../../src/tensor/tensor.ts'
@@ -86,4 +88,13 @@ test('a fit of the simple model counts where it takes more than a step, and only
   t.true(simpleFloats(many) > 4008 * 64 * 9 && simpleFloats(few) > 56 * 64 * 9)
   t.true(estimateClient(agreed, many, 1).bytes > 4 * simpleFloats(many))
   t.true(estimateClient(agreed, many, 0).bytes < 4 * simpleFloats(many))
+})
+
+test('a site that trades models needs room for each that it trains, and for the answers of a full bench', async t => {
+  const rows = await peerSites({ seed: 1, alpha: 100 }).client('site-1')
+  const of = (bench: Partial<BenchSpec>): number => estimatePeer(peerCharter([KIND], 1, { bench }), rows).bytes
+  const one = of({ architectures: [{}] })
+  t.is(of({ architectures: [{}, {}] }) - one, estimateClient(peerCharter([KIND], 1), rows, 0).bytes)
+  t.true(of({ architectures: [{}], cap: 64 }) > one)
+  t.throws(() => estimatePeer(charter(16, 4), rows), { instanceOf: InvalidParametersError, message: /no bench section/ })
 })

@@ -30,6 +30,7 @@ export async function runPeersInProcess ({ charter, dataset, clients, options }:
       emit({ type: 'client:ready', node: name, tasks, samples })
     },
     onStep: (client, step, losses) => emit({ type: 'step', node: named(client), step, total, losses }),
+    onPublished: (client, { modelId, version, bytes, valAccuracy }) => emit({ type: 'card:published', node: named(client), modelId, version, bytes, ...valAccuracy === undefined ? {} : { accuracy: valAccuracy } }),
     onArrival: ({ client, card: { peer, modelId, version }, kept, reason, accuracy }) => emit({ type: 'model:considered', node: named(client), peer, modelId, version, kept, reason, accuracy: finite(accuracy) }),
     onCommittee: (client, explanation) => emit({ type: 'committee', node: named(client), explanation })
   })

@@ -28,7 +28,7 @@ export interface CofedOptions {
   readonly widths: readonly number[]
 }
 
-const DEFAULTS: CofedOptions = { public: { rows: 512, seed: 0 }, margin: 0.3, threshold: 0.3, binary: 'per-class', alone: 0.5, widths: [] }
+const DEFAULTS: CofedOptions = { public: { rows: 512, seed: 0 }, margin: 0.3, threshold: 0.3, binary: 'per-class', alone: 0.25, widths: [] }
 /** 5000 in the paper; a label is 4 bytes, and hosts count rows times classes. */
 const MAX_ROWS = 20_000
 const MAX_WIDTH = 4096

@@ -27,11 +27,11 @@ export class EquilibriumLayer {
   readonly #forward: AndersonOptions
   readonly #backward: ConjugateGradientsOptions
 
-  constructor (backend: Backend, name: string, cell: Graph, init: Omit<WeightsInit, 'storage'> & { forward?: AndersonOptions, backward?: ConjugateGradientsOptions }) {
+  constructor (backend: Backend, name: string, cell: Graph, init: Omit<WeightsInit, 'storage'> & { readonly forward: AndersonOptions, readonly backward: ConjugateGradientsOptions }) {
     this.unit = new Unit(backend, name, cell, { ...init, wanted: ['state', 'injection'] })
     this.#tangents = backend.load(tangentProgram(cell, 'state', 'next'))
-    this.#forward = init.forward ?? FORWARD
-    this.#backward = init.backward ?? BACKWARD
+    this.#forward = init.forward
+    this.#backward = init.backward
   }
 
   /** z* of every row, [B, N, D], from a state of zeros. */

@@ -6,12 +6,13 @@ import { augmented, dualStep, share } from './admm.ts'
 import { buildEquilibrium } from '../../models/equilibrium.ts'
 import { ClientParts, sumTensors } from '../../training/client-parts.ts'
 import { EVALUATION_ROWS, joinRows } from '../../training/evaluation.ts'
-import { EquilibriumLayer } from './equilibrium-layer.ts'
+import { EquilibriumLayer, FORWARD } from './equilibrium-layer.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
+import { meanOfLabelled } from '../../tasks/shapes.ts'
 import { vector } from '../../training/saved-state.ts'
 import type { Batch } from '../../training/batches.ts'
-import type { SiteMethod, SiteInit } from '../method.ts'
+import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
 import type { FedeqOptions } from './fedeq.ts'
 import type { HeadPass } from '../../training/client-parts.ts'
 import type { NamedTensor, TensorData } from '../../tensor/tensor.ts'
@@ -41,6 +42,7 @@ export class FedeqSite implements SiteMethod {
   /** Step of the last contribution that no answer has come to, and of the last answer; -1 for none. */
   #open = -1
   #heard = -1
+  #agreedServes = false
 
   constructor (init: SiteInit, options: FedeqOptions) {
     const { backend, charter: { model, training, seed }, data } = init
@@ -48,7 +50,12 @@ export class FedeqSite implements SiteMethod {
     this.#options = options
     const weights = { seed, training, rate: training.lrLocal, optimiser: training.optimiser ?? 'adamw' } as const
     this.#parts = new ClientParts(backend, data, model, weights)
-    this.#layer = new EquilibriumLayer(backend, CELL, buildEquilibrium(model.backbone), weights)
+    const { tolerance, forwardSteps, backwardSteps } = options
+    this.#layer = new EquilibriumLayer(backend, CELL, buildEquilibrium(model.backbone), {
+      ...weights,
+      forward: { ...FORWARD, tolerance, maxSteps: forwardSteps },
+      backward: { tolerance, maxSteps: backwardSteps }
+    })
     this.#shared = [this.#parts.embedUnit, this.#layer.unit]
     this.units = [...this.#shared, ...this.#heads]
     this.#bar = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
@@ -94,30 +101,42 @@ export class FedeqSite implements SiteMethod {
     this.#open = -1
   }
 
-  /** Of the agreed shared part under the site's own heads. */
-  async predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> { return await this.#under(this.#bar, rows) }
-
-  /** own: the shared part as the site last left it. */
-  variants (): ReadonlyMap<string, (rows: Rows) => Promise<ReadonlyMap<string, TensorData>>> {
-    return new Map([['own', async rows => await this.#predict(rows)]])
+  /** Serves what the hold-out speaks for: what all agreed on, or the shared part as the site left it, under the same heads. */
+  async finish (): Promise<void> {
+    const { holdout } = this.#init.data
+    if (holdout.count === 0) return
+    const loss = async (predict: (rows: Rows) => Promise<Predictions>): Promise<number> => {
+      const predictions = await predict(holdout)
+      return this.#parts.tasks.reduce((sum, task) => {
+        const { id } = task.spec
+        const value = meanOfLabelled(task.rowLoss(predictions.get(id) as TensorData, this.#parts.targets(id, holdout.y[id] as Float32Array, holdout.count)))
+        return sum + (Number.isNaN(value) ? 0 : value)
+      }, 0)
+    }
+    this.#agreedServes = await loss(this.#agreed) < await loss(this.#own)
   }
+
+  async predict (rows: Rows): Promise<Predictions> { return await (this.#agreedServes ? this.#agreed : this.#own)(rows) }
+
+  variants (): ReadonlyMap<string, (rows: Rows) => Promise<Predictions>> { return new Map([['agreed', this.#agreed], ['own', this.#own]]) }
 
   save (): NamedTensor[] {
     return [
       ...this.#shared.flatMap(({ name }) => [vector(`bar/${name}`, this.#bar.get(name) as Float32Array), vector(`lam/${name}`, this.#lam.get(name) as Float32Array)]),
-      vector('fedeq.steps', Float32Array.of(this.#open, this.#heard))
+      vector('fedeq.steps', Float32Array.of(this.#open, this.#heard, Number(this.#agreedServes)))
     ]
   }
 
   load (saved: SavedState): void {
     const found = this.#shared.map(({ name, parameters: { length } }) => [name, saved.need(`bar/${name}`, length), saved.need(`lam/${name}`, length)] as const)
-    const [open = -1, heard = -1] = saved.need('fedeq.steps', 2)
+    const [open = -1, heard = -1, agreedServes = 0] = saved.need('fedeq.steps', 3)
     for (const [name, bar, lam] of found) {
       this.#bar.set(name, bar)
       this.#lam.set(name, lam)
     }
     this.#open = open
     this.#heard = heard
+    this.#agreedServes = agreedServes === 1
   }
 
   dispose (): void {
@@ -162,8 +181,8 @@ export class FedeqSite implements SiteMethod {
     }
   }
 
-  async #predict (rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
-    const chunks: Array<ReadonlyMap<string, TensorData>> = []
+  readonly #own = async (rows: Rows): Promise<Predictions> => {
+    const chunks: Predictions[] = []
     const size = elements(this.#init.data.input.shape)
     for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
       const { activations } = await this.#parts.embedRows(rows, size, start, Math.min(EVALUATION_ROWS, rows.count - start))
@@ -172,12 +191,12 @@ export class FedeqSite implements SiteMethod {
     return joinRows(chunks)
   }
 
-  /** Predictions with these values in the shared units, which have their own again afterwards. */
-  async #under (values: ReadonlyMap<string, Float32Array>, rows: Rows): Promise<ReadonlyMap<string, TensorData>> {
+  /** With what all agreed on in the shared units, which have their own values again afterwards. */
+  readonly #agreed = async (rows: Rows): Promise<Predictions> => {
     const held = this.#shared.map(unit => [unit, unit.parameters.slice()] as const)
-    for (const unit of this.#shared) unit.set(values.get(unit.name) as Float32Array)
+    for (const unit of this.#shared) unit.set(this.#bar.get(unit.name) as Float32Array)
     try {
-      return await this.#predict(rows)
+      return await this.#own(rows)
     } finally {
       for (const [unit, own] of held) unit.set(own)
     }

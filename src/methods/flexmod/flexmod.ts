@@ -6,6 +6,7 @@
 import { ALLOCATIONS } from './allocation.ts'
 import { FlexmodSite } from './site.ts'
 import { InvalidParametersError } from '../../errors.ts'
+import { expectOneInput } from '../../models/inputs.ts'
 import { blockColumns, blockUnits, parseBlocks } from '../../models/blocks.ts'
 import { checkOptions } from '../../options.ts'
 import { prototypeName, prototypeTasks, prototypesGraph } from './layout.ts'
@@ -27,6 +28,7 @@ export const flexmod: Method<FlexmodOptions> = {
     return { allocation: 'shapley', ...rest, blocks: parseBlocks(blocks) }
   },
   exchange: (charter, { blocks }) => {
+    expectOneInput(charter, 'flexmod')
     const columns = blockColumns(blocks, charter.input)
     const { model: { backbone }, training, tasks } = charter
     if (localStepsOf(training) < columns.length) {

@@ -177,7 +177,7 @@ export class FlexmodSite implements SiteMethod {
 }
 
 /** Blocks in the order of the steps: by turns, as long as each has steps left. */
-export function turnsOf (steps: readonly number[]): number[] {
+function turnsOf (steps: readonly number[]): number[] {
   const most = Math.max(...steps)
   return Array.from({ length: most }, (_, turn) => steps.flatMap((count, block) => turn < count ? [block] : [])).flat()
 }

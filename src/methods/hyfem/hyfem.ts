@@ -7,6 +7,7 @@ import { BIAS, fusionName, headName, outputsOf } from './layout.ts'
 import { HyfemHost } from './host.ts'
 import { HyfemSite } from './site.ts'
 import { InvalidParametersError } from '../../errors.ts'
+import { expectOneInput } from '../../models/inputs.ts'
 import { blockColumns, blockUnits, encoderName, parseBlocks } from '../../models/blocks.ts'
 import { checkOptions } from '../../options.ts'
 import type { BlockSpec } from '../../models/blocks.ts'
@@ -16,7 +17,10 @@ export interface HyfemOptions {
   readonly blocks: BlockSpec
   /** Blocks of each seat, in turn. None: every site has all. */
   readonly holds: ReadonlyArray<readonly number[]>
-  /** Weight of the distance to what was matched. */
+  /**
+   * Weight of the distance to what was matched. The paper's .5 adds no gradient in its code; as a gradient it costs 8 to 11 points
+   * of a site's accuracy on three blocks of four columns (seeds 1 to 3), .05 up to 2. Default 0.
+   */
   readonly mu: number
   /** Mean squared difference from which a hidden unit is one of its own. */
   readonly newCost: number
@@ -24,7 +28,7 @@ export interface HyfemOptions {
   readonly capacity: number
 }
 
-const DEFAULTS = { mu: 0.5, newCost: 0.05 }
+const DEFAULTS = { mu: 0, newCost: 0.05 }
 const MAX_CAPACITY = 8192
 
 export const hyfem: Method<Omit<HyfemOptions, 'capacity'> & { readonly capacity?: number }> = {
@@ -37,6 +41,7 @@ export const hyfem: Method<Omit<HyfemOptions, 'capacity'> & { readonly capacity?
   },
   exchange: (charter, options) => {
     const { model: { backbone }, tasks, input } = charter
+    expectOneInput(charter, 'hyfem')
     const columns = blockColumns(options.blocks, input)
     const { width, hidden } = backbone
     const capacity = roomOf(options, hidden)

@@ -36,8 +36,6 @@ export class MatchedLayer {
     this.counts = new Float64Array(width * capacity)
   }
 
-  get units (): number { return this.#units }
-
   /** @returns the global unit of each of the site's; nothing is added yet */
   match (layer: SiteLayer, newCost: number): number[] {
     const { units, coordinates, values } = layer
@@ -78,20 +76,12 @@ export class MatchedLayer {
   }
 }
 
-/** mu times the sum of the distances of tensors to their anchors. */
-export function distance (tensors: ReadonlyArray<readonly [Numbers, Numbers]>, mu: number): number {
-  return mu * tensors.reduce((sum, [values, anchor]) => sum + Math.hypot(...difference(values, anchor)), 0)
-}
-
-/** Gradient of `distance` by one tensor, 0 at its anchor, added to `gradient`. */
-export function pullToAnchor<T extends Numbers> (gradient: T, values: T, anchor: T, mu: number): void {
-  const apart = difference(values, anchor)
+/** Adds the gradient of mu |values - anchor|, 0 at the anchor. @returns that penalty */
+export function pullToAnchor<T extends Numbers> (gradient: T, values: T, anchor: T, mu: number): number {
+  const apart = Float64Array.from(values, (value, i) => value - (anchor[i] as number))
   let squares = 0
   for (const value of apart) squares += value ** 2
-  if (squares === 0) return
-  for (let i = 0; i < gradient.length; i++) gradient[i] = (gradient[i] as number) + mu * (apart[i] as number) / Math.sqrt(squares)
-}
-
-function difference (values: Numbers, anchor: Numbers): Float64Array {
-  return Float64Array.from(values, (value, i) => value - (anchor[i] as number))
+  const length = Math.sqrt(squares)
+  if (length > 0) for (let i = 0; i < gradient.length; i++) gradient[i] = (gradient[i] as number) + mu * (apart[i] as number) / length
+  return mu * length
 }

@@ -26,7 +26,8 @@ import type { WholePass } from '../../training/whole-model.ts'
 
 type Heads = ReadonlyMap<string, Float32Array>
 
-const TUNED = 'tuned/'
+/** Before the name of a head, in checkpoints. */
+export const TUNED = 'tuned/'
 
 export class MupflSite implements SiteMethod {
   readonly #init: SiteInit

