@@ -99,7 +99,7 @@ async function readRows ({ data: path, client, split }: Flags, card: Card): Prom
 async function attackedRows (predictor: Predictor, text: string, rows: Rows, { seed }: Card): Promise<Float32Array> {
   const epsilon = Number(text)
   if (!(epsilon > 0)) throw new InvalidParametersError(`--attack must be a number above 0, got '${text}'`)
-  if (predictor.attacked === undefined) throw new InvalidParametersError('a linear predictor is not attacked', { next: 'leave --attack out' })
+  if (predictor.attacked === undefined) throw new InvalidParametersError('this predictor has no gradient at its input, so it is not attacked', { next: 'leave --attack out' })
   return await predictor.attacked(rows, { epsilon, steps: ATTACK_STEPS }, new Random(seed))
 }
 

@@ -4,10 +4,12 @@
  * folded. A card comes from outside: it is checked before anything is built from it.
  */
 import { DecodeError, InvalidParametersError } from '../errors.ts'
+import { charterHash, readCharter } from '../federation/charter.ts'
 import { createHash } from 'node:crypto'
 import { elements } from '../tensor/tensor.ts'
 import { parseModelSpec } from '../models/spec.ts'
 import { validateTaskSpec } from '../tasks/index.ts'
+import type { Charter } from '../federation/charter.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
@@ -25,8 +27,13 @@ export interface Card {
   readonly method?: string
   /** Steps of the clock that it was trained for. */
   readonly step: number
-  /** Form of every member. */
+  /** Form of every member; with `site` what its method made of it. */
   readonly model: ModelSpec
+  /**
+   * Where the method's model is of no such form: the whole charter, by which the site's half of the method is built again; the
+   * weights are then named as the site's checkpoint named them.
+   */
+  readonly site?: Charter
   readonly input: InputSpec
   readonly tasks: readonly TaskSpec[]
   /** Models whose raw outputs are averaged. */
@@ -68,7 +75,7 @@ export function readCard (metadata: Readonly<Record<string, string>>): Card {
 }
 
 function check (card: Partial<Card>): Card {
-  const { version, name, charter, seed, step, model, input, tasks, members, width, robustness, weights } = card
+  const { version, name, charter, seed, step, model, site, input, tasks, members, width, robustness, weights } = card
   const refuse = (why: string): never => { throw new InvalidParametersError(why) }
   if (version !== 1) refuse(`version ${String(version)} is not known here`)
   if (![name, charter, weights].every(text => typeof text === 'string')) refuse('name, charter and weights are texts')
@@ -80,6 +87,7 @@ function check (card: Partial<Card>): Card {
   if (!['image', 'table', 'series', 'tokens'].includes(String(input?.modality))) refuse(`no modality ${String(input?.modality)}`)
   if (!Array.isArray(tasks) || tasks.length === 0 || tasks.length > MAX_TASKS) refuse('there are no tasks, or too many')
   for (const task of tasks as TaskSpec[]) validateTaskSpec(task)
+  if (site !== undefined && charterHash(readCharter(site)) !== charter) refuse('its charter is another than it names')
   const { backbone, ...parts } = model as ModelSpec
   if (parts.kind !== 'linear') parseModelSpec({ ...backbone, ...parts }, input as InputSpec)
   return card as Card

@@ -1,7 +1,10 @@
 /** An exported predictor at work: on any rung, with no network and no charter. */
+import { ContentGuard } from '../backbone/guard.ts'
 import { DecodeError } from '../errors.ts'
 import { LinearModel } from '../training/linear/model.ts'
 import { MixedModel } from '../training/mixed-model.ts'
+import { MethodModel } from '../methods/site.ts'
+import { SavedState } from '../training/saved-state.ts'
 import { formOf } from '../models/form.ts'
 import { linearUnits } from '../models/linear.ts'
 import { parseTrainingSpec } from '../training/spec.ts'
@@ -10,6 +13,7 @@ import { weightsHash } from './card.ts'
 import type { Attack } from '../robustness/pgd.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Card } from './card.ts'
+import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
@@ -32,12 +36,13 @@ export interface Predictor {
 
 /** @throws {DecodeError} the weights are not those that the card speaks of */
 export function loadPredictor (backend: Backend, card: Card, tensors: readonly NamedTensor[]): Predictor {
-  const { model, input, tasks, members, weights } = card
+  const { model, input, tasks, members, weights, site } = card
+  if (weightsHash(tensors) !== weights) throw new DecodeError('the predictor\'s weights are not those that its card names', { next: 'export it again' })
+  if (site !== undefined) return sitePredictor(backend, card, site, tensors)
   const parts = model.kind === 'linear' ? [...linearUnits(input, tasks)] : formOf(model, input, tasks).parts
   const byName = new Map(tensors.map(({ name, tensor }) => [name, tensor]))
   const flats = Array.from({ length: members }, (_, member) => flatOf(byName, `${member}`, parts))
   if (byName.size > 0) throw new DecodeError(`the predictor has weights that its card does not speak of: ${[...byName.keys()][0]}`, { next: 'export it again' })
-  if (weightsHash(tensors) !== weights) throw new DecodeError('the predictor\'s weights are not those that its card names', { next: 'export it again' })
   if (model.kind === 'linear') return linearPredictor(card, parts, flats[0] as Float32Array)
   const mixed = new MixedModel(backend, { input, tasks }, model, 0)
   return {
@@ -67,10 +72,36 @@ function flatOf (byName: Map<string, TensorData>, member: string, parts: Readonl
   return flat
 }
 
-function linearPredictor ({ input, tasks }: Card, parts: ReadonlyArray<readonly [string, Graph]>, flat: Float32Array): Predictor {
-  const none: Rows = { count: 0, x: new Float32Array(0), y: {}, source: new Int32Array(0) }
-  const data: ClientData = { id: '', input, tasks, train: none, holdout: none, test: none }
-  const model = new LinearModel(data, { seed: 0, training: parseTrainingSpec({}) })
+/** A client with these tasks and no rows. */
+function nobody ({ input, tasks }: Pick<Card, 'input' | 'tasks'>): ClientData {
+  return { id: '', input, tasks, train: NONE, holdout: NONE, test: NONE }
+}
+
+const NONE: Rows = { count: 0, x: new Float32Array(0), y: {}, source: new Int32Array(0) }
+
+/** The site's half of the method again, as its checkpoint left it. */
+function sitePredictor (backend: Backend, card: Card, charter: Charter, tensors: readonly NamedTensor[]): Predictor {
+  const model = new MethodModel(backend, { charter, data: nobody(card), seat: { rank: 0, of: 1 }, guard: new ContentGuard(), start: [] })
+  try {
+    const saved = new SavedState(tensors)
+    const found = model.units.map(unit => [unit, saved.need(unit.name, unit.parameters.length)] as const)
+    model.method.load?.(saved)
+    for (const [unit, values] of found) unit.set(values)
+  } catch (err) {
+    model.dispose()
+    throw err
+  }
+  return {
+    tasks: model.tasks,
+    predict: async ({ x, count }) => await model.predict({ ...NONE, x, count }),
+    targets: (task, values, count) => model.targets(task, values, count),
+    placed: (task, prediction) => model.natural(task, prediction),
+    dispose: () => { model.dispose() }
+  }
+}
+
+function linearPredictor (card: Card, parts: ReadonlyArray<readonly [string, Graph]>, flat: Float32Array): Predictor {
+  const model = new LinearModel(nobody(card), { seed: 0, training: parseTrainingSpec({}) })
   let at = 0
   for (const [name, { parameterCount }] of parts) {
     model.units.find(unit => unit.name === name)?.set(flat.subarray(at, at + parameterCount))
@@ -78,7 +109,7 @@ function linearPredictor ({ input, tasks }: Card, parts: ReadonlyArray<readonly 
   }
   return {
     tasks: model.tasks,
-    predict: async ({ x, count }) => model.predict({ ...none, x, count }),
+    predict: async ({ x, count }) => model.predict({ ...NONE, x, count }),
     targets: (task, values, count) => model.targets(task, values, count),
     placed: (_, prediction) => prediction,
     dispose: () => { model.dispose() }

@@ -196,7 +196,7 @@ class FedrbnHost implements HostMethod {
   readonly #init: HostInit
   readonly #options: FedrbnOptions
   readonly #mean: HostMethod
-  /** Of the last step, by site. */
+  /** Of the last step, by site: kept when one leaves, since others may still be told of the end. */
   #sources: ReadonlyMap<string, Float32Array> = new Map()
 
   constructor (init: HostInit, options: FedrbnOptions) {
@@ -216,8 +216,6 @@ class FedrbnHost implements HostMethod {
     if (this.#options.pnc === 0 && step < totalSteps(this.#init.charter.training)) return units
     return [...units, ...[...this.#sources].map(([name, statistics]) => vector(`${SOURCE}${name}`, statistics))]
   }
-
-  drop (client: string): void { this.#sources = new Map([...this.#sources].filter(([name]) => name !== client)) }
 
   save (): NamedTensor[] { return [...this.#sources].map(([client, statistics]) => vector(`${SOURCE}${client}`, statistics)) }
 
@@ -241,6 +239,6 @@ export const fedrbn: Method<FedrbnOptions> = {
   exported: ({ model, input, tasks }, _, saved, { width, robustness }) => {
     if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
     const own = savedTasks(saved, tasks, '')
-    return { model, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
+    return { model, input, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
   }
 }

@@ -51,6 +51,9 @@ export class SavedState {
   /** Of what is there, what begins so. */
   names (prefix: string): readonly string[] { return [...this.#byName.keys()].filter(name => name.startsWith(prefix)) }
 
+  /** Everything, under its names. */
+  tensors (): NamedTensor[] { return [...this.#byName].map(([name, data]) => vector(name, data)) }
+
   has (name: string): boolean { return this.#byName.has(name) }
 
   /** A copy, or undefined where the checkpoint has none. */

@@ -10,6 +10,7 @@
  * A site says with its contribution which bases it trains next, and is told those; all of them after the last step.
  * Source: Hong et al., Efficient split-mix federated learning for on-demand and in-situ customization, arXiv 2203.09747.
  */
+import { InvalidParametersError } from '../../errors.ts'
 import { SplitMixHost, WISH } from './host.ts'
 import { SplitMixSite } from './site.ts'
 import { RATIOS, budgetOf } from './plan.ts'
@@ -22,6 +23,7 @@ import type { Method } from '../method.ts'
 import type { SplitMixOptions } from './options.ts'
 
 function unitsOf (charter: Charter, options: SplitMixOptions): ReadonlyMap<string, Graph> {
+  if (charter.inputs !== undefined) throw new InvalidParametersError('method split-mix narrows one model for one input, the charter has several', { next: 'choose strategy tap, or train each input apart' })
   const one = baseUnits(charter, { ...options, sides: sidesOf(options) })
   return new Map(Array.from({ length: options.bases }, (_, base) => [...one].map(([name, graph]) => [`${prefixOf(base)}${name}`, graph] as const)).flat())
 }
@@ -39,7 +41,7 @@ export const splitMix: Method<SplitMixOptions> = {
     const form = narrowed(model, options.bases)
     const own = savedTasks(saved, tasks, prefixOf(0))
     const members = Array.from({ length: basesOfWidth(width, options.bases) }, (_, base) => memberIn(saved, { model: form, input, tasks: own, prefix: prefixOf(base), robustness }))
-    return { model: form, tasks: own, members }
+    return { model: form, input, tasks: own, members }
   },
   traffic: (charter, options) => {
     const one = [...baseUnits(charter, { ...options, sides: sidesOf(options) }).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
