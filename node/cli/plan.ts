@@ -20,9 +20,8 @@ import { printPeerPlan } from './plan-peers.ts'
 import { openStrategy } from '../../src/strategies/outside.ts'
 import { planFromRun } from './plan-from.ts'
 import { readCharterFile, siteData } from './site.ts'
-import { trafficOf as sentBy } from '../../src/methods/index.ts'
-import { sharedUnits } from '../../src/training/client-description.ts'
 import { trafficOf } from '../../src/methods/index.ts'
+import { sharedUnits } from '../../src/training/client-description.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
 import type { CodecName } from '../../src/compression/index.ts'
@@ -154,7 +153,7 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
   const traffic = (of: Charter): Record<CodecName, Traffic> => byCodec(codec => new TrafficPlan(of, siteOf(of), { codec, sizeOf: frameBytes }).step())
   const { batch, cut, tasks } = device.site
   const { trunk, parts } = modelFloats(client, tasks)
-  const sharedFloats = client.method !== undefined ? sentBy(client).up : siteOf(client).sharedUnits.reduce((sum, unit) => sum + (unit === 'trunk' ? trunk : parts[unit] as number), 0)
+  const sharedFloats = client.method !== undefined ? trafficOf(client).up : siteOf(client).sharedUnits.reduce((sum, unit) => sum + (unit === 'trunk' ? trunk : parts[unit] as number), 0)
   const atHost = adviseCodec({
     link,
     ms: { ...ms, trunkForward: slower * ms.trunkForward, trunkBackward: slower * ms.trunkBackward, apply: slower * ms.apply },

@@ -52,37 +52,36 @@ export interface Choice {
 }
 
 /**
- * A model less than half as good as the best is passed over, the site's own and those that serve excepted: as one of several
- * it may look right on a few rows by chance. Good means beyond chance: (accuracy - 1 / classes), or the skill of a regression.
+ * A model less than half as good as the best is passed over, the site's own excepted: as one of several it may look right on a
+ * few rows by chance. Good means beyond chance: (accuracy - 1 / classes), or the skill of a regression.
  */
 const STANDING = 0.5
 /** Dense and token hold-outs have thousands of labels; more than so many say nothing new about who is better. */
 const MAX_SAMPLES = 2000
 
 /**
- * @param all - of the bench in the order of origin, those that answer the task; at least one of the site's own
+ * @param entries - of the bench in the order of origin, those that answer the task; at least one of the site's own
  * @param y - hold-out labels in the order of the answers, [rows, positions, targets]
  * @param running - who serves so far
  */
-export function choose (task: TaskSpec, y: TensorData, all: readonly BenchEntry[], init: { spec: BenchSpec, seed: number, running: readonly BenchEntry[] }): Choice {
+export function choose (task: TaskSpec, y: TensorData, entries: readonly BenchEntry[], init: { spec: BenchSpec, seed: number, running: readonly BenchEntry[] }): Choice {
   const { spec, seed, running } = init
   const samples = labelledPlaces(task, y, seed)
-  const scoresOfAll = scoresFor(task, y, samples, all, spec)
-  const standing = all.map((_, i) => scoresOfAll.accuracy([i]) - (isLabelled(task) ? 1 / classesOf(task) : 0))
-  const least = STANDING * Math.max(...standing)
-  const entries = all.filter((entry, i) => entry.own || running.includes(entry) || !(least > 0 && (standing[i] as number) < least))
   const scores = scoresFor(task, y, samples, entries, spec)
+  const standing = entries.map((_, i) => scores.accuracy([i]) - (isLabelled(task) ? 1 / classesOf(task) : 0))
+  const least = STANDING * Math.max(...standing)
+  const candidates = entries.flatMap(({ own }, i) => own || !(least > 0 && (standing[i] as number) < least) ? [i] : [])
   const local = entries.flatMap(({ own }, i) => own ? [i] : [])
   const seats = running.map(entry => entries.indexOf(entry))
-  const selection = selectSubset(scores, { hi: mostMembers(task, spec), local, random: new Random(seed), ...seats.includes(-1) ? {} : { running: seats } })
+  const selection = selectSubset(scores, { hi: mostMembers(task, spec), local, candidates, random: new Random(seed), ...seats.includes(-1) ? {} : { running: seats } })
   const { chosen, by, accuracy, strength, diversity, rivals, reason } = selection
   return {
     members: chosen.map(i => entries[i] as BenchEntry),
     explanation: {
       task: task.id,
       samples: samples.length,
-      models: all.length,
-      passedOver: all.length - entries.length,
+      models: entries.length,
+      passedOver: entries.length - candidates.length,
       members: chosen.map(i => {
         const { card, own } = entries[i] as BenchEntry
         const rest = chosen.filter(other => other !== i)

@@ -86,6 +86,8 @@ export interface Selection {
 export interface SubsetInit extends Pick<SelectInit, 'mode' | 'lo' | 'guard' | 'random' | 'population' | 'generations' | 'crossover' | 'mutation'> {
   hi: number
   local: Subset
+  /** Who may be chosen, ascending; default all. What serves so far may hold others. */
+  candidates?: Subset
   /** What is served so far, where all of it is on the bench: one more rival, so that more models never make it worse. */
   running?: Subset
 }
@@ -122,7 +124,7 @@ export function scoresOf (objectives: Objectives, kind: Diversity, combination: 
  */
 export function selectSubset (scores: SubsetScores, init: SubsetInit): Selection {
   const { models: m, rows } = scores
-  const { local, running } = init
+  const { local, running, candidates: pool = Array.from({ length: m }, (_, i) => i) } = init
   if (m === 0) throw new InvalidParametersError('no model on the bench')
   const result = (subset: Subset, by: Winner, rivals: readonly Rival[], reason: string): Selection => ({
     chosen: subset,
@@ -139,20 +141,22 @@ export function selectSubset (scores: SubsetScores, init: SubsetInit): Selection
   }
 
   const lo = init.lo ?? 1
-  const hi = Math.min(init.hi, m)
-  if (!(Number.isInteger(lo) && lo >= 1 && lo <= hi)) throw new InvalidParametersError(`no ensembles of ${lo} to ${hi} out of ${m} models`)
+  const hi = Math.min(init.hi, pool.length)
+  if (!(Number.isInteger(lo) && lo >= 1 && lo <= hi)) throw new InvalidParametersError(`no ensembles of ${lo} to ${hi} out of ${pool.length} models`)
+  const models = (places: Subset): Subset => places.map((place) => pool[place] as number)
+  const ownPlaces = local.map((model) => pool.indexOf(model)).filter((place) => place >= 0)
   const front = (from: number, to: number): Subset[] => paretoFront({
-    models: m,
-    evaluate: (subset) => [scores.strength(subset), scores.diversity(subset)],
+    models: pool.length,
+    evaluate: (places) => [scores.strength(models(places)), scores.diversity(models(places))],
     lo: from,
     hi: to,
     random: init.random,
-    ...(local.length > 0 ? { seedSubset: local } : {}),
+    ...(ownPlaces.length > 0 ? { seedSubset: ownPlaces } : {}),
     ...(init.population === undefined ? {} : { population: init.population }),
     ...(init.generations === undefined ? {} : { generations: init.generations }),
     ...(init.crossover === undefined ? {} : { crossover: init.crossover }),
     ...(init.mutation === undefined ? {} : { mutation: init.mutation })
-  })
+  }).map(models)
   const best = (subsets: readonly Subset[]): Subset => [...subsets]
     .map((subset) => ({ subset, accuracy: scores.accuracy(subset), diversity: scores.diversity(subset) }))
     .sort((a, b) => b.accuracy - a.accuracy || a.subset.length - b.subset.length || b.diversity - a.diversity || bySizeThenIds(a.subset, b.subset))[0]
@@ -161,11 +165,11 @@ export function selectSubset (scores: SubsetScores, init: SubsetInit): Selection
     ? best(front(lo, hi))
     : best(Array.from({ length: hi - lo + 1 }, (_, i) => best(front(lo + i, lo + i))))
 
-  const single = best(Array.from({ length: m }, (_, i) => [i]))
+  const single = best(pool.map((model) => [model]))
   const rivals: Array<{ by: Winner, subset: Subset }> = [{ by: 'search', subset: answer }]
   if (init.guard !== false) {
     if (local.length > 0) rivals.push({ by: 'local', subset: local })
-    rivals.push({ by: 'whole bench', subset: Array.from({ length: m }, (_, i) => i) }, { by: 'best single', subset: single })
+    rivals.push({ by: 'whole bench', subset: pool }, { by: 'best single', subset: single })
     if (running !== undefined && running.length > 0) rivals.push({ by: 'running', subset: running })
   }
   const scored = rivals.map((r) => ({ ...r, accuracy: scores.accuracy(r.subset) }))

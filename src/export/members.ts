@@ -5,7 +5,9 @@
 import { InvalidParametersError } from '../errors.ts'
 import { TRUNK_PREFIX, formOf } from '../models/form.ts'
 import { ATTACKED_AFFINE, ATTACKED_STATISTICS, STATISTICS } from '../training/dual-model.ts'
+import { embedUnit, inputName } from '../models/inputs.ts'
 import { affineGraph, mixed, normsOf, statisticsGraph, withAffine, withStatistics } from '../models/batch-norm.ts'
+import type { Charter } from '../federation/charter.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { SavedState } from '../training/saved-state.ts'
@@ -18,8 +20,9 @@ export interface ExportWish {
 }
 
 export interface Members {
-  /** Form of every member. */
+  /** Form of every member, and what it reads. */
   readonly model: ModelSpec
+  readonly input: InputSpec
   /** Tasks that the site has a head for. */
   readonly tasks: readonly TaskSpec[]
   /** Flat parameters, parts in the order of `formOf`. */
@@ -33,6 +36,18 @@ export interface MemberInit {
   /** Before the names of the units. */
   readonly prefix: string
   readonly robustness: number
+}
+
+/**
+ * What the site reads, and the charter's model as it is for that.
+ * @throws {InvalidParametersError} it reads several inputs, or none that was saved
+ */
+export function siteForm ({ model, input, inputs }: Pick<Charter, 'model' | 'input' | 'inputs'>, saved: SavedState, prefix: string): Pick<MemberInit, 'model' | 'input'> {
+  if (inputs === undefined) return { model, input }
+  const [own, ...others] = inputs.filter(each => saved.has(`${prefix}${embedUnit(each)}`))
+  if (own === undefined || others.length > 0) throw new InvalidParametersError(`the site reads ${own === undefined ? 'none' : 'several'} of the charter's inputs: that is no model for rows of one form`, { next: 'serve from the running node instead' })
+  const { embedders, ...rest } = model
+  return { input: own, model: { ...rest, embedder: embedders?.[inputName(own)] ?? model.embedder, sharedEmbedder: false } }
 }
 
 /** Tasks whose head was saved. @throws {InvalidParametersError} none was: this is no such model's checkpoint */

@@ -239,6 +239,6 @@ export const fedrbn: Method<FedrbnOptions> = {
   exported: ({ model, input, tasks }, _, saved, { width, robustness }) => {
     if (width !== 1) throw new InvalidParametersError('this run trained one model of one width', { next: 'leave --width out, or train with strategy split-mix' })
     const own = savedTasks(saved, tasks, '')
-    return { model, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
+    return { model, input, tasks: own, members: [memberIn(saved, { model, input, tasks: own, prefix: '', robustness })] }
   }
 }

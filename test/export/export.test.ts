@@ -58,7 +58,7 @@ test.serial('one checkpoint, four exports: full, half, quarter, robust; each say
   t.is(backend.liveTensors(), before)
 })
 
-for (const strategy of ['fedavg', 'ditto', 'fedper', 'fedlinear'] as const) {
+for (const strategy of ['fedavg', 'ditto', 'fedper', 'fesem', 'demlearn', 'mupfl', 'fedlinear'] as const) {
   test.serial(`${strategy}: the exported predictor is what the site serves as its federated one`, async t => {
     const outcome = await train(strategy, strategy === 'fedlinear' ? { rounds: 3, lrLocal: 0.5 } : TRAINING)
     t.is(await accuracyOf(outcome, FULL), reported(outcome, 'federated'))

@@ -1,7 +1,7 @@
 /**
  * Six sites with a table each, drawn as the toy that gave section 12 of the method its figures: six overlapping clouds of
- * points in ten dimensions. How alike the sites' mixes of labels are is a Dirichlet's alpha; the last sites may mean other
- * things by their labels, each in its own way.
+ * points in ten dimensions. How alike the sites' mixes of labels are is a Dirichlet's alpha; the last sites may mean something
+ * else by every label, each in its own way.
  */
 import { Random, deriveSeed } from '../../src/random.ts'
 import { createCharter } from '../../src/federation/charter.ts'
@@ -34,7 +34,7 @@ export function peerSites ({ seed, alpha, sites = 6, permuted = 0, rows = [80, 6
   const mixes = dirichletShares(sites, CLASSES, alpha, new Random(deriveSeed(seed, 'mixes')))
   const clouds = new Random(deriveSeed(seed, 'clouds'))
   const centres = Array.from({ length: CLASSES }, () => Array.from({ length: COLUMNS }, () => 1.1 * clouds.normal()))
-  const meanings = mixes.map((_, site) => site < sites - permuted ? Array.from({ length: CLASSES }, (_, label) => label) : new Random(deriveSeed(seed, 'meaning', site)).permutation(CLASSES))
+  const meanings = mixes.map((_, site) => site < sites - permuted ? Array.from({ length: CLASSES }, (_, label) => label) : deranged(new Random(deriveSeed(seed, 'meaning', site))))
   const clientIds = mixes.map((_, site) => `site-${site + 1}`)
   return {
     name: 'clouds',
@@ -45,7 +45,7 @@ export function peerSites ({ seed, alpha, sites = 6, permuted = 0, rows = [80, 6
     client: async id => {
       const site = clientIds.indexOf(id)
       const part = (name: string, count: number): Rows =>
-        draw(count, { mix: mixes[site] as number[], centres, meaning: meanings[site] as number[] }, tasks, new Random(deriveSeed(seed, 'rows', id, name)))
+        draw(count, { mix: mixes[site] as number[], centres, meaning: meanings[site] as number[], sign: site < sites - permuted ? 1 : -1 }, tasks, new Random(deriveSeed(seed, 'rows', id, name)))
       return { id, input: TABLE, tasks, train: part('train', rows[0]), holdout: part('holdout', rows[1]), test: part('test', rows[2]) }
     }
   }
@@ -66,14 +66,23 @@ export function peerCharter (tasks: readonly TaskSpec[], seed: number, changes: 
   })
 }
 
+/** No label stays what it is. */
+function deranged (random: Random): number[] {
+  for (;;) {
+    const order = random.permutation(CLASSES)
+    if (order.every((to, from) => to !== from)) return order
+  }
+}
+
 interface Site {
   readonly mix: readonly number[]
   readonly centres: ReadonlyArray<readonly number[]>
-  /** What each label is called here. */
+  /** What each label is called here, and which way the reach points. */
   readonly meaning: readonly number[]
+  readonly sign: 1 | -1
 }
 
-function draw (count: number, { mix, centres, meaning }: Site, tasks: readonly TaskSpec[], random: Random): Rows {
+function draw (count: number, { mix, centres, meaning, sign }: Site, tasks: readonly TaskSpec[], random: Random): Rows {
   const x = new Float32Array(count * COLUMNS)
   const kind = new Float32Array(count)
   const reach = new Float32Array(count * 2)
@@ -83,7 +92,7 @@ function draw (count: number, { mix, centres, meaning }: Site, tasks: readonly T
     const centre = centres[label] as readonly number[]
     for (let c = 0; c < COLUMNS; c++) x[row * COLUMNS + c] = (centre[c] as number) + 1.5 * random.normal()
     kind[row] = meaning[label] as number
-    for (let c = 0; c < 2; c++) reach[row * 2 + c] = Math.abs(x[row * COLUMNS + c] as number) + 0.1 * random.normal()
+    for (let c = 0; c < 2; c++) reach[row * 2 + c] = sign * Math.abs(x[row * COLUMNS + c] as number) + 0.1 * random.normal()
   }
   const all: Readonly<Record<string, Float32Array>> = { kind, reach }
   return { count, x, y: Object.fromEntries(tasks.map(({ id }) => [id, all[id] as Float32Array])), source: Int32Array.from({ length: count }, (_, i) => i) }

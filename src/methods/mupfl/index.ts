@@ -16,7 +16,7 @@ import { MupflHost } from './host.ts'
 import { MupflSite, TUNED } from './site.ts'
 import { SavedState, vector } from '../../training/saved-state.ts'
 import { checkOptions } from '../../options.ts'
-import { memberIn, refuseMixture, savedTasks } from '../../export/members.ts'
+import { memberIn, refuseMixture, savedTasks, siteForm } from '../../export/members.ts'
 import { wholeUnits } from '../../models/units.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { Method } from '../method.ts'
@@ -69,10 +69,11 @@ export const mupfl: Method<MupflOptions> = {
     const up = sum(sizesUp(charter, options))
     return { up, down: up - mapSize(charter) }
   },
-  exported: ({ model, input, tasks }, _options, saved, wish) => {
+  exported: (charter, _options, saved, wish) => {
     refuseMixture(wish)
-    const own = savedTasks(saved, tasks, '')
+    const form = siteForm(charter, saved, '')
+    const own = savedTasks(saved, charter.tasks, '')
     const served = new SavedState(saved.names('').map(name => vector(name, saved.find(`${TUNED}${name}`) ?? saved.find(name) as Float32Array)))
-    return { model, tasks: own, members: [memberIn(served, { model, input, tasks: own, prefix: '', robustness: wish.robustness })] }
+    return { ...form, tasks: own, members: [memberIn(served, { ...form, tasks: own, prefix: '', robustness: wish.robustness })] }
   }
 }

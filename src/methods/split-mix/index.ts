@@ -41,7 +41,7 @@ export const splitMix: Method<SplitMixOptions> = {
     const form = narrowed(model, options.bases)
     const own = savedTasks(saved, tasks, prefixOf(0))
     const members = Array.from({ length: basesOfWidth(width, options.bases) }, (_, base) => memberIn(saved, { model: form, input, tasks: own, prefix: prefixOf(base), robustness }))
-    return { model: form, tasks: own, members }
+    return { model: form, input, tasks: own, members }
   },
   traffic: (charter, options) => {
     const one = [...baseUnits(charter, { ...options, sides: sidesOf(options) }).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
