@@ -23,7 +23,7 @@ import { memberIn, savedTasks } from '../export/members.ts'
 import { norm } from '../kernels/index.ts'
 import { normalisationsOf } from '../models/normalisation.ts'
 import { normsOf, statisticsGraph } from '../models/batch-norm.ts'
-import { parseAttack } from '../robustness/pgd.ts'
+import { expectNumbers, parseAttack } from '../robustness/pgd.ts'
 import { propagated } from '../robustness/propagation.ts'
 import { refuseUnknown } from '../models/spec.ts'
 import { vector } from '../training/saved-state.ts'
@@ -92,6 +92,7 @@ function trunkOf ({ model, input, tasks }: Pick<Charter, 'model' | 'input' | 'ta
 function sharedUnits (charter: Charter): ReadonlyMap<string, Graph> {
   const { model, input, tasks } = charter
   expectOneInput(charter, 'fedrbn')
+  expectNumbers(input)
   if (model.norm !== 'batch') throw new InvalidParametersError('method fedrbn needs batch normalisations to keep apart', { next: 'set model.norm to batch' })
   const shared = new Set(['trunk', ...sharesEmbedder(model, input) ? [embedUnit(input)] : [], ...model.sharedHeads.map(id => `head/${id}`)])
   return new Map(formOf(model, input, tasks).parts.filter(([name]) => shared.has(name)))

@@ -8,6 +8,7 @@
  * Source: Madry et al., Towards deep learning models resistant to adversarial attacks, arXiv 1706.06083, as advertorch 0.2.3 does it.
  */
 import { InvalidParametersError } from '../errors.ts'
+import type { InputSpec } from '../data/dataset.ts'
 import type { Random } from '../random.ts'
 
 export interface Attack {
@@ -41,6 +42,11 @@ export async function pgd (x: Float32Array, gradient: (x: Float32Array) => Promi
     }
   }
   return moved
+}
+
+/** @throws {InvalidParametersError} words cannot be moved by a little */
+export function expectNumbers ({ modality }: Pick<InputSpec, 'modality'>): void {
+  if (modality === 'tokens') throw new InvalidParametersError('words cannot be moved by a little: there is no attack on texts', { next: 'leave robustness out, or choose another strategy' })
 }
 
 /** Reads `epsilon`, `attackSteps`, `low` and `high` of a method's options. @throws {InvalidParametersError} */

@@ -9,12 +9,12 @@ import { asAffine } from '../models/batch-norm.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { TRUNK_PREFIX, formOf } from '../models/form.ts'
-import { pgd } from '../robustness/pgd.ts'
+import { expectNumbers, pgd } from '../robustness/pgd.ts'
 import { InvalidParametersError } from '../errors.ts'
 import type { Attack } from '../robustness/pgd.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
-import type { ClientData, Rows } from '../data/dataset.ts'
+import type { ClientData, InputSpec, Rows } from '../data/dataset.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { Random } from '../random.ts'
@@ -29,6 +29,7 @@ export class MixedModel extends ClientLayout {
   readonly size: number
   /** Embedder, trunk and heads in one, before anything is folded. */
   protected readonly whole: Graph
+  readonly #input: InputSpec
   readonly #rowSize: number
   readonly #model: Model
   /** Place of every piece's numbers in a row of input, from 1; 0: none, the piece has a zero there. */
@@ -38,6 +39,7 @@ export class MixedModel extends ClientLayout {
     super(site, model, smoothing)
     const { parts, whole } = formOf(model, site.input, site.tasks)
     this.parts = parts
+    this.#input = site.input
     this.whole = whole
     this.size = this.whole.parameterCount
     this.#rowSize = elements(site.input.shape)
@@ -73,7 +75,7 @@ export class MixedModel extends ClientLayout {
    * @throws {InvalidParametersError} inputs that are not numbers to move
    */
   async attacked (members: readonly Float32Array[], rows: Batch, attack: Attack, random: Random): Promise<Float32Array> {
-    if (this.#origin.length === 0) throw new InvalidParametersError('words cannot be moved by a little: there is no attack on texts', { next: 'leave robustness out' })
+    expectNumbers(this.#input)
     const moved = new Float32Array(rows.x.length)
     for (let start = 0; start < rows.count; start += EVALUATION_ROWS) {
       const count = Math.min(EVALUATION_ROWS, rows.count - start)

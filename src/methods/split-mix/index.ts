@@ -17,6 +17,8 @@ import { RATIOS, budgetOf } from './plan.ts'
 import { baseUnits, narrowed, prefixOf } from './bases.ts'
 import { basesOfWidth, parseOptions, sidesOf } from './options.ts'
 import { memberIn, savedTasks } from '../../export/members.ts'
+import { expectNumbers } from '../../robustness/pgd.ts'
+import { inputsOf } from '../../models/inputs.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { Graph } from '../../graph/graph.ts'
 import type { Method } from '../method.ts'
@@ -32,6 +34,7 @@ export const splitMix: Method<SplitMixOptions> = {
   name: 'split-mix',
   options: parseOptions,
   exchange: (charter, options) => {
+    if (options.lambdaTrain > 0) inputsOf(charter).forEach(expectNumbers)
     const units = unitsOf(charter, options)
     return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [WISH, options.bases]]) }
   },
