@@ -4,7 +4,7 @@
  *
  * Tables of three blocks, 6 sites with two of them each (seeds 1 to 3): .56, .53, .66 accuracy alone, .60, .59, .67 together, and
  * .73, .66, .77 of the model over all blocks, which no site has.
- * Source: Zhang et al., arXiv 2012.12420; the matching is this project's, by least squared difference.
+ * Source: arXiv 2012.12420; the matching is this project's, by least squared difference.
  */
 import { fedavg } from './fedavg.ts'
 import type { Strategy } from './strategy.ts'
@@ -12,6 +12,6 @@ import type { Strategy } from './strategy.ts'
 export const hyfem: Strategy = {
   ...fedavg,
   name: 'hyfem',
-  source: 'Zhang et al., arXiv 2012.12420',
+  source: 'arXiv 2012.12420',
   method: { name: 'hyfem' }
 }

@@ -5,7 +5,7 @@
  *     cost(i, g) = mean over the coordinates that both have of (row_i - mean row of g)^2,  or newCost for a unit of its own
  *     assignment by least total cost;  global row = mean over the sites that have a coordinate
  *
- * The first site's units are the first global ones, in order. Source: Zhang et al., hybrid federated learning, arXiv 2012.12420,
+ * The first site's units are the first global ones, in order. Source: arXiv 2012.12420,
  * whose matching is a Bayesian nonparametric one; the cost and the assignment are this project's.
  */
 import { assign } from '../../combinatorics/assignment.ts'
