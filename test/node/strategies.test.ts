@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import { folderOf } from '../helpers/files.ts'
+import { methods } from '../../src/methods/index.ts'
 import { ruleNames, ruleOptions, ruleSource } from '../../src/projection/index.ts'
 import { strategies } from '../../src/strategies/index.ts'
 import { weightingNames, weightingOptions, weightingSource } from '../../src/weighting/index.ts'
@@ -24,8 +25,10 @@ test('every strategy, gradient rule and loss weighting is listed with its source
   t.deepEqual(lines.filter(({ type }) => type === 'rule'), ruleNames.map(name => ({ type: 'rule', name, source: ruleSource(name), options: Object.keys(ruleOptions(name)) })))
   t.deepEqual(lines.filter(({ type }) => type === 'weighting'), weightingNames.map(name => ({ type: 'weighting', name, source: weightingSource(name), options: Object.keys(weightingOptions(name)) })))
   t.deepEqual(lines.filter(({ type }) => type === undefined).map(({ name }) => name), strategies.map(({ name }) => name))
-  t.deepEqual(lines.at(-1), { type: 'summary', strategies: strategies.length, rules: ruleNames, weightings: weightingNames })
+  t.deepEqual(lines.at(-1), { type: 'summary', strategies: strategies.length, methods: methods.map(({ name }) => name), rules: ruleNames, weightings: weightingNames })
+  t.deepEqual(lines.filter(({ type }) => type === 'method').map(({ name }) => name), methods.map(({ name }) => name))
   const text = run('--format', 'text')
+  for (const { name } of methods) t.true(text.includes(`method ${name} `) && text.includes(`\n${name} `), name)
   for (const name of ruleNames) t.true(text.includes(`${name} `) && text.includes(ruleSource(name)), name)
   for (const name of weightingNames) t.true(text.includes(`${name} `) && text.includes(weightingSource(name)), name)
 })
