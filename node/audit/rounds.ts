@@ -149,7 +149,7 @@ async function readDelta (home: string, { cid }: MergedDelta, bytes: number): Pr
   const path = join(home, DELTA_FOLDER, cid)
   try {
     const { size } = await stat(path)
-    if (size !== bytes) return `has ${size} bytes, ${bytes} were expected`
+    if (size > bytes) return `has ${size} bytes, at most ${bytes} were expected`
     const payload = await readFile(path)
     return await sha256InPieces(payload) === cid ? payload : 'is damaged'
   } catch (error) {

@@ -18,6 +18,12 @@ for (const codec of CODECS) {
   })
 }
 
+test('a unit of zeros costs its name alone, and comes back as zeros', (t) => {
+  const bytes = packUnits({ trunk: new Float32Array(1000), 'peft/a': Float32Array.of(1, 2) }, 'f32')
+  t.is(bytes.length, packedBytes({ trunk: 0, 'peft/a': 2 }, 'f32'))
+  t.deepEqual({ ...unpackUnits(bytes, { trunk: 1000, 'peft/a': 2 }, 'f32') }, { trunk: new Float32Array(1000), 'peft/a': Float32Array.of(1, 2) })
+})
+
 testProp('equal units give equal bytes in whatever order they were put in', [
   fc.dictionary(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }), fc.float32Array({ maxLength: 20, noNaN: true, noDefaultInfinity: true }), { maxKeys: 6 }),
   fc.constantFrom(...CODECS)
