@@ -56,9 +56,9 @@ test.serial('a site trains, publishes, considers what others published, chooses 
   t.deepEqual(explanation.tasks.map(({ task, models, samples }) => [task, models, samples]), [['kind', 4, 30], ['reach', 4, 30]])
   t.deepEqual(ben.explain(), explanation)
   const { served, tasks } = await ben.report()
-  t.true(['committee', 'simple+federated', 'simple'].includes(served))
+  t.true(['ensemble', 'committee', 'ownEnsemble', 'simple+federated', 'simple'].includes(served))
   for (const { id, scores } of tasks) {
-    t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'bestSingle', 'committee', 'federated', 'local', 'ownEnsemble', 'served', 'simple', 'simple+federated', 'wholeBench'])
+    t.deepEqual(Object.keys(scores).sort(), ['bestLocal', 'bestSingle', 'committee', 'ensemble', 'federated', 'local', 'ownEnsemble', 'served', 'simple', 'simple+federated', 'wholeBench'])
     t.deepEqual([scores.served, scores.federated], [scores[served], scores.committee], id)
     t.true(Number.isFinite(scores.committee?.value))
   }
