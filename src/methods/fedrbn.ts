@@ -27,6 +27,7 @@ import { expectNumbers, parseAttack } from '../robustness/pgd.ts'
 import { propagated } from '../robustness/propagation.ts'
 import { refuseUnknown } from '../models/spec.ts'
 import { vector } from '../training/saved-state.ts'
+import { wholeOf } from './told.ts'
 import type { Attack } from '../robustness/pgd.ts'
 import type { Batch } from '../training/batches.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -233,7 +234,13 @@ export const fedrbn: Method<FedrbnOptions> = {
   options: parse,
   exchange: charter => {
     const units = sharedUnits(charter)
-    return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [SHOWN, shownSize(charter)]]) }
+    const shown = shownSize(charter)
+    const whole = wholeOf(units)
+    return {
+      units,
+      up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [SHOWN, shown]]),
+      down: (name, numbers) => name.startsWith(SOURCE) ? numbers === shown : whole(name, numbers)
+    }
   },
   site: (init, options) => new FedrbnSite(init, options),
   host: (init, options) => new FedrbnHost(init, options),
