@@ -5,7 +5,9 @@ import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { MethodModel } from '../../src/methods/site.ts'
 import { ProtocolError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
+import * as compression from '../../src/compression/index.ts'
 import { createCharter } from '../../src/federation/charter.ts'
+import { encodeFrame } from '../../protocols/split-step/messages.ts'
 import { exchangeOf } from '../../src/methods/index.ts'
 import { findStrategy, settingsOf, strategies } from '../../src/strategies/index.ts'
 import { gaussianSites } from '../helpers/gaussian-sites.ts'
@@ -17,7 +19,7 @@ const backend = await backendOn('wasm')
 const SITES = gaussianSites(1, 2, [20, 8, 8])
 const DATA = await SITES.client(SITES.clientIds[0] as string)
 /** Options that suit two sites of a table, where a method needs some. */
-const METHODS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = { cofed: { public: { rows: 16, seed: 1 } }, 'split-mix-robust': { attackSteps: 1 }, fedrbn: { attackSteps: 1, pnc: 0.5 } }
+const METHODS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = { cofed: { public: { rows: 16, seed: 1 } }, 'split-mix-robust': { attackSteps: 1 }, fedrbn: { attackSteps: 1, pnc: 0.5, adversaries: 1 } }
 
 function charterOf (strategy: string, method: Readonly<Record<string, unknown>> = {}): Charter {
   return createCharter({
@@ -35,12 +37,15 @@ function charterOf (strategy: string, method: Readonly<Record<string, unknown>> 
 
 function siteOf (charter: Charter): MethodModel { return new MethodModel(backend, { charter, data: DATA, seat: { rank: 0, of: 2 }, guard: new ContentGuard(), start: [] }) }
 
+/** As clients are called on the wire. */
+const PEER = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
+
 /** A host that has heard one site for one step: what it tells. */
 async function toldIn (charter: Charter, sent: readonly NamedTensor[]): Promise<readonly NamedTensor[]> {
   const host = new HostTrainer(backend, charter)
-  host.contribute('site', 0, 20, sent)
-  host.applyMean(0, ['site'])
-  const told = host.told('site', 1)
+  host.contribute(PEER, 0, 20, sent)
+  host.applyMean(0, [PEER])
+  const told = host.told(PEER, 1)
   host.dispose()
   return told
 }
@@ -51,6 +56,7 @@ for (const { name } of strategies.filter(({ method }) => method !== undefined)) 
     const site = siteOf(charter)
     const { sent } = await site.method.contribute(0)
     const told = await toldIn(charter, sent)
+    for (const tensors of [sent, told]) t.notThrows(() => encodeFrame({ kind: 'share', step: 0, tensors }, 'f32', compression), 'every name can travel')
     await site.receive(1, told)
     const held = site.units.map(({ parameters }) => parameters.slice())
     const [first] = told as [NamedTensor]
@@ -74,8 +80,8 @@ for (const { id, strategy, method, send, message } of [
     const site = siteOf(charter)
     const host = new HostTrainer(backend, charter)
     const { sent } = await site.method.contribute(0)
-    t.throws(() => { host.contribute('site', 0, 20, send(sent)) }, { instanceOf: ProtocolError, message })
-    t.notThrows(() => { host.contribute('site', 0, 20, sent) })
+    t.throws(() => { host.contribute(PEER, 0, 20, send(sent)) }, { instanceOf: ProtocolError, message })
+    t.notThrows(() => { host.contribute(PEER, 0, 20, sent) })
     host.dispose()
     site.dispose()
   })
