@@ -1,6 +1,6 @@
 /** `fmtl-node predict`: what an exported predictor says of rows, in one process with no network, on whatever this machine computes with. */
 import { readFile, stat, writeFile } from 'node:fs/promises'
-import { DataError, InvalidParametersError } from '../../src/errors.ts'
+import { DataError, DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import { RUNGS, isRungName, loadBestRung } from '../../src/backend/ladder.ts'
 import { Random } from '../../src/random.ts'
 import { bytes, clean, metric, table } from './format.ts'
@@ -80,8 +80,13 @@ async function readModel (path: string): Promise<{ card: Card, tensors: readonly
     if (cause instanceof InvalidParametersError) throw cause
     throw new DataError(`${path}: the predictor cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, { cause, next: 'check the path' })
   }
-  const { tensors, metadata } = decodeSafetensors(file)
-  return { card: readCard(metadata), tensors }
+  try {
+    const { tensors, metadata } = decodeSafetensors(file)
+    return { card: readCard(metadata), tensors }
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause
+    throw new DecodeError(`${path}: ${cause.message}`, { cause, next: cause.next ?? 'give a file that `fmtl-node export` wrote' })
+  }
 }
 
 async function readRows ({ data: path, client, split }: Flags, card: Card): Promise<Rows> {

@@ -8,7 +8,7 @@ import { Random } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
 import type { BenchEntry } from './model-bench.ts'
 import type { BenchSpec } from './spec.ts'
-import type { Combination, Diversity, Rival, SubsetScores, Winner } from '../ensemble/index.ts'
+import type { Combination, Diversity, Selection, SubsetScores } from '../ensemble/index.ts'
 import type { EvaluationSplit } from '../training/client-trainer.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 import type { TensorData } from '../tensor/tensor.ts'
@@ -25,7 +25,8 @@ export interface MemberExplanation {
   readonly loses: number
 }
 
-export interface TaskExplanation {
+/** Accuracy is the committee's on the hold-out: share of right answers, or skill of a regression (1 perfect, 0 as good as the mean). */
+export interface TaskExplanation extends Omit<Selection, 'chosen'> {
   readonly task: string
   /** Labels of the hold-out that chose. */
   readonly samples: number
@@ -33,17 +34,6 @@ export interface TaskExplanation {
   readonly models: number
   readonly passedOver: number
   readonly members: readonly MemberExplanation[]
-  /** The search, or which of the guard's alternatives was better. */
-  readonly by: Winner
-  /** Of the committee on the hold-out: share of right answers, or skill of a regression (1 perfect, 0 as good as the mean). */
-  readonly accuracy: number
-  /** Mean accuracy of the members, and how much they differ. */
-  readonly strength: number
-  readonly diversity: number
-  /** What the guard compared. */
-  readonly rivals: readonly Rival[]
-  /** The same in one line. */
-  readonly reason: string
 }
 
 export interface Choice {
@@ -74,7 +64,7 @@ export function choose (task: TaskSpec, y: TensorData, entries: readonly BenchEn
   const local = entries.flatMap(({ own }, i) => own ? [i] : [])
   const seats = running.map(entry => entries.indexOf(entry))
   const selection = selectSubset(scores, { hi: mostMembers(task, spec), local, candidates, random: new Random(seed), ...seats.includes(-1) ? {} : { running: seats } })
-  const { chosen, by, accuracy, strength, diversity, rivals, reason } = selection
+  const { chosen, ...found } = selection
   return {
     members: chosen.map(i => entries[i] as BenchEntry),
     explanation: {
@@ -85,14 +75,9 @@ export function choose (task: TaskSpec, y: TensorData, entries: readonly BenchEn
       members: chosen.map(i => {
         const { card, own } = entries[i] as BenchEntry
         const rest = chosen.filter(other => other !== i)
-        return { peer: card.peer, modelId: card.modelId, version: card.version, arch: card.arch, own, accuracy: scores.accuracy([i]), loses: accuracy - (rest.length === 0 ? 0 : scores.accuracy(rest)) }
+        return { peer: card.peer, modelId: card.modelId, version: card.version, arch: card.arch, own, accuracy: scores.accuracy([i]), loses: found.accuracy - (rest.length === 0 ? 0 : scores.accuracy(rest)) }
       }),
-      by,
-      accuracy,
-      strength,
-      diversity,
-      rivals,
-      reason
+      ...found
     }
   }
 }

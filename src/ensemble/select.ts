@@ -27,7 +27,8 @@ export interface BenchModel {
   readonly probabilities: ArrayLike<number>
 }
 
-export interface ModelBench {
+/** A bench as what its models say of labelled rows. */
+export interface AnsweredBench {
   readonly classes: number
   readonly labels: ArrayLike<number>
   readonly models: readonly BenchModel[]
@@ -76,10 +77,12 @@ export interface Selection {
   readonly by: Winner
   /** On validation; NaN without rows. */
   readonly accuracy: number
+  /** Mean accuracy of the members, and how much they differ. */
   readonly strength: number
   readonly diversity: number
   /** What the guard compared; empty without rows. */
   readonly rivals: readonly Rival[]
+  /** The same in one line. */
   readonly reason: string
 }
 
@@ -97,7 +100,7 @@ const DEFAULT_SIZE = 5
 /**
  * @throws {InvalidParametersError} an empty bench, no rows and no local model, sizes out of range
  */
-export function selectEnsemble (bench: ModelBench, init: SelectInit): Selection {
+export function selectEnsemble (bench: AnsweredBench, init: SelectInit): Selection {
   const order = bench.models.map((_, i) => i).sort((a, b) => byOrigin(bench.models[a] as BenchModel, bench.models[b] as BenchModel))
   const sorted = order.map((i) => bench.models[i] as BenchModel)
   const { diversity: kind = 'pang', combination = 'soft', hi = DEFAULT_SIZE } = init

@@ -13,6 +13,7 @@ import type { Charter } from '../federation/charter.ts'
 import type { InputSpec } from '../data/dataset.ts'
 import type { ModelSpec } from '../models/spec.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
+import type { Seat } from '../methods/index.ts'
 import type { TaskSpec } from '../tasks/task.ts'
 
 export interface Card {
@@ -34,6 +35,9 @@ export interface Card {
    * weights are then named as the site's checkpoint named them.
    */
   readonly site?: Charter
+  /** With `site`: where the site stood among all, by which widths and ranks may differ. */
+  readonly seat?: Seat
+  /** What it reads: of several inputs the site's. */
   readonly input: InputSpec
   readonly tasks: readonly TaskSpec[]
   /** Models whose raw outputs are averaged. */
@@ -75,7 +79,7 @@ export function readCard (metadata: Readonly<Record<string, string>>): Card {
 }
 
 function check (card: Partial<Card>): Card {
-  const { version, name, charter, seed, step, model, site, input, tasks, members, width, robustness, weights } = card
+  const { version, name, charter, seed, step, model, site, seat, input, tasks, members, width, robustness, weights } = card
   const refuse = (why: string): never => { throw new InvalidParametersError(why) }
   if (version !== 1) refuse(`version ${String(version)} is not known here`)
   if (![name, charter, weights].every(text => typeof text === 'string')) refuse('name, charter and weights are texts')
@@ -88,6 +92,7 @@ function check (card: Partial<Card>): Card {
   if (!Array.isArray(tasks) || tasks.length === 0 || tasks.length > MAX_TASKS) refuse('there are no tasks, or too many')
   for (const task of tasks as TaskSpec[]) validateTaskSpec(task)
   if (site !== undefined && charterHash(readCharter(site)) !== charter) refuse('its charter is another than it names')
+  if (seat !== undefined && !(Number.isInteger(seat.rank) && Number.isInteger(seat.of) && seat.rank >= 0 && seat.rank < seat.of)) refuse('there is no such seat')
   const { backbone, ...parts } = model as ModelSpec
   if (parts.kind !== 'linear') parseModelSpec({ ...backbone, ...parts }, input as InputSpec)
   return card as Card

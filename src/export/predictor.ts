@@ -39,8 +39,12 @@ export function loadPredictor (backend: Backend, card: Card, tensors: readonly N
   const { model, input, tasks, members, weights, site } = card
   if (weightsHash(tensors) !== weights) throw new DecodeError('the predictor\'s weights are not those that its card names', { next: 'export it again' })
   if (site !== undefined) return sitePredictor(backend, card, site, tensors)
+  // sizes before anything of that size is made: a card may say what it likes
+  if (model.backbone.layers > tensors.length) throw new DecodeError(`the predictor has ${tensors.length} weights, its card speaks of ${model.backbone.layers} layers`, { next: 'export it again' })
   const parts = model.kind === 'linear' ? [...linearUnits(input, tasks)] : formOf(model, input, tasks).parts
   const byName = new Map(tensors.map(({ name, tensor }) => [name, tensor]))
+  const [said, found] = [members * parts.reduce((sum, [, { parameterCount }]) => sum + parameterCount, 0), tensors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)]
+  if (said !== found) throw new DecodeError(`the predictor has ${found} numbers, its card speaks of ${said}`, { next: 'export it again' })
   const flats = Array.from({ length: members }, (_, member) => flatOf(byName, `${member}`, parts))
   if (byName.size > 0) throw new DecodeError(`the predictor has weights that its card does not speak of: ${[...byName.keys()][0]}`, { next: 'export it again' })
   if (model.kind === 'linear') return linearPredictor(card, parts, flats[0] as Float32Array)
@@ -81,7 +85,7 @@ const NONE: Rows = { count: 0, x: new Float32Array(0), y: {}, source: new Int32A
 
 /** The site's half of the method again, as its checkpoint left it. */
 function sitePredictor (backend: Backend, card: Card, charter: Charter, tensors: readonly NamedTensor[]): Predictor {
-  const model = new MethodModel(backend, { charter, data: nobody(card), seat: { rank: 0, of: 1 }, guard: new ContentGuard(), start: [] })
+  const model = new MethodModel(backend, { charter, data: nobody(card), seat: card.seat ?? { rank: 0, of: 1 }, guard: new ContentGuard(), start: [] })
   try {
     const saved = new SavedState(tensors)
     const found = model.units.map(unit => [unit, saved.need(unit.name, unit.parameters.length)] as const)

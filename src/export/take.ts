@@ -4,6 +4,8 @@ import { charterHash } from '../federation/charter.ts'
 import { formOf } from '../models/form.ts'
 import { linearUnits } from '../models/linear.ts'
 import { memberIn, refuseMixture, savedTasks, siteForm } from './members.ts'
+import { SEAT } from '../methods/site.ts'
+import { inputName, inputOf } from '../models/inputs.ts'
 import { methodOf } from '../methods/index.ts'
 import { weightsHash } from './card.ts'
 import type { Card } from './card.ts'
@@ -40,9 +42,15 @@ function origin (charter: Charter, step: number, wish: ExportWish): Omit<Card, '
 /** A method whose model is of a form of its own: all that the site's half of it needs to predict again, optimisers apart. */
 function siteOf (charter: Charter, saved: SavedState, step: number, wish: ExportWish): Exported {
   refuseMixture(wish)
-  const tensors = saved.tensors().filter(({ name }) => !NOT_OF_THE_MODEL.test(name))
-  const own = charter.tasks.filter(({ id }) => tensors.some(({ name }) => `/${name}`.endsWith(`/head/${id}`)))
-  return { card: { ...origin(charter, step, wish), model: charter.model, site: charter, tasks: own.length > 0 ? own : charter.tasks, members: 1, weights: weightsHash(tensors) }, tensors }
+  const tensors = saved.tensors().filter(({ name }) => name !== SEAT && !NOT_OF_THE_MODEL.test(name))
+  const heads = charter.tasks.filter(({ id }) => tensors.some(({ name }) => `/${name}`.endsWith(`/head/${id}`)))
+  const tasks = heads.length > 0 ? heads : charter.tasks
+  const inputs = new Map(tasks.map(task => inputOf(charter, task)).map(input => [inputName(input), input]))
+  const [input] = inputs.values()
+  if (input === undefined || inputs.size > 1) throw new InvalidParametersError(`the site reads ${[...inputs.keys()].join(' and ')}: that is no model for rows of one form`, { next: 'serve from the running node instead' })
+  const [rank, of] = saved.find(SEAT) ?? []
+  const seat = rank === undefined || of === undefined ? {} : { seat: { rank, of } }
+  return { card: { ...origin(charter, step, wish), model: charter.model, site: charter, ...seat, input, tasks, members: 1, weights: weightsHash(tensors) }, tensors }
 }
 
 /** State of optimisers, and the models that a site trains alone. */

@@ -5,7 +5,7 @@
  */
 import { FAMILIES, leadingTokens, readsTexts } from './spec.ts'
 import { FoundationError } from '../errors.ts'
-import { elements } from '../tensor/tensor.ts'
+import { allFinite, elements } from '../tensor/tensor.ts'
 import type { Family, FoundationSpec } from './spec.ts'
 import type { GeluForm } from '../graph/graph.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
@@ -171,6 +171,7 @@ export async function arrange ({ model, placements }: ImportPlan, from: TensorSo
     if (found.shape.length !== shape.length || !shape.every((size, axis) => size === -1 || size === found.shape[axis])) {
       throw new FoundationError(`${name} is [${found.shape.join(', ')}], config.json implies [${shape.map(size => size === -1 ? 'any' : size).join(', ')}]`, { next: 'fetch config.json and the weights from the same place' })
     }
+    if (!allFinite(found.data)) throw new FoundationError(`${name} has numbers that are not finite`, { next: 'fetch the weights again' })
     used.add(name)
     const { data } = byTarget.get(target) ?? { data: new Float32Array(elements(whole)) }
     data.set(permuted(found, order).subarray(0, take), at)

@@ -16,7 +16,7 @@ export interface FoundationSpec {
   readonly activation: GeluForm
   /** Added to the variance by every normalisation. */
   readonly epsilon: number
-  /** Of the weights, as ./file.ts counts it: a site whose file has another one has another model. */
+  /** Of the weights, as ./weights.ts counts it: a site whose file has another one has another model. */
   readonly sha256: string
   /** vit, deit: side of a picture and of a patch, in pixels. */
   readonly pictures?: { readonly size: number, readonly patch: number, readonly channels: number }

@@ -27,6 +27,7 @@ import { expectNumbers, parseAttack } from '../robustness/pgd.ts'
 import { propagated } from '../robustness/propagation.ts'
 import { refuseUnknown } from '../models/spec.ts'
 import { vector } from '../training/saved-state.ts'
+import { wholeOf } from './told.ts'
 import type { Attack } from '../robustness/pgd.ts'
 import type { Batch } from '../training/batches.ts'
 import type { Charter } from '../federation/charter.ts'
@@ -67,6 +68,9 @@ const PROPAGATIONS: readonly unknown[] = ['cosine', 'equal', 'own']
 const PNC_CLIP = 10
 /** Both sets of running statistics of a site that trains against attacks: clean ones, then those of attacked rows. */
 const SHOWN = 'statistics'
+/** What all of them show, side by side and without a name. */
+const SOURCES = 'sources'
+/** Before a site's name, in a host's checkpoint. */
 const SOURCE = 'source/'
 
 function parse (raw: Readonly<Record<string, unknown>>): FedrbnOptions {
@@ -153,7 +157,9 @@ class FedrbnSite implements SiteMethod {
       unit.set(values)
     }
     if (this.#adversary) return
-    const sources = told.filter(({ name }) => name.startsWith(SOURCE)).map(({ tensor: { data } }): Source => ({ clean: data.subarray(0, data.length / 2), attacked: data.subarray(data.length / 2) }))
+    const shown = told.find(({ name }) => name === SOURCES)?.tensor.data ?? new Float32Array(0)
+    const size = this.#statistics('statistics').parameters.length
+    const sources = Array.from({ length: shown.length / (2 * size) }, (_, i): Source => ({ clean: shown.subarray(2 * i * size, (2 * i + 1) * size), attacked: shown.subarray((2 * i + 1) * size, (2 * i + 2) * size) }))
     const { propagation, temperature } = this.#options
     const clean = this.#statistics('statistics').parameters
     this.#statistics('adversarial/statistics').set(propagation === 'own' || sources.length === 0 ? clean : propagated(this.#form.norms, sources, clean, { weights: propagation, temperature }))
@@ -214,8 +220,8 @@ class FedrbnHost implements HostMethod {
   told (client: string, step: number): readonly NamedTensor[] {
     const units = this.#mean.told(client, step)
     // Without pnc nobody computes with what was taken over before the end.
-    if (this.#options.pnc === 0 && step < totalSteps(this.#init.charter.training)) return units
-    return [...units, ...[...this.#sources].map(([name, statistics]) => vector(`${SOURCE}${name}`, statistics))]
+    if (this.#sources.size === 0 || (this.#options.pnc === 0 && step < totalSteps(this.#init.charter.training))) return units
+    return [...units, vector(SOURCES, Float32Array.from([...this.#sources.values()].flatMap(statistics => [...statistics])))]
   }
 
   save (): NamedTensor[] { return [...this.#sources].map(([client, statistics]) => vector(`${SOURCE}${client}`, statistics)) }
@@ -233,7 +239,13 @@ export const fedrbn: Method<FedrbnOptions> = {
   options: parse,
   exchange: charter => {
     const units = sharedUnits(charter)
-    return { units, up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [SHOWN, shownSize(charter)]]) }
+    const shown = shownSize(charter)
+    const whole = wholeOf(units)
+    return {
+      units,
+      up: new Map([...[...units].map(([name, { parameterCount }]) => [name, parameterCount] as const), [SHOWN, shown]]),
+      down: (name, numbers) => name === SOURCES ? numbers > 0 && numbers % shown === 0 : whole(name, numbers)
+    }
   },
   site: (init, options) => new FedrbnSite(init, options),
   host: (init, options) => new FedrbnHost(init, options),

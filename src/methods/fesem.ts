@@ -11,13 +11,13 @@
  * meet. One centre is FedAvg, bit for bit. A site is told K |w| numbers a round and sends |w|.
  * Source: Xie et al., Multi-center federated learning, arXiv 2005.01026; the choice of the first centres is this project's.
  */
-import { InvalidParametersError } from '../errors.ts'
+import { InvalidParametersError, ProtocolError } from '../errors.ts'
 import { WholeModel } from '../training/whole-model.ts'
 import { checkOptions } from '../options.ts'
-import { difference, pulled } from '../training/local-rules.ts'
+import { difference } from '../training/local-rules.ts'
 import { initialise } from '../models/parameters.ts'
 import { sharesStats } from './mean-host.ts'
-import { localStepsOf } from '../training/spec.ts'
+import { localSteps } from './local-steps.ts'
 import { vector } from '../training/saved-state.ts'
 import { weightedMean } from '../training/contributions.ts'
 import { wholeUnits } from '../models/units.ts'
@@ -66,7 +66,6 @@ class FesemSite implements SiteMethod {
   readonly #centres: number
   /** The centre that this site trains from. */
   #own = 0
-  #agreed: ReadonlyMap<string, Float32Array> = new Map()
 
   constructor (init: SiteInit, { centres, mu }: FesemOptions) {
     const { backend, charter: { model, training, seed }, data, start = [] } = init
@@ -80,26 +79,20 @@ class FesemSite implements SiteMethod {
   get units (): readonly Weights[] { return this.#model.units }
 
   async contribute (step: number): Promise<{ sent: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const steps = localStepsOf(this.#init.charter.training)
-    this.#agreed = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
-    const losses: TaskLoss[] = []
-    for (let local = step * steps; local < (step + 1) * steps; local++) {
-      const pass = await this.#model.pass(this.#init.batch(local))
-      this.#init.protect('the pieces of a batch', pass.pieces.data)
-      losses.push(...pass.losses)
-      for (const unit of this.units) {
-        const gradient = pass.gradients.get(unit.name) as Float32Array
-        unit.learn(pulled(gradient, unit.parameters, this.#agreed.get(unit.name) ?? unit.parameters, this.#mu), local)
-        if (!this.#agreed.has(unit.name)) this.#init.protect(`the weights of ${unit.name}`, unit.parameters)
-      }
-    }
-    return { sent: this.#shared.map(({ name, parameters }) => vector(unitOf(this.#own, name), difference(parameters, this.#agreed.get(name) as Float32Array))), losses }
+    const anchors = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
+    const losses = await localSteps(step, { ...this.#init, model: this.#model, anchors, mu: this.#mu })
+    return { sent: this.#shared.map(({ name, parameters }) => vector(unitOf(this.#own, name), difference(parameters, anchors.get(name) as Float32Array))), losses }
   }
 
+  /** @throws {ProtocolError} a centre is missing */
   receive (_step: number, told: readonly NamedTensor[]): void {
     if (told.length === 0) return
     const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
-    const centres = Array.from({ length: this.#centres }, (_, k) => this.#shared.map(({ name }) => byName.get(unitOf(k, name)) as Float32Array))
+    const centres = Array.from({ length: this.#centres }, (_, k) => this.#shared.map(({ name }) => {
+      const values = byName.get(unitOf(k, name))
+      if (values === undefined) throw new ProtocolError(`the host did not tell ${unitOf(k, name)}: without all centres there is no nearest one`)
+      return values
+    }))
     const flat = (parts: readonly Float32Array[]): number[] => parts.flatMap(part => [...part])
     this.#own = nearest(flat(this.#shared.map(({ parameters }) => parameters)), centres.map(flat)).index
     this.#shared.forEach((unit, i) => { unit.set(centres[this.#own]?.[i] as Float32Array) })

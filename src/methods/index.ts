@@ -12,6 +12,7 @@ import { peft } from './peft/index.ts'
 import { mupfl } from './mupfl/index.ts'
 import { splitMix } from './split-mix/index.ts'
 import { tap } from './tap/index.ts'
+import { wholeOf } from './told.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './method.ts'
 
@@ -47,8 +48,8 @@ export function methodOf ({ method }: Pick<Charter, 'method'>): { method: Method
 /** @throws {InvalidParametersError} the charter's model does not fit the method */
 export function exchangeOf (charter: Charter): Required<ExchangeSpec> {
   const { method, options } = methodOf(charter)
-  const { units, up } = method.exchange(charter, options)
-  return { units, up: up ?? new Map([...units].map(([name, { parameterCount }]) => [name, parameterCount])) }
+  const { units, up, down } = method.exchange(charter, options)
+  return { units, up: up ?? new Map([...units].map(([name, { parameterCount }]) => [name, parameterCount])), down: down ?? wholeOf(units) }
 }
 
 export function hostOf (init: HostInit): HostMethod {

@@ -38,6 +38,8 @@ export interface ExchangeSpec {
   readonly units: ReadonlyMap<string, Graph>
   /** What a site may send: name -> count of numbers. Left out: changes of the units. */
   readonly up?: ReadonlyMap<string, number>
+  /** Whether a host may tell so many numbers under a name. Left out: the units, each whole. */
+  readonly down?: (name: string, numbers: number) => boolean
 }
 
 /** Where a site stands among all. */

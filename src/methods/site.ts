@@ -2,13 +2,15 @@
 import { ClientLayout } from '../training/client-layout.ts'
 import { drawBatch } from '../training/batches.ts'
 import { deriveSeed } from '../random.ts'
-import { methodOf } from './index.ts'
+import { exchangeOf, methodOf } from './index.ts'
+import { expectTold } from './told.ts'
+import { vector } from '../training/saved-state.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
 import type { ContentGuard } from '../backbone/guard.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
-import type { Predictions, Seat, SiteMethod } from './method.ts'
+import type { ExchangeSpec, Predictions, Seat, SiteMethod } from './method.ts'
 import type { Weights } from '../training/unit.ts'
 
 export interface MethodModelInit {
@@ -19,14 +21,21 @@ export interface MethodModelInit {
   readonly start: readonly NamedTensor[]
 }
 
+/** Where a checkpoint says which seat the site had: rank, and of how many. */
+export const SEAT = 'seat'
+
 /** Its tasks and targets are the charter's, its units and predictions the method's. */
 export class MethodModel extends ClientLayout {
   readonly method: SiteMethod
+  readonly #seat: Seat
+  readonly #down: Required<ExchangeSpec>['down']
 
   /** @throws {InvalidParametersError} the charter names no method */
   constructor (backend: Backend, { charter, data, seat, guard, start }: MethodModelInit) {
     super(data, charter.model, charter.training.smoothing)
     const { method, options } = methodOf(charter)
+    this.#seat = seat
+    this.#down = exchangeOf(charter).down
     const seed = deriveSeed(charter.seed, 'rows', data.id)
     const { batch: size, shift } = charter.training
     this.method = method.site({
@@ -46,6 +55,18 @@ export class MethodModel extends ClientLayout {
   }
 
   get units (): readonly Weights[] { return this.method.units }
+
+  /** What the host tells before `step`. @throws {ProtocolError} names or sizes that the method does not tell */
+  async receive (step: number, told: readonly NamedTensor[]): Promise<void> {
+    expectTold(this.#down, told)
+    await this.method.receive(step, told)
+  }
+
+  /** What a checkpoint holds beside the units: the method's, and the seat, by which widths and ranks of a site may differ. */
+  save (): NamedTensor[] {
+    const { rank, of } = this.#seat
+    return [...this.method.save?.() ?? [], vector(SEAT, Float32Array.of(rank, of))]
+  }
 
   async predict (rows: Rows): Promise<Predictions> { return await this.method.predict(rows) }
 

@@ -153,9 +153,12 @@ export function updateStatistics (norms: readonly Norm[], running: Float32Array,
   return next
 }
 
+/** What others told or changed may lie below 0: it must not make weights that are not numbers. */
+function deviation (variance: number): number { return Math.sqrt(Math.max(0, variance) + EPSILON) }
+
 /** Batch normalisation with these statistics as one affine. */
 export function foldAffine ({ gain, bias }: Affine, { mean, variance }: Statistics): Affine {
-  const folded = gain.map((value, c) => value / Math.sqrt((variance[c] as number) + EPSILON))
+  const folded = gain.map((value, c) => value / deviation(variance[c] as number))
   return { gain: folded, bias: bias.map((value, c) => value - (mean[c] as number) * (folded[c] as number)) }
 }
 
@@ -187,7 +190,7 @@ export function unfoldGradient (norms: readonly Norm[], gradient: Float32Array, 
   for (const [i, [mean, variance]] of pairsIn(norms, statistics).entries()) {
     const { gain, bias, channels } = norms[i] as Norm
     for (let c = 0; c < channels; c++) {
-      gradient[gain + c] = ((gradient[gain + c] as number) - (mean[c] as number) * (gradient[bias + c] as number)) / Math.sqrt((variance[c] as number) + EPSILON)
+      gradient[gain + c] = ((gradient[gain + c] as number) - (mean[c] as number) * (gradient[bias + c] as number)) / deviation(variance[c] as number)
     }
   }
 }

@@ -56,7 +56,7 @@ import type { ClientReport } from './committee.ts'
 import type { LossWeighting } from '../weighting/index.ts'
 import type { NamedTensor, TensorData } from '../tensor/tensor.ts'
 import type { OwnModelsInit } from './own-models.ts'
-import type { Seat, SiteMethod } from '../methods/index.ts'
+import type { Seat } from '../methods/index.ts'
 import type { Stretch } from '../models/normalisation.ts'
 import type { Unit, Weights } from './unit.ts'
 import type { WholePass } from './whole-model.ts'
@@ -217,11 +217,11 @@ export class ClientTrainer {
     return this.#releaseAll(changes, losses)
   }
 
-  /** Takes over what the charter's method tells before `step`. */
-  async receive (step: number, told: readonly NamedTensor[]): Promise<void> { await this.#method.receive(step, told) }
+  /** Takes over what the charter's method tells before `step`. @throws {ProtocolError} it is nothing that the method tells */
+  async receive (step: number, told: readonly NamedTensor[]): Promise<void> { await this.#site.receive(step, told) }
 
   /** What the charter's method has to do after the last step. */
-  async settle (): Promise<void> { await this.#method.finish?.() }
+  async settle (): Promise<void> { await this.#site.method.finish?.() }
 
   /** Takes over what the host made of all contributions. @throws {ProtocolError} not a unit of ours, or another size */
   advance (changes: readonly NamedTensor[]): void {
@@ -300,7 +300,7 @@ export class ClientTrainer {
   /** Everything a restart needs, to be written as one checkpoint. */
   save (): NamedTensor[] {
     const units = this.#stateful().flatMap(([prefix, unit]) => saveUnit(`${prefix}${unit.name}`, unit))
-    return [...units, ...this.#weighting === undefined ? [] : [vector('weighting', this.#weighting.save())], ...this.#probe?.save() ?? [], ...this.#model instanceof MethodModel ? this.#method.save?.() ?? [] : []]
+    return [...units, ...this.#weighting === undefined ? [] : [vector('weighting', this.#weighting.save())], ...this.#probe?.save() ?? [], ...this.#model instanceof MethodModel ? this.#model.save() : []]
   }
 
   /** @throws {InvalidParametersError} the checkpoint is of another model */
@@ -309,7 +309,7 @@ export class ClientTrainer {
     const found = this.#stateful().map(([prefix, unit]) => [unit, saved.unit(`${prefix}${unit.name}`, unit)] as const)
     const weighting = this.#weighting === undefined ? undefined : saved.need('weighting', this.#weighting.save().length)
     const measured = this.#probe?.read(saved)
-    if (this.#model instanceof MethodModel) this.#method.load?.(saved)
+    if (this.#model instanceof MethodModel) this.#model.method.load?.(saved)
     for (const [unit, state] of found) unit.load(state) // all of it or nothing
     if (measured !== undefined) this.#probe?.load(measured)
     if (weighting !== undefined) this.#weighting?.load(weighting)
@@ -371,9 +371,9 @@ export class ClientTrainer {
   }
 
   /** @throws {ProtocolError} the charter names none */
-  get #method (): SiteMethod {
+  get #site (): MethodModel {
     if (!(this.#model instanceof MethodModel)) throw new ProtocolError('the charter names no method')
-    return this.#model.method
+    return this.#model
   }
 
   /**

@@ -6,7 +6,7 @@ import { subsetCount, subsets } from '../../src/ensemble/nsga2.ts'
 import { determinant } from '../../src/ensemble/objectives.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { Random } from '../../src/random.ts'
-import type { ModelBench } from '../../src/ensemble/index.ts'
+import type { AnsweredBench } from '../../src/ensemble/index.ts'
 
 interface Golden {
   classes: number
@@ -27,7 +27,7 @@ const members = (mask: number): number[] => probabilities.flatMap((_, m) => (mas
 const maskOf = (subset: readonly number[]): number => subset.reduce((mask, m) => mask + 2 ** m, 0)
 const near = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9
 
-const bench: ModelBench = {
+const bench: AnsweredBench = {
   classes: golden.classes,
   labels: golden.labels,
   models: probabilities.map((p, m) => ({ peer: `peer-${m}`, model: 'cnn', version: 1, local: m < 2, probabilities: p }))
@@ -129,7 +129,7 @@ test('subsets are listed once each, as many as the binomials say', (t) => {
 
 testProp('the choice does not depend on the order of arrival', [fc.integer()], (t, seed) => {
   const order = new Random(seed).permutation(7)
-  const mixed = selectEnsemble({ ...bench, models: order.map((i) => bench.models[i] as ModelBench['models'][number]) }, { random: new Random(1) })
+  const mixed = selectEnsemble({ ...bench, models: order.map((i) => bench.models[i] as AnsweredBench['models'][number]) }, { random: new Random(1) })
   t.deepEqual(mixed.chosen.map((i) => order[i]), golden.sizeSweep.chosen)
 }, { numRuns: 20 })
 
@@ -180,10 +180,10 @@ test('two classes leave pang nothing to span, so single models are chosen', (t) 
   t.deepEqual(selectEnsemble({ classes: 2, labels: [0], models }, { random: new Random(1) }).chosen, [0])
 })
 
-const REFUSED: Array<{ id: string, bench: ModelBench, lo?: number }> = [
+const REFUSED: Array<{ id: string, bench: AnsweredBench, lo?: number }> = [
   { id: 'an empty bench', bench: { classes: 2, labels: [0], models: [] } },
   { id: 'a label out of range', bench: { ...bench, labels: golden.labels.map(() => 9) } },
-  { id: 'probabilities of another size', bench: { ...bench, models: [{ ...(bench.models[0] as ModelBench['models'][number]), probabilities: [1] }] } },
+  { id: 'probabilities of another size', bench: { ...bench, models: [{ ...(bench.models[0] as AnsweredBench['models'][number]), probabilities: [1] }] } },
   { id: 'a probability that is not finite', bench: { classes: 1, labels: [0], models: [{ peer: 'p', model: 'm', version: 0, local: true, probabilities: [NaN] }] } },
   { id: 'a smallest size above the bench', bench, lo: 8 },
   { id: 'no rows and no local model', bench: { classes: 1, labels: [], models: [{ peer: 'p', model: 'm', version: 0, local: false, probabilities: [] }] } }

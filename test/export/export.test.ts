@@ -2,13 +2,17 @@
 import test from 'ava'
 import { CARD, readCard } from '../../src/export/card.ts'
 import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
-import { SavedState } from '../../src/training/saved-state.ts'
+import { SavedState, saveUnit } from '../../src/training/saved-state.ts'
+import { ContentGuard } from '../../src/backbone/guard.ts'
+import { MethodModel } from '../../src/methods/site.ts'
 import { backendOn } from '../helpers/rungs.ts'
+import { createCharter } from '../../src/federation/charter.ts'
 import { decodeSafetensors, encodeSafetensors } from '../../node/store/safetensors.ts'
 import { gaussianSites } from '../helpers/gaussian-sites.ts'
 import { linesOf, scoresOf } from '../../src/export/answers.ts'
 import { loadPredictor } from '../../src/export/predictor.ts'
-import { strategies } from '../../src/strategies/index.ts'
+import { picturesAndTexts } from '../helpers/several.ts'
+import { findStrategy, settingsOf, strategies } from '../../src/strategies/index.ts'
 import { takePredictor } from '../../src/export/take.ts'
 import { trainMix } from '../helpers/split-mix.ts'
 import type { ExportWish } from '../../src/export/members.ts'
@@ -25,22 +29,22 @@ const train = async (strategy: string, training: Readonly<Record<string, unknown
   await trainMix(backend, SITES, { strategy, seed: 1, model: { ...MODEL, ...model }, training, ...method === undefined ? {} : { method } })
 
 /** Through a file, and back. */
-function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): { predictor: ReturnType<typeof loadPredictor>, bytes: number, card: ReturnType<typeof readCard> } {
-  const { card, tensors } = takePredictor(charter, new SavedState([...saved[SITE] ?? [], ...more]), 3, wish)
+function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], site = SITE): { predictor: ReturnType<typeof loadPredictor>, bytes: number, card: ReturnType<typeof readCard> } {
+  const { card, tensors } = takePredictor(charter, new SavedState([...saved[site] ?? [], ...more]), 3, wish)
   const file = encodeSafetensors(tensors, { [CARD]: JSON.stringify(card) })
   const read = decodeSafetensors(file)
   return { predictor: loadPredictor(backend, readCard(read.metadata), read.tensors), bytes: file.length, card: readCard(read.metadata) }
 }
 
-async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): Promise<number> {
-  const { predictor } = exported(outcome, wish, more)
-  const { test } = await SITES.client(SITE)
+async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], site = SITE): Promise<number> {
+  const { predictor } = exported(outcome, wish, more, site)
+  const { test } = await SITES.client(site)
   const [score] = scoresOf(predictor, await predictor.predict(test), test)
   predictor.dispose()
   return score?.value as number
 }
 
-function reported ({ result }: MixOutcome, name: string): number { return result.clients.find(({ client }) => client === SITE)?.tasks[0]?.scores[name]?.value as number }
+function reported ({ result }: MixOutcome, name: string, site = SITE): number { return result.clients.find(({ client }) => client === site)?.tasks[0]?.scores[name]?.value as number }
 
 test.serial('one checkpoint, four exports: full, half, quarter, robust; each says what the site would', async t => {
   const before = backend.liveTensors()
@@ -83,6 +87,27 @@ for (const { name, method } of strategies.filter(({ name, method }) => method !=
   })
 }
 
+for (const [name, method] of [['hyfem', { holds: [[0, 1], [1]] }], ['flora', { ranks: [2, 4] }], ['cofed', { ...METHODS.cofed, widths: [16, 8] }]] as const) {
+  test.serial(`${name}: a site whose model is of another size than the first's is exported as it is`, async t => {
+    const [, second] = SITES.clientIds as [string, string]
+    const outcome = await train(name, TRAINING, method)
+    t.is(await accuracyOf(outcome, FULL, [], second), reported(outcome, 'federated', second))
+  })
+}
+
+test.serial('of several inputs, an exported predictor reads the one of its site', async t => {
+  const { input, inputs = [], tasks, recipe, client } = picturesAndTexts()
+  const charter = createCharter({ name: 'two', seed: 4, input, inputs, tasks, ...settingsOf(findStrategy('fesem'), recipe, { model: { width: 8, layers: 1, heads: 2, hidden: 12, embedder: { kind: 'patches', patch: 4 } }, training: { rounds: 1, localSteps: 2, batch: 6 } }) })
+  const data = await client('tom')
+  const site = new MethodModel(backend, { charter, data, seat: { rank: 1, of: 2 }, guard: new ContentGuard(), start: [] })
+  const { card, tensors } = takePredictor(charter, new SavedState([...site.units.flatMap(unit => saveUnit(unit.name, unit)), ...site.save()]), 1, FULL)
+  t.is(card.input.modality, 'tokens')
+  const predictor = loadPredictor(backend, card, tensors)
+  t.deepEqual((await predictor.predict(data.test)).get('topic'), (await site.predict(data.test)).get('topic'))
+  predictor.dispose()
+  site.dispose()
+})
+
 test.serial('a split model is refused in one line unless its trunk is at hand', async t => {
   const outcome = await train('fedbone', { rounds: 2, stepsPerRound: 4, batch: 16 })
   const error = t.throws(() => exported(outcome, FULL), { instanceOf: InvalidParametersError })
@@ -108,6 +133,10 @@ test.serial('a file that is not what its card says is refused', async t => {
   t.throws(() => readCard({}), { instanceOf: DecodeError })
   for (const changes of [{ version: 2 }, { members: 0 }, { members: 1e9 }, { tasks: [] }, { input: { modality: 'table', shape: [1e9] } }, { robustness: 2 }, { model: null }, { model: { ...card.model, backbone: { ...card.model.backbone, width: -1 } } }, { weights: 7 }]) {
     t.throws(() => readCard({ [CARD]: JSON.stringify({ ...card, ...changes }) }), { instanceOf: DecodeError }, JSON.stringify(changes))
+  }
+  for (const backbone of [{ layers: 4096 }, { width: 4096, hidden: 4096 }, { layers: 2 }]) {
+    const lying = readCard({ [CARD]: JSON.stringify({ ...card, model: { ...card.model, backbone: { ...card.model.backbone, ...backbone } } }) })
+    t.throws(() => loadPredictor(backend, lying, tensors), { instanceOf: DecodeError }, JSON.stringify(backbone))
   }
   t.throws(() => readCard({ [CARD]: '{' }), { instanceOf: DecodeError })
   t.throws(() => loadPredictor(backend, card, tensors.slice(1)), { instanceOf: DecodeError })

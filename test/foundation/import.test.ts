@@ -69,6 +69,14 @@ test('a folder of shards is the same model as one file', async t => {
   sameWeights(t, await importTiny(folder), await importTiny(folderOf('vit-tiny')))
 })
 
+test('weights that are not finite are refused by name', async t => {
+  const folder = await copyOf(t, 'vit-tiny')
+  const tensors = await tensorsOf(folder)
+  const broken = tensors.map(({ name, tensor }) => name.endsWith('cls_token') ? { name, tensor: { shape: tensor.shape, data: tensor.data.map((value, i) => i === 3 ? Number.NaN : value) } } : { name, tensor })
+  await setTensors(folder, broken)
+  await t.throwsAsync(importTiny(folder), { instanceOf: FoundationError, message: /cls_token has numbers that are not finite/ })
+})
+
 test('an encoder under a head, with the head and a pooler beside it, is the same model', async t => {
   const folder = await copyOf(t, 'bert-tiny')
   const tensors = await tensorsOf(folder)

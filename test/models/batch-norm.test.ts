@@ -52,6 +52,12 @@ function infer (parameters: Float32Array): Float64Array {
   return outputs.out?.data as Float64Array
 }
 
+test('a variance below 0, which others may have made it, gives numbers all the same', t => {
+  const { gain, bias } = foldAffine({ gain: Float32Array.of(1, 1), bias: Float32Array.of(0, 0) }, { mean: Float32Array.of(1, 1), variance: Float32Array.of(-1, 0) })
+  t.true([...gain, ...bias].every(Number.isFinite))
+  t.is(gain[0], gain[1])
+})
+
 test('training standardises over the rows of the batch, and the running statistics move by a tenth', t => {
   const { clean } = vectors
   const program = differentiate(overRows(graph, 'trunk:'), [], { observed: observedOf(norms) })

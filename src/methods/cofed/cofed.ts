@@ -51,7 +51,8 @@ export const cofed: Method<CofedOptions> = {
     if (misfit !== undefined) throw new InvalidParametersError(`method.widths: ${misfit} does not divide by model.heads ${heads}`, { next: 'choose widths that are multiples of the heads' })
     return {
       units: new Map(tasks.map(({ id, channels }) => [`votes/${id}`, votesGraph(rows, channels)])),
-      up: new Map(tasks.flatMap(({ id, channels }): Array<[string, number]> => [[`labels/${id}`, rows], [`classes/${id}`, channels]]))
+      up: new Map(tasks.flatMap(({ id, channels }): Array<[string, number]> => [[`labels/${id}`, rows], [`classes/${id}`, channels]])),
+      down: (name, numbers) => tasks.some(({ id, channels }) => name === `accepted/${id}` && numbers === rows * words(channels))
     }
   },
   site: (init, options) => new CofedSite(init, options),

@@ -1,7 +1,7 @@
 /** A site's half of DemLearn: a model of its own, pulled to its group while it trains and mixed with it after every step. */
 import { WholeModel } from '../../training/whole-model.ts'
-import { difference, followed, pulled } from '../../training/local-rules.ts'
-import { localStepsOf } from '../../training/spec.ts'
+import { difference, followed } from '../../training/local-rules.ts'
+import { localSteps } from '../local-steps.ts'
 import { vector } from '../../training/saved-state.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withValues } from '../with-values.ts'
@@ -40,22 +40,9 @@ export class DemlearnSite implements SiteMethod {
   get units (): readonly Weights[] { return this.#model.units }
 
   async contribute (step: number): Promise<{ sent: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const steps = localStepsOf(this.#init.charter.training)
     const starts = new Map(this.#shared.map(unit => [unit.name, unit.startValues()]))
-    const losses: TaskLoss[] = []
-    for (let local = step * steps; local < (step + 1) * steps; local++) {
-      const pass = await this.#model.pass(this.#init.batch(local))
-      this.#init.protect('the pieces of a batch', pass.pieces.data)
-      losses.push(...pass.losses)
-      for (const unit of this.units) {
-        const gradient = pass.gradients.get(unit.name) as Float32Array
-        const start = starts.get(unit.name)
-        if (start === undefined) {
-          unit.learn(gradient, local)
-          this.#init.protect(`the weights of ${unit.name}`, unit.parameters)
-        } else unit.learn(pulled(gradient, unit.parameters, this.#group.get(unit.name) ?? start, this.#options.mu), local)
-      }
-    }
+    const anchors = new Map([...starts].map(([name, start]) => [name, this.#group.get(name) ?? start]))
+    const losses = await localSteps(step, { ...this.#init, model: this.#model, anchors, mu: this.#options.mu })
     this.#trained = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
     return { sent: this.#shared.map(({ name, parameters }) => vector(name, difference(parameters, starts.get(name) as Float32Array))), losses }
   }

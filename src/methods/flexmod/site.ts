@@ -1,7 +1,7 @@
 /**
  * A site of FlexMod. All its blocks have an encoder; each local step trains one of them, with the hidden layer and the heads. How
  * many of a contribution's steps an encoder gets follows from how far it is from the prototypes that all sites agree on and from
- * what its block gives on the site's hold-out (./allocation.ts). Sums of features per class travel, of classes of two rows or more.
+ * what its block gives on the site's hold-out (./allocation.ts). Sums of features per class travel, of classes with enough rows to hide one.
  */
 import { ALLOCATIONS, classSums, prototypeLoss, prototypesOf, shapleyValues } from './allocation.ts'
 import { BlockModel, columnsOf } from '../../training/block-model.ts'
@@ -23,6 +23,9 @@ import type { SavedState } from '../../training/saved-state.ts'
 import type { TaskLoss } from '../../backbone/frames.ts'
 import type { TaskSpec } from '../../tasks/task.ts'
 import type { Weights } from '../../training/unit.ts'
+
+/** Of a class with fewer rows no sum leaves: it would be nearly a row's features. As many as MuPFL asks for. */
+const FEWEST_ROWS = 5
 
 export class FlexmodSite implements SiteMethod {
   readonly #init: SiteInit
@@ -152,7 +155,7 @@ export class FlexmodSite implements SiteMethod {
         const name = prototypeName(v, task)
         const { sums, counts } = classSums(features, train.y[task.id] as Float32Array, task.channels)
         const size = sums.length / task.channels
-        const shown = counts.map(count => count > 1 ? count : 0) // the sum of one row is that row's features
+        const shown = counts.map(count => count < FEWEST_ROWS ? 0 : count)
         const values = Float32Array.from([...sums.map((sum, i) => shown[Math.floor(i / size)] === 0 ? 0 : sum), ...shown], value => value / train.count)
         sent.push(vector(name, difference(values, this.#prototypes.get(name) as Float32Array)))
       }

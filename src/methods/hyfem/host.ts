@@ -4,6 +4,7 @@
  */
 import { BIAS, fusionName, headName, outputsOf, rowsAt } from './layout.ts'
 import { MatchedLayer } from './matching.ts'
+import { ProtocolError } from '../../errors.ts'
 import { blockColumns, encoderName } from '../../models/blocks.ts'
 import { noConflicts } from '../stats.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -33,6 +34,11 @@ export class HyfemHost implements HostMethod {
     this.#units = units
     this.#options = options
     this.#blocks = blockColumns(options.blocks, charter.input).length
+  }
+
+  /** @throws {ProtocolError} a layer without its biases cannot be matched */
+  check (client: string, _step: number, sent: readonly NamedTensor[]): void {
+    if (!sent.some(({ name }) => name === BIAS)) throw new ProtocolError(`${client} sent a hidden layer without ${BIAS}`)
   }
 
   apply (step: number, from: readonly MethodShare[]): ConflictStats {

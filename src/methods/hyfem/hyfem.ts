@@ -50,14 +50,13 @@ export const hyfem: Method<Omit<HyfemOptions, 'capacity'> & { readonly capacity?
     if (foreign !== undefined) throw new InvalidParametersError(`method.holds: there are ${columns.length} blocks, none is number ${foreign}`, { next: 'blocks are counted from 0' })
     const all = [...columns.keys()]
     const units = blockUnits(columns, all, tasks, { ...backbone, hidden: capacity })
-    return {
-      units,
-      up: new Map([
-        ...all.flatMap((v): Array<[string, number]> => [[encoderName(v), units.get(encoderName(v))?.parameterCount as number], [fusionName(v), hidden * width]]),
-        [BIAS, hidden],
-        ...tasks.map((task): [string, number] => [headName(task), (hidden + 1) * outputsOf(task)])
-      ])
-    }
+    const parts = new Map([
+      ...all.flatMap((v): Array<[string, number]> => [[encoderName(v), units.get(encoderName(v))?.parameterCount as number], [fusionName(v), hidden * width]]),
+      [BIAS, hidden],
+      ...tasks.map((task): [string, number] => [headName(task), (hidden + 1) * outputsOf(task)])
+    ])
+    // a site is told what it sends, in the same form
+    return { units, up: parts, down: (name, numbers) => parts.get(name) === numbers }
   },
   site: (init, options) => new HyfemSite(init, { ...options, capacity: roomOf(options, init.charter.model.backbone.hidden) }),
   host: (init, options) => new HyfemHost(init, { ...options, capacity: roomOf(options, init.charter.model.backbone.hidden) }),

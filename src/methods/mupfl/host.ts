@@ -1,6 +1,7 @@
 /** A host's half of MuPFL: the common model weighs sites by clusters, and what sites know of their classes is put together. */
 import { clustersOf, sharesOf, similarity } from './clusters.ts'
 import { MAP, isLastStep, meansMessage, readMeans } from './exchange.ts'
+import { ProtocolError } from '../../errors.ts'
 import { pooledMeans } from './classifier.ts'
 import { readsRows } from './body.ts'
 import { sharesStats } from '../mean-host.ts'
@@ -26,6 +27,14 @@ export class MupflHost implements HostMethod {
     this.#units = units
     this.#options = options
     this.#numbers = [...units.values()].reduce((sum, { parameters }) => sum + parameters.length, 0)
+  }
+
+  /** @throws {ProtocolError} classes with less than no rows: the pooled means would divide by nothing */
+  check (client: string, _step: number, sent: readonly NamedTensor[]): void {
+    for (const { id } of this.#charter.tasks) {
+      const counts = readMeans(wanted => sent.find(({ name }) => name === wanted)?.tensor.data, id)?.counts
+      if (counts?.some(count => count < 0) === true) throw new ProtocolError(`${client} sent negative counts for the classes of ${id}`)
+    }
   }
 
   apply (step: number, from: readonly MethodShare[]): ReturnType<HostMethod['apply']> {

@@ -60,7 +60,11 @@ export const mupfl: Method<MupflOptions> = {
     })
     return { keep: 0.5, keepLate: 0.8, beta: 0.9, cut: 0.3, compare: 'changes', tuneSteps: 50, rareBelow: 5, ...raw } as MupflOptions
   },
-  exchange: (charter, options) => ({ units: wholeUnits(charter), up: sizesUp(charter, options) }),
+  exchange: (charter, options) => {
+    const units = wholeUnits(charter)
+    const up = sizesUp(charter, options)
+    return { units, up, down: (name, numbers) => name !== MAP && up.get(name) === numbers }
+  },
   site: (init, options) => new MupflSite(init, options),
   host: (init, options) => new MupflHost(init, options),
   // Class means travel once; a plan counts them every step, which makes it larger by less than a readout.

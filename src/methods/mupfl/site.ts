@@ -6,7 +6,8 @@ import { activityOf, droppedUnits, remembered, silence, waysOut } from './activi
 import { buildTrunk } from '../../models/trunk.ts'
 import { deriveSeed } from '../../random.ts'
 import { difference } from '../../training/local-rules.ts'
-import { localStepsOf, totalSteps } from '../../training/spec.ts'
+import { localSteps } from '../local-steps.ts'
+import { totalSteps } from '../../training/spec.ts'
 import { createHead } from '../../models/head.ts'
 import { meansOf, tunedReadout } from './classifier.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -61,22 +62,12 @@ export class MupflSite implements SiteMethod {
   get units (): readonly Weights[] { return this.#model.units }
 
   async contribute (step: number): Promise<{ sent: readonly NamedTensor[], losses: readonly TaskLoss[] }> {
-    const { charter, protect } = this.#init
-    const steps = localStepsOf(charter.training)
+    const { charter } = this.#init
     const classes = isLastStep(charter, step) ? await this.#classMeans() : []
-    const before = this.#shared.map(({ parameters }) => parameters.slice())
-    const losses: TaskLoss[] = []
-    for (let local = step * steps; local < (step + 1) * steps; local++) {
-      const pass = await this.#passWithout(this.#init.batch(local), this.#keepAt(step))
-      protect('the pieces of a batch', pass.pieces.data)
-      losses.push(...pass.losses)
-      for (const unit of this.units) {
-        unit.learn(pass.gradients.get(unit.name) as Float32Array, local)
-        if (!this.#shared.includes(unit)) protect(`the weights of ${unit.name}`, unit.parameters)
-      }
-    }
+    const anchors = new Map(this.#shared.map(({ name, parameters }) => [name, parameters.slice()]))
+    const losses = await localSteps(step, { ...this.#init, model: this.#model, anchors, mu: 0, pass: async batch => await this.#passWithout(batch, this.#keepAt(step)) })
     const map = vector(MAP, Float32Array.from(this.#maps.flatMap(map => [...map])))
-    return { sent: [...this.#shared.map(({ name, parameters }, i) => vector(name, difference(parameters, before[i] as Float32Array))), map, ...classes], losses }
+    return { sent: [...this.#shared.map(({ name, parameters }) => vector(name, difference(parameters, anchors.get(name) as Float32Array))), map, ...classes], losses }
   }
 
   receive (_step: number, told: readonly NamedTensor[]): void {

@@ -43,13 +43,18 @@ export class PeftHost implements HostMethod {
     this.#mean = only(name => name !== TRUNK && (plan.lora === undefined || plan.rest.has(name)))
   }
 
-  /** @throws {ProtocolError} adapters for another base than this host's */
+  /** @throws {ProtocolError} adapters for another base than this host's, or not those of all layers in one rank */
   check (client: string, step: number, sent: readonly NamedTensor[]): void {
     if (step < this.#plan.warm) return
     const digits = sent.find(({ name }) => name === BASE)?.tensor.data
     const made = digits === undefined ? 'none' : namesOf(digits)[0]
     const base = this.#named()
     if (made !== base) throw new ProtocolError(`${client} sent adapters made for base ${made}, this host holds ${base}`, { next: 'start both from the same weights' })
+    const { lora, ranks } = this.#plan
+    if (lora === undefined) return
+    const names = new Set(sent.map(({ name }) => name))
+    const whole = (rank: number): boolean => [...lora.layers.keys()].every(layer => lora.rule.trains.every(role => names.has(factorName(layer, role, rank))))
+    if (!ranks.some(whole)) throw new ProtocolError(`${client} sent factors that are not those of all ${lora.layers.size} layers in one rank`)
   }
 
   apply (step: number, from: readonly MethodShare[]): ConflictStats {

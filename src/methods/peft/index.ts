@@ -22,8 +22,8 @@ export const peft: Method<PeftOptions> = {
   foundation: true,
   options: peftOptions,
   exchange: (charter, options) => {
-    const { units, up } = new PeftPlan(charter, options)
-    return { units, up }
+    const plan = new PeftPlan(charter, options)
+    return { units: plan.units, up: plan.up, down: (name, numbers) => plan.tells(name, numbers) }
   },
   site: (init, options) => new PeftSite(init, new PeftPlan(init.charter, options)),
   host: (init, options) => new PeftHost(init, new PeftPlan(init.charter, options)),

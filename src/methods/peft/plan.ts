@@ -119,6 +119,18 @@ export class PeftPlan {
     return new Map([...sizes, [BASE, NAME_NUMBERS]])
   }
 
+  /** Whether a host may tell so many numbers under a name. Of a stack, as many rows as came together. */
+  tells (name: string, numbers: number): boolean {
+    if (name === BASE) return numbers === NAME_NUMBERS
+    if (this.lora?.rule.into !== 'base') return this.units.get(name)?.parameterCount === numbers
+    if (name === FROM) return numbers % NAME_NUMBERS === 0
+    for (const [layer, { inputs, outputs }] of this.lora.layers) {
+      if (name === stackName(layer, 'A')) return numbers % inputs === 0
+      if (name === stackName(layer, 'B')) return numbers % outputs === 0
+    }
+    return this.units.get(name)?.parameterCount === numbers
+  }
+
   /** Numbers of one site and step, on average over the run. */
   get traffic (): { readonly up: number, readonly down: number } {
     const { lora } = this

@@ -4,6 +4,7 @@
  */
 import { WANTS } from './exchange.ts'
 import { meanHost } from '../mean-host.ts'
+import { noConflicts } from '../stats.ts'
 import type { HostInit, HostMethod, MethodShare } from '../method.ts'
 
 export class TapHost implements HostMethod {
@@ -26,7 +27,7 @@ export class TapHost implements HostMethod {
       // the wishes stand last in a row
       return changes.size === 0 ? [] : [{ ...share, tensors: changes, row: row.subarray(0, row.length - this.#names.length) }]
     })
-    return training.length === 0 ? IDLE : this.#mean.apply(step, training)
+    return training.length === 0 ? noConflicts(0) : this.#mean.apply(step, training)
   }
 
   told (client: string, step: number): ReturnType<HostMethod['told']> {
@@ -37,6 +38,3 @@ export class TapHost implements HostMethod {
 
   drop (client: string): void { this.#wishes.delete(client) }
 }
-
-/** A step that was nobody's turn. */
-const IDLE: ReturnType<HostMethod['apply']> = { rows: 0, dropped: 0, pairs: 0, conflictPairs: 0, meanCosine: 0, minCosine: 0, minDirectionCosine: 0, removedShare: 0, norms: [] }
