@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { charterBy, oneHost, withoutRecipe } from '../helpers/charters.ts'
 import { FoundationError, InvalidParametersError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { buildTrunk } from '../../src/models/trunk.ts'
@@ -10,7 +11,7 @@ import { byName, close } from '../helpers/tensors.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { findStrategy } from '../../src/strategies/index.ts'
 import { folderOf, foundationCharter, importTiny } from '../helpers/foundation.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { runExperiment } from '../../src/federation/experiment.ts'
@@ -33,7 +34,7 @@ const vit = await importTiny(folderOf('vit-tiny'))
 const quadrants = syntheticDataset({ clients: [{ id: 'ada', tasks: [LEVEL, SIDE] }, { id: 'ben', tasks: [LEVEL, SIDE] }], rows: [24, 6, 6] })
 
 function charterOf (strategy: string, dataset: Dataset, { model }: LoadedFoundation, training: Readonly<Record<string, number>>, method?: Readonly<Record<string, unknown>>): Charter {
-  return createCharter({ name: 'small', seed: 7, input: dataset.input, tasks: dataset.tasks, ...settingsOf(findStrategy(strategy), {}, { model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training }, ...method === undefined ? {} : { method } }) })
+  return charterBy(strategy, withoutRecipe(dataset), { seed: 7, model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training }, method })
 }
 
 const MANIFEST = `name: reviews
@@ -49,18 +50,14 @@ const WHOLE = { rounds: 4, stepsPerRound: 1, localSteps: 5, batch: 8, lrLocal: 0
 /** @returns mean loss over tasks by step of the clock as well */
 async function run (dataset: Dataset, charter: Charter, start: readonly NamedTensor[], init: Partial<Parameters<typeof simulate>[0]> = {}): Promise<SimulationResult & { readonly losses: readonly number[] }> {
   const losses: number[] = []
-  const result = await simulate({
+  const result = await simulate(oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     start,
     onStep: (_host, _step, byTask) => { losses.push(Object.values(byTask).reduce((sum, loss) => sum + loss, 0) / Object.keys(byTask).length) },
     ...init
-  })
+  }))
   return { ...result, losses }
 }
 
