@@ -8,6 +8,7 @@ import { decodeSafetensors, encodeSafetensors } from '../../node/store/safetenso
 import { gaussianSites } from '../helpers/gaussian-sites.ts'
 import { linesOf, scoresOf } from '../../src/export/answers.ts'
 import { loadPredictor } from '../../src/export/predictor.ts'
+import { picturesAndTexts } from '../helpers/several.ts'
 import { strategies } from '../../src/strategies/index.ts'
 import { takePredictor } from '../../src/export/take.ts'
 import { trainMix } from '../helpers/split-mix.ts'
@@ -25,22 +26,22 @@ const train = async (strategy: string, training: Readonly<Record<string, unknown
   await trainMix(backend, SITES, { strategy, seed: 1, model: { ...MODEL, ...model }, training, ...method === undefined ? {} : { method } })
 
 /** Through a file, and back. */
-function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): { predictor: ReturnType<typeof loadPredictor>, bytes: number, card: ReturnType<typeof readCard> } {
-  const { card, tensors } = takePredictor(charter, new SavedState([...saved[SITE] ?? [], ...more]), 3, wish)
+function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], site = SITE): { predictor: ReturnType<typeof loadPredictor>, bytes: number, card: ReturnType<typeof readCard> } {
+  const { card, tensors } = takePredictor(charter, new SavedState([...saved[site] ?? [], ...more]), 3, wish)
   const file = encodeSafetensors(tensors, { [CARD]: JSON.stringify(card) })
   const read = decodeSafetensors(file)
   return { predictor: loadPredictor(backend, readCard(read.metadata), read.tensors), bytes: file.length, card: readCard(read.metadata) }
 }
 
-async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = []): Promise<number> {
-  const { predictor } = exported(outcome, wish, more)
-  const { test } = await SITES.client(SITE)
+async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], { dataset, site } = { dataset: SITES, site: SITE }): Promise<number> {
+  const { predictor } = exported(outcome, wish, more, site)
+  const { test } = await dataset.client(site)
   const [score] = scoresOf(predictor, await predictor.predict(test), test)
   predictor.dispose()
   return score?.value as number
 }
 
-function reported ({ result }: MixOutcome, name: string): number { return result.clients.find(({ client }) => client === SITE)?.tasks[0]?.scores[name]?.value as number }
+function reported ({ result }: MixOutcome, name: string, site = SITE): number { return result.clients.find(({ client }) => client === site)?.tasks[0]?.scores[name]?.value as number }
 
 test.serial('one checkpoint, four exports: full, half, quarter, robust; each says what the site would', async t => {
   const before = backend.liveTensors()
@@ -80,6 +81,19 @@ for (const { name, method } of strategies.filter(({ name, method }) => method !=
     const outcome = await train(name, TRAINING, METHODS[name], name === 'fed-prompt' ? { attention: true } : {})
     t.is(await accuracyOf(outcome, FULL), reported(outcome, 'federated'))
     t.is(backend.liveTensors(), before)
+  })
+}
+
+for (const strategy of ['fedavg', 'split-mix'] as const) {
+  test.serial(`${strategy}: among sites of pictures, one of texts exports what it serves, and they do`, async t => {
+    const dataset = picturesAndTexts()
+    const outcome = await trainMix(backend, dataset, { strategy, seed: 1, model: { width: 8, layers: 1, heads: 2, hidden: 16, embedder: { kind: 'patches', patch: 4 } }, training: { ...TRAINING, batch: 6 } })
+    for (const [site, modality] of [['tom', 'tokens'], ['ben', 'image']] as const) {
+      t.is(await accuracyOf(outcome, FULL, [], { dataset, site }), reported(outcome, 'federated', site), site)
+      const { card, predictor } = exported(outcome, FULL, [], site)
+      t.is(card.input.modality, modality)
+      predictor.dispose()
+    }
   })
 }
 

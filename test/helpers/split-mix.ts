@@ -1,5 +1,5 @@
 /** A consortium that trains Split-Mix in one process, and how good every mixture is: mean over the sites' own test rows. */
-import { charterBy, oneHost, withoutRecipe } from './charters.ts'
+import { charterBy, oneHost } from './charters.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -27,7 +27,7 @@ export interface MixOutcome {
 }
 
 export async function trainMix (backend: Backend, dataset: Dataset, { strategy = 'split-mix', seed, model, training, method }: MixRun): Promise<MixOutcome> {
-  const charter = charterBy(strategy, withoutRecipe(dataset), { seed, model, training, method })
+  const charter = charterBy(strategy, dataset, { seed, model, training, method })
   const sent: Record<string, number[]> = {}
   const saved: Record<string, readonly NamedTensor[]> = {}
   const result = await simulate(oneHost({

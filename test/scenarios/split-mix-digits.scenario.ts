@@ -1,4 +1,5 @@
 /** Split-Mix on real pictures: what width buys, and what robustness costs, each from one training; weak sites alone; bytes. */
+import { withoutRecipe } from '../helpers/charters.ts'
 import { fewTestRows } from '../helpers/few-test-rows.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { baseUnits } from '../../src/methods/split-mix/bases.ts'
@@ -19,7 +20,7 @@ const backend = await backendOn('wasm')
 
 /** Four sites with rows of all domains mixed. */
 async function digits (folder: string, seed: number): Promise<Dataset> {
-  return fewTestRows(await openDataset(folder, { seed, rows: 300, tasks: ['digit'], partition: 'iid', clients: 4 }), TEST_ROWS)
+  return withoutRecipe(fewTestRows(await openDataset(folder, { seed, rows: 300, tasks: ['digit'], partition: 'iid', clients: 4 }), TEST_ROWS))
 }
 
 async function train (folder: string, seed: number, run: Partial<MixRun> = {}): Promise<MixOutcome> {

@@ -10,13 +10,12 @@
  * A site says with its contribution which bases it trains next, and is told those; all of them after the last step.
  * Source: Hong et al., Efficient split-mix federated learning for on-demand and in-situ customization, arXiv 2203.09747.
  */
-import { InvalidParametersError } from '../../errors.ts'
 import { SplitMixHost, WISH } from './host.ts'
 import { SplitMixSite } from './site.ts'
 import { RATIOS, budgetOf } from './plan.ts'
 import { baseUnits, narrowed, prefixOf } from './bases.ts'
 import { basesOfWidth, parseOptions, sidesOf } from './options.ts'
-import { memberIn, savedTasks } from '../../export/members.ts'
+import { memberIn, savedTasks, siteForm } from '../../export/members.ts'
 import { expectNumbers } from '../../robustness/pgd.ts'
 import { inputsOf } from '../../models/inputs.ts'
 import type { Charter } from '../../federation/charter.ts'
@@ -25,7 +24,6 @@ import type { Method } from '../method.ts'
 import type { SplitMixOptions } from './options.ts'
 
 function unitsOf (charter: Charter, options: SplitMixOptions): ReadonlyMap<string, Graph> {
-  if (charter.inputs !== undefined) throw new InvalidParametersError('method split-mix narrows one model for one input, the charter has several', { next: 'choose strategy tap, or train each input apart' })
   const one = baseUnits(charter, { ...options, sides: sidesOf(options) })
   return new Map(Array.from({ length: options.bases }, (_, base) => [...one].map(([name, graph]) => [`${prefixOf(base)}${name}`, graph] as const)).flat())
 }
@@ -40,9 +38,10 @@ export const splitMix: Method<SplitMixOptions> = {
   },
   site: (init, options) => new SplitMixSite(init, options),
   host: (init, options) => new SplitMixHost(init, options),
-  exported: ({ model, input, tasks }, options, saved, { width, robustness }) => {
+  exported: (charter, options, saved, { width, robustness }) => {
+    const { model, input } = siteForm(charter, saved, prefixOf(0))
     const form = narrowed(model, options.bases)
-    const own = savedTasks(saved, tasks, prefixOf(0))
+    const own = savedTasks(saved, charter.tasks, prefixOf(0))
     const members = Array.from({ length: basesOfWidth(width, options.bases) }, (_, base) => memberIn(saved, { model: form, input, tasks: own, prefix: prefixOf(base), robustness }))
     return { model: form, input, tasks: own, members }
   },
