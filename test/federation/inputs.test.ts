@@ -12,7 +12,7 @@ import { runExperiment } from '../../src/federation/experiment.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { TrafficPlan, modelFloats, payloadBytes, siteOf } from '../../src/planning/index.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { withSharedData, sharedData } from '../helpers/shared-data.ts'
+import { withSharedData } from '../helpers/shared-data.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Dataset } from '../../src/data/dataset.ts'
 import type { Frame } from '../../src/backbone/frames.ts'
@@ -116,13 +116,8 @@ test.serial('what a site is told is planned for, and hosts count every input\'s 
 })
 
 for (const strategy of ['fedbone', 'fedavg']) {
-  withSharedData('digits', `${strategy}: digits and sentences train on one trunk`, async (t, digits) => {
-    const sentences = sharedData('sentences')
-    if (sentences === undefined) {
-      t.pass('no folder of sentences')
-      return
-    }
-    const dataset = fewTestRows(await openDataset(`${digits},${sentences}`, { seed: 2, clients: 4, rows: 20, tasks: ['digit', 'polarity'] }), 4)
+  withSharedData('digits,sentences', `${strategy}: digits and sentences train on one trunk`, async (t, folders) => {
+    const dataset = fewTestRows(await openDataset(folders, { seed: 2, clients: 4, rows: 20, tasks: ['digit', 'polarity'] }), 4)
     t.deepEqual(dataset.clientIds, ['mnist', 'optdigits', 'amazon', 'imdb'])
     const { result, charter } = await run(strategy, dataset, { training: { batch: 8, rounds: 1, ...strategy === 'fedavg' ? { localSteps: 2 } : { stepsPerRound: 2 } } })
     t.deepEqual(charter.shared.filter(unit => unit.startsWith('embed/')), strategy === 'fedavg' ? ['embed/image', 'embed/tokens'] : ['embed/tokens'])

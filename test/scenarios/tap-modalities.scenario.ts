@@ -3,7 +3,7 @@ import { fewTestRows } from '../helpers/few-test-rows.ts'
 import { charterBy, oneHost } from '../helpers/charters.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { sharedData, withSharedData } from '../helpers/shared-data.ts'
+import { withSharedData } from '../helpers/shared-data.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 
 const SEEDS = [1, 2, 3]
@@ -11,16 +11,10 @@ const SEEDS = [1, 2, 3]
 const TEST_ROWS = 200
 const backend = await backendOn('tensorflow')
 
-withSharedData('digits', 'stage 2 is at least stage 1, and stage 1 at least what a site learns alone: pictures and sentences, mean of three seeds', async (t, digits) => {
-  const sentences = sharedData('sentences')
-  if (sentences === undefined) {
-    t.log('skipped: no folder of sentences')
-    t.pass()
-    return
-  }
+withSharedData('digits,sentences', 'stage 2 is at least stage 1, and stage 1 at least what a site learns alone: pictures and sentences, mean of three seeds', async (t, folders) => {
   const all = new Map<string, number[]>()
   for (const seed of SEEDS) {
-    const dataset = fewTestRows(await openDataset(`${digits},${sentences}`, { seed, clients: 4, tasks: ['digit', 'polarity'] }), TEST_ROWS)
+    const dataset = fewTestRows(await openDataset(folders, { seed, clients: 4, tasks: ['digit', 'polarity'] }), TEST_ROWS)
     const charter = charterBy('tap', dataset, { seed, model: { width: 32, layers: 1, hidden: 64 }, training: { rounds: 10, localSteps: 10, batch: 16 } })
     const { clients } = await simulate(oneHost({ charter, dataset, backend, baseline: true }))
     const seedOf = (name: string): number => clients.reduce((sum, { tasks }) => sum + (tasks[0]?.scores[name]?.value as number), 0) / clients.length
