@@ -1,11 +1,10 @@
 import test from 'ava'
+import { charterBy } from '../helpers/charters.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { KIND, REACH, peerCharter, peerSites } from '../helpers/peer-sites.ts'
 import { PeerTrainer } from '../../src/bench/peer-trainer.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { clientData, MASK, PICTURES, SIDE } from '../helpers/synthetic.ts'
-import { createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { withTasks } from '../../src/data/dataset.ts'
 import { weightsHash } from '../../src/bench/card.ts'
 import type { ClientData } from '../../src/data/dataset.ts'
@@ -174,16 +173,11 @@ test.serial('sites with some of the tasks take each other\'s models for those th
 
 test.serial('pixels are compared in the order of the picture, whatever patches a model reads', async t => {
   const tasks = [MASK, SIDE]
-  const pictures = createCharter({
-    name: 'pictures',
+  const pictures = charterBy('fedpae', { name: 'pictures', input: PICTURES, tasks, recipe: {} }, {
     seed: 1,
-    input: PICTURES,
-    tasks,
-    ...settingsOf(findStrategy('fedpae'), {}, {
-      model: { width: 8, layers: 1, heads: 2, hidden: 8, embedder: { kind: 'patches', patch: 4 } },
-      training: { rounds: 4, stepsPerRound: 20, batch: 12, lrLocal: 1e-2, warmup: 5, weightDecay: 0 },
-      bench: { architectures: [{}, { embedder: { patch: 2, stride: 2 } }] }
-    })
+    model: { width: 8, layers: 1, heads: 2, hidden: 8, embedder: { kind: 'patches', patch: 4 } },
+    training: { rounds: 4, stepsPerRound: 20, batch: 12, lrLocal: 1e-2, warmup: 5, weightDecay: 0 },
+    bench: { architectures: [{}, { embedder: { patch: 2, stride: 2 } }] }
   })
   const ada = trainerOf(t, 'ada', clientData({ id: 'ada', tasks }, { rows: [48, 12, 24] }), pictures)
   await ada.step(80)

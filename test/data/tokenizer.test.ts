@@ -1,22 +1,15 @@
 /** Texts as the word pieces of a foundation model. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { DataError } from '../../src/errors.ts'
 import { compare } from '../../src/data/check-charter.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { piecesOf, tokenizerJson } from '../helpers/word-pieces.ts'
+import { folderOf } from '../helpers/files.ts'
+import { piecesOf, reviewsManifest, tokenizerJson } from '../helpers/word-pieces.ts'
 import { readTokenizer } from '../../src/data/tokenizer.ts'
 import type { ExecutionContext } from 'ava'
 
-const MANIFEST = `name: reviews
-files: { rows: rows.csv }
-input: { modality: tokens, column: text, length: 6, tokenizer: tokenizer.json }
-clients: { column: site, values: [north, south] }
-test: { column: test, equals: 1 }
-tasks: [{ id: liked, kind: classes, column: liked, classes: [no, yes] }]
-`
+const MANIFEST = reviewsManifest(6)
 const ROWS = `site,test,liked,text
 north,0,yes,The film was good.
 north,0,no,Bad food!
@@ -27,10 +20,7 @@ south,1,no,I hated it
 `
 
 async function folderWith (t: ExecutionContext, files: Readonly<Record<string, string>>): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'fmtl-pieces-'))
-  t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
-  for (const [name, text] of Object.entries({ 'fmtl.yaml': MANIFEST, 'rows.csv': ROWS, 'tokenizer.json': tokenizerJson(), ...files })) await writeFile(join(folder, name), text)
-  return folder
+  return await folderOf(t, { 'fmtl.yaml': MANIFEST, 'rows.csv': ROWS, 'tokenizer.json': tokenizerJson(), ...files })
 }
 
 test('a text becomes its pieces between those that the model wants, padded, and cut before the last', async t => {

@@ -36,9 +36,9 @@ function exported ({ charter, saved }: MixOutcome, wish: ExportWish, more: MixOu
   return { predictor: loadPredictor(backend, readCard(read.metadata), read.tensors), bytes: file.length, card: readCard(read.metadata) }
 }
 
-async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], site = SITE): Promise<number> {
+async function accuracyOf (outcome: MixOutcome, wish: ExportWish, more: MixOutcome['saved'][string] = [], { dataset, site } = { dataset: SITES, site: SITE }): Promise<number> {
   const { predictor } = exported(outcome, wish, more, site)
-  const { test } = await SITES.client(site)
+  const { test } = await dataset.client(site)
   const [score] = scoresOf(predictor, await predictor.predict(test), test)
   predictor.dispose()
   return score?.value as number
@@ -91,7 +91,7 @@ for (const [name, method] of [['hyfem', { holds: [[0, 1], [1]] }], ['flora', { r
   test.serial(`${name}: a site whose model is of another size than the first's is exported as it is`, async t => {
     const [, second] = SITES.clientIds as [string, string]
     const outcome = await train(name, TRAINING, method)
-    t.is(await accuracyOf(outcome, FULL, [], second), reported(outcome, 'federated', second))
+    t.is(await accuracyOf(outcome, FULL, [], { dataset: SITES, site: second }), reported(outcome, 'federated', second))
   })
 }
 
@@ -107,6 +107,19 @@ test.serial('of several inputs, an exported predictor reads the one of its site'
   predictor.dispose()
   site.dispose()
 })
+
+for (const strategy of ['fedavg', 'split-mix'] as const) {
+  test.serial(`${strategy}: among sites of pictures, one of texts exports what it serves, and they do`, async t => {
+    const dataset = picturesAndTexts()
+    const outcome = await trainMix(backend, dataset, { strategy, seed: 1, model: { width: 8, layers: 1, heads: 2, hidden: 16, embedder: { kind: 'patches', patch: 4 } }, training: { ...TRAINING, batch: 6 } })
+    for (const [site, modality] of [['tom', 'tokens'], ['ben', 'image']] as const) {
+      t.is(await accuracyOf(outcome, FULL, [], { dataset, site }), reported(outcome, 'federated', site), site)
+      const { card, predictor } = exported(outcome, FULL, [], site)
+      t.is(card.input.modality, modality)
+      predictor.dispose()
+    }
+  })
+}
 
 test.serial('a split model is refused in one line unless its trunk is at hand', async t => {
   const outcome = await train('fedbone', { rounds: 2, stepsPerRound: 4, batch: 16 })

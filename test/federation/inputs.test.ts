@@ -2,21 +2,22 @@
 import test from 'ava'
 import { backendOn } from '../helpers/rungs.ts'
 import { byName } from '../helpers/tensors.ts'
-import { createCharter } from '../../src/federation/charter.ts'
+import { charterBy, oneHost } from '../helpers/charters.ts'
 import { estimateHost, wholeParameters } from '../../src/training/memory.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { fewTestRows } from '../helpers/few-test-rows.ts'
+import { findStrategy } from '../../src/strategies/index.ts'
 import { joinDatasets } from '../../src/data/joined.ts'
-import { pickRows } from '../../src/data/pool.ts'
 import { picturesAndTexts } from '../helpers/several.ts'
 import { runExperiment } from '../../src/federation/experiment.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { TrafficPlan, modelFloats, payloadBytes, siteOf } from '../../src/planning/index.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { withSharedData, sharedData } from '../helpers/shared-data.ts'
+import { withSharedData } from '../helpers/shared-data.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { Dataset } from '../../src/data/dataset.ts'
 import type { Frame } from '../../src/backbone/frames.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
+import type { OwnSettings } from '../helpers/charters.ts'
 import type { SimulationInit, SimulationResult } from '../../src/federation/simulator.ts'
 
 const backend = await backendOn('wasm')
@@ -29,39 +30,24 @@ interface Run {
   readonly frames: ReadonlyMap<string, readonly Frame[]>
 }
 
-async function run (strategy: string, dataset: Dataset, own: { model?: object, training?: object, method?: Readonly<Record<string, unknown>> } = {}, init: Partial<SimulationInit> = {}): Promise<Run> {
+async function run (strategy: string, dataset: Dataset, own: Pick<OwnSettings, 'model' | 'training' | 'method'> = {}, init: Partial<SimulationInit> = {}): Promise<Run> {
   const made = findStrategy(strategy)
-  const { input, inputs, tasks, recipe } = dataset
-  const charter = createCharter({ name: 'both', seed: 5, input, ...inputs === undefined ? {} : { inputs }, tasks, ...settingsOf(made, recipe, { model: { ...own.model }, training: { rounds: 2, warmup: 2, ...made.kind === 'whole' ? { localSteps: 3 } : { stepsPerRound: 3 }, ...own.training }, ...own.method === undefined ? {} : { method: own.method } }) })
+  const steps = made.kind === 'whole' ? { localSteps: 3 } : { stepsPerRound: 3 }
+  const charter = charterBy(strategy, dataset, { seed: 5, ...own, training: { rounds: 2, warmup: 2, ...steps, ...own.training } })
   const states: Record<string, Record<string, Float32Array>> = {}
   const frames = new Map<string, Frame[]>()
-  const result = await runExperiment(made, {
+  const result = await runExperiment(made, oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     onFrame: (client, frame) => { frames.set(client, [...frames.get(client) ?? [], frame]) },
     onTrainers: async (at, { clients, hosts }) => {
       const save = async (name: string, trainer: { save: () => Promise<NamedTensor[]> }): Promise<void> => { if (at === 'end') states[name] = byName(await trainer.save()) as Record<string, Float32Array> }
       for (const [name, trainer] of [...clients, ...hosts]) await save(name, trainer)
     },
     ...init
-  })
+  }))
   return { charter, result, states, frames }
-}
-
-/** Nothing is measured here: evaluation need not take longer than training. */
-function fewTestRows (dataset: Dataset): Dataset {
-  return {
-    ...dataset,
-    client: async id => {
-      const data = await dataset.client(id)
-      return { ...data, test: pickRows(data.test, [0, 1, 2, 3]) }
-    }
-  }
 }
 
 function expectScores (t: { true: (value: boolean, message?: string) => unknown }, { clients }: SimulationResult): void {
@@ -130,13 +116,8 @@ test.serial('what a site is told is planned for, and hosts count every input\'s 
 })
 
 for (const strategy of ['fedbone', 'fedavg']) {
-  withSharedData('digits', `${strategy}: digits and sentences train on one trunk`, async (t, digits) => {
-    const sentences = sharedData('sentences')
-    if (sentences === undefined) {
-      t.pass('no folder of sentences')
-      return
-    }
-    const dataset = fewTestRows(await openDataset(`${digits},${sentences}`, { seed: 2, clients: 4, rows: 20, tasks: ['digit', 'polarity'] }))
+  withSharedData('digits,sentences', `${strategy}: digits and sentences train on one trunk`, async (t, folders) => {
+    const dataset = fewTestRows(await openDataset(folders, { seed: 2, clients: 4, rows: 20, tasks: ['digit', 'polarity'] }), 4)
     t.deepEqual(dataset.clientIds, ['mnist', 'optdigits', 'amazon', 'imdb'])
     const { result, charter } = await run(strategy, dataset, { training: { batch: 8, rounds: 1, ...strategy === 'fedavg' ? { localSteps: 2 } : { stepsPerRound: 2 } } })
     t.deepEqual(charter.shared.filter(unit => unit.startsWith('embed/')), strategy === 'fedavg' ? ['embed/image', 'embed/tokens'] : ['embed/tokens'])

@@ -1,5 +1,6 @@
 /** MAS in the simulator: merged, split, each group from the merged weights. */
 import test from 'ava'
+import { oneHost } from '../helpers/charters.ts'
 import { LEVEL, MASK, SIDE, clientData, syntheticDataset } from '../helpers/synthetic.ts'
 import { LocalTrainer } from '../../src/training/local-trainer.ts'
 import { backendOn } from '../helpers/rungs.ts'
@@ -38,7 +39,7 @@ type Split = SimulationResult & { readonly split: SplitResult }
 async function run (charter: Charter, init: Partial<SimulationInit> = {}): Promise<Split> {
   // An object without properties of its own, as one of a class may be.
   const dataset = Object.create(syntheticDataset({ clients: SITES })) as Dataset
-  const result = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false, ...init })
+  const result = await simulate(oneHost({ charter, dataset, backend, ...init }))
   return result as Split
 }
 

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import test from 'ava'
+import { oneHost } from '../helpers/charters.ts'
 import { HostTrainer } from '../../src/training/host-trainer.ts'
 import { InvalidParametersError, RuleError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
@@ -28,7 +29,7 @@ function charterOf ({ strategy }: OpenedStrategy, changes: Partial<CharterOption
 
 async function run (opened: OpenedStrategy, changes: Partial<CharterOptions> = {}): Promise<SimulationResult> {
   const { rule } = opened
-  return await simulate({ charter: charterOf(opened, changes), dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false, ...rule === undefined ? {} : { rule } })
+  return await simulate(oneHost({ charter: charterOf(opened, changes), dataset, backend, ...rule === undefined ? {} : { rule } }))
 }
 
 /** A strategy whose rule is this function body. */
@@ -51,7 +52,7 @@ test.serial('the median of the example trains, strictly without conflict, and is
     t.true(minDirectionCosine >= -1e-6 && minUpdateCosine >= -1e-6, `${minDirectionCosine} ${minUpdateCosine}`)
   }
   const { projection } = charterOf(median)
-  const mean = await simulate({ charter: charterOf(median, { projection: { ...projection, rule: 'mean' } }), dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false })
+  const mean = await simulate(oneHost({ charter: charterOf(median, { projection: { ...projection, rule: 'mean' } }), dataset, backend }))
   t.not(mean.fingerprints.host, first.fingerprints.host)
 })
 

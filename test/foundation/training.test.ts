@@ -1,8 +1,6 @@
 /** Consortia that build on a pretrained encoder: where all begin, and that it trains, whole and split, on pictures and texts. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'ava'
+import { charterBy, oneHost, withoutRecipe } from '../helpers/charters.ts'
 import { FoundationError, InvalidParametersError } from '../../src/errors.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { buildTrunk } from '../../src/models/trunk.ts'
@@ -10,14 +8,15 @@ import { byName, close } from '../helpers/tensors.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { createEmbedder } from '../../src/models/embedder.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { findStrategy } from '../../src/strategies/index.ts'
+import { folderOf as filesIn } from '../helpers/files.ts'
 import { folderOf, foundationCharter, importTiny } from '../helpers/foundation.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { runExperiment } from '../../src/federation/experiment.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { spawnTrainer } from '../../src/compute/spawn.ts'
 import { startWeights } from '../../src/foundation/weights.ts'
-import { tokenizerJson } from '../helpers/word-pieces.ts'
+import { reviewsManifest, tokenizerJson } from '../helpers/word-pieces.ts'
 import { withSharedData } from '../helpers/shared-data.ts'
 import { LEVEL, SIDE, syntheticDataset } from '../helpers/synthetic.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -33,34 +32,22 @@ const vit = await importTiny(folderOf('vit-tiny'))
 const quadrants = syntheticDataset({ clients: [{ id: 'ada', tasks: [LEVEL, SIDE] }, { id: 'ben', tasks: [LEVEL, SIDE] }], rows: [24, 6, 6] })
 
 function charterOf (strategy: string, dataset: Dataset, { model }: LoadedFoundation, training: Readonly<Record<string, number>>, method?: Readonly<Record<string, unknown>>): Charter {
-  return createCharter({ name: 'small', seed: 7, input: dataset.input, tasks: dataset.tasks, ...settingsOf(findStrategy(strategy), {}, { model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training }, ...method === undefined ? {} : { method } }) })
+  return charterBy(strategy, withoutRecipe(dataset), { seed: 7, model: { ...model }, training: { warmup: 4, weightDecay: 0.01, ...training }, method })
 }
-
-const MANIFEST = `name: reviews
-files: { rows: rows.csv }
-input: { modality: tokens, column: text, length: 12, tokenizer: tokenizer.json }
-clients: { column: site, values: [north, south] }
-test: { column: test, equals: 1 }
-tasks: [{ id: liked, kind: classes, column: label, classes: [bad, good] }]
-`
 
 const WHOLE = { rounds: 4, stepsPerRound: 1, localSteps: 5, batch: 8, lrLocal: 0.002 }
 
 /** @returns mean loss over tasks by step of the clock as well */
 async function run (dataset: Dataset, charter: Charter, start: readonly NamedTensor[], init: Partial<Parameters<typeof simulate>[0]> = {}): Promise<SimulationResult & { readonly losses: readonly number[] }> {
   const losses: number[] = []
-  const result = await simulate({
+  const result = await simulate(oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     start,
     onStep: (_host, _step, byTask) => { losses.push(Object.values(byTask).reduce((sum, loss) => sum + loss, 0) / Object.keys(byTask).length) },
     ...init
-  })
+  }))
   return { ...result, losses }
 }
 
@@ -174,14 +161,10 @@ test('a compute worker begins with the weights too, and says so itself where it 
 })
 
 test('texts pass through BERT by its own pieces, and are told apart', async t => {
-  const folder = await mkdtemp(join(tmpdir(), 'fmtl-bert-'))
-  t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
-  const texts = [['good', 'the film was very good and fresh'], ['good', 'i like it'], ['good', 'warm food, good film'], ['bad', 'i hate it'], ['bad', 'the food was cold and dull'], ['bad', 'not good, very slow']]
-  const rows = ['north', 'south'].flatMap(site => [0, 1, 2, 3].flatMap(copy => texts.map(([label, text], i) => `${site},${copy === 3 && i % 3 === 0 ? 1 : 0},${label},"${text}${'!'.repeat(copy)}"`)))
-  await writeFile(join(folder, 'rows.csv'), ['site,test,label,text', ...rows].join('\n'))
-  await writeFile(join(folder, 'tokenizer.json'), tokenizerJson())
+  const texts = [['yes', 'the film was very good and fresh'], ['yes', 'i like it'], ['yes', 'warm food, good film'], ['no', 'i hate it'], ['no', 'the food was cold and dull'], ['no', 'not good, very slow']]
+  const rows = ['north', 'south'].flatMap(site => [0, 1, 2, 3].flatMap(copy => texts.map(([liked, text], i) => `${site},${copy === 3 && i % 3 === 0 ? 1 : 0},${liked},"${text}${'!'.repeat(copy)}"`)))
+  const folder = await filesIn(t, { 'fmtl.yaml': reviewsManifest(12), 'rows.csv': ['site,test,liked,text', ...rows].join('\n'), 'tokenizer.json': tokenizerJson() })
   const bert = await importTiny(folderOf('bert-tiny'))
-  await writeFile(join(folder, 'fmtl.yaml'), MANIFEST)
   const dataset = await openDataset(folder, { seed: 1 })
   const charter = charterOf('fedavg', dataset, bert, WHOLE)
   const { losses } = await run(dataset, charter, startWeights(charter, bert))

@@ -1,6 +1,5 @@
 /** Digits as a small consortium whose sites are made alike, fully different, or one of them wrong; and what a strategy makes of it. */
-import { createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { charterBy, oneHost, withoutRecipe } from './charters.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { pickRows } from '../../src/data/pool.ts'
@@ -73,18 +72,12 @@ const STEPS = 150
  * eta / M): at the clients' own rate a site with shuffled labels moved the others by -2 to 3 points, at this one by less than 1.
  */
 export async function digitAccuracies (backend: Backend, name: 'mtsl' | 'fedavg', dataset: Dataset, seed: number): Promise<readonly number[]> {
-  const strategy = findStrategy(name)
   const clock = name === 'fedavg' ? { rounds: STEPS / 5, stepsPerRound: 1, localSteps: 5 } : { rounds: 1, stepsPerRound: STEPS }
-  const charter = createCharter({
-    name,
+  const charter = charterBy(name, withoutRecipe(dataset), {
     seed,
-    input: dataset.input,
-    tasks: dataset.tasks,
-    ...settingsOf(strategy, {}, {
-      model: { width: 32, layers: 1, heads: 4, hidden: 64, embedder: { patch: PATCH } },
-      training: { ...clock, batch: 32, lrTrunk: 1e-3, lrClient: 4e-3, lrLocal: 4e-3, smoothing: 0.1 }
-    })
+    model: { width: 32, layers: 1, heads: 4, hidden: 64, embedder: { patch: PATCH } },
+    training: { ...clock, batch: 32, lrTrunk: 1e-3, lrClient: 4e-3, lrLocal: 4e-3, smoothing: 0.1 }
   })
-  const { clients } = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false })
+  const { clients } = await simulate(oneHost({ charter, dataset, backend }))
   return clients.map(({ tasks }) => tasks[0]?.scores.federated?.value as number)
 }

@@ -1,8 +1,7 @@
 /** Small consortia whose sites have reasons to differ, and runs of methods on them in one process. */
 import { Random, deriveSeed } from '../../src/random.ts'
 import { SIDE, clientData } from './synthetic.ts'
-import { createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { charterBy, oneHost } from './charters.ts'
 import { concatRows, pickRows } from '../../src/data/pool.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import type { Backend } from '../../src/backend/backend.ts'
@@ -64,18 +63,8 @@ export interface RunInit {
 }
 
 export async function trainedBy (backend: Backend, strategy: string, dataset: Dataset & { readonly all: Rows }, { method, rounds = 6, seed = 1, localSteps = 10, hosts = ['host'] }: RunInit = {}): Promise<SimulationResult> {
-  const charter = createCharter({
-    name: dataset.name,
-    seed,
-    input: dataset.input,
-    tasks: dataset.tasks,
-    ...settingsOf(findStrategy(strategy), dataset.recipe, {
-      model: { width: 16, layers: 1, heads: 2, hidden: 16 },
-      training: { rounds, localSteps, batch: 16, warmup: 5 },
-      ...method === undefined ? {} : { method }
-    })
-  })
-  return await simulate({ charter, dataset, backend, hosts, clients: dataset.clientIds, control: false, baseline: false, all: dataset.all })
+  const charter = charterBy(strategy, dataset, { seed, model: { width: 16, layers: 1, heads: 2, hidden: 16 }, training: { rounds, localSteps, batch: 16, warmup: 5 }, method })
+  return await simulate(oneHost({ charter, dataset, backend, hosts, all: dataset.all }))
 }
 
 /** Mean over sites of the first task's score on their own test rows, or on those of all sites. */

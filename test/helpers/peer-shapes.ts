@@ -1,4 +1,5 @@
 /** What trading models did for the toy's sites, averaged over seeds: what the shapes of FedPAE's results are read from. */
+import test from 'ava'
 import { KIND, peerCharter, peerSites } from './peer-sites.ts'
 import { simulatePeers } from '../../src/federation/peers.ts'
 import type { Backend } from '../../src/backend/backend.ts'
@@ -14,6 +15,29 @@ export interface PeerShapes {
   readonly ownShare: number
   /** Of the seats at sites with the usual labels, those of models from sites with others. */
   readonly harmfulSeats: number
+}
+
+/** What must hold of sites that are alike, and of some that have little in common, over however many seeds. */
+export function expectShapes (alike: PeerShapes, apart: PeerShapes): void {
+  test('sites that are alike: a committee is above the site\'s own models together by a point or more, and above its best one', t => {
+    t.log(alike)
+    t.true(alike.committee >= alike.ownEnsemble + 0.01)
+    t.true(alike.committee > alike.local)
+  })
+
+  test('sites that have little in common lose no more than a point', t => {
+    t.log(apart)
+    t.true(apart.committee >= apart.ownEnsemble - 0.01)
+  })
+
+  test('with sites that teach what is wrong, a committee is ten points above the whole bench, and takes hardly any of theirs', t => {
+    for (const shapes of [alike, apart]) t.true(shapes.committee >= shapes.wholeBench + 0.1)
+    t.true(alike.harmfulSeats < 0.05, `${alike.harmfulSeats}`)
+  })
+
+  test('the more alike the sites, the fewer of a committee are the site\'s own', t => {
+    t.true(alike.ownShare < apart.ownShare)
+  })
 }
 
 const SITES = 6

@@ -3,10 +3,9 @@
  * points in ten dimensions. How alike the sites' mixes of labels are is a Dirichlet's alpha; the last sites may mean something
  * else by every label, each in its own way.
  */
+import { charterBy } from './charters.ts'
 import { Random, deriveSeed } from '../../src/random.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { dirichletShares } from '../../src/data/partition.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import type { BenchSpec } from '../../src/bench/spec.ts'
 import type { Charter, CharterOptions } from '../../src/federation/charter.ts'
 import type { Dataset, InputSpec, Rows } from '../../src/data/dataset.ts'
@@ -53,16 +52,11 @@ export function peerSites ({ seed, alpha, sites = 6, permuted = 0, rows = [80, 6
 
 /** Two small architectures; a training of a hundred steps. */
 export function peerCharter (tasks: readonly TaskSpec[], seed: number, changes: { training?: CharterOptions['training'], bench?: Partial<BenchSpec> } = {}): Charter {
-  return createCharter({
-    name: 'peers',
+  return charterBy('fedpae', { name: 'peers', input: TABLE, tasks, recipe: {} }, {
     seed,
-    input: TABLE,
-    tasks,
-    ...settingsOf(findStrategy('fedpae'), {}, {
-      model: { width: 16, layers: 1, heads: 2, hidden: 16 },
-      training: { rounds: 5, stepsPerRound: 20, batch: 16, lrLocal: 1e-2, warmup: 5, weightDecay: 0.01, ...changes.training },
-      bench: { architectures: [{}, { width: 8, hidden: 32 }], ...changes.bench }
-    })
+    model: { width: 16, layers: 1, heads: 2, hidden: 16 },
+    training: { rounds: 5, stepsPerRound: 20, batch: 16, lrLocal: 1e-2, warmup: 5, weightDecay: 0.01, ...changes.training },
+    bench: { architectures: [{}, { width: 8, hidden: 32 }], ...changes.bench }
   })
 }
 

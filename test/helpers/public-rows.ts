@@ -1,6 +1,6 @@
 /** CoFED at toy scale: sites with 3 or 4 of six classes and few rows, and a file of unlabelled rows that all were given. */
 import { createHash } from 'node:crypto'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, deriveSeed } from '../../src/random.ts'
@@ -27,7 +27,9 @@ export function sitesWithPublicRows (init: { readonly seed: number, readonly sit
 export function publicFile (numbers: Float32Array, rows: number): PublicFile {
   const bytes = Buffer.alloc(4 * numbers.length)
   numbers.forEach((value, i) => { bytes.writeFloatLE(value, 4 * i) })
-  const file = join(mkdtempSync(join(tmpdir(), 'fmtl-public-')), 'rows.f32')
+  const folder = mkdtempSync(join(tmpdir(), 'fmtl-public-'))
+  process.once('exit', () => { rmSync(folder, { recursive: true, force: true }) })
+  const file = join(folder, 'rows.f32')
   writeFileSync(file, bytes)
   return { rows, file, sha256: createHash('sha256').update(bytes).digest('hex') }
 }

@@ -1,4 +1,5 @@
 /** Scenes with one task many times as heavy as the others, under a gradient rule that keeps tasks apart; and what came of it. */
+import { oneHost } from './charters.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { openScenes } from '../../src/data/scenes.ts'
 import { simulate } from '../../src/federation/simulator.ts'
@@ -56,7 +57,7 @@ export async function runScenes (backend: Backend, { seed, factor, projection, l
     merge: { mode: 'none' }
   })
   const tasksOf = (client: string): readonly string[] => [TASKS[dataset.clientIds.indexOf(client)] as string]
-  const { clients, rounds } = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, tasksOf, control: false, baseline: false })
+  const { clients, rounds } = await simulate(oneHost({ charter, dataset, backend, tasksOf }))
   const logLosses = Object.fromEntries(clients.flatMap(({ tasks }) => tasks.map(({ id, scores }) => [id, Math.log(scores.federated?.all.loss as number)])))
   return {
     conflictShare: rounds.reduce((sum, { conflictPairs }) => sum + conflictPairs, 0) / rounds.reduce((sum, { pairs }) => sum + pairs, 0),

@@ -10,14 +10,14 @@ import type { ExecutionContext } from 'ava'
 
 const REPOSITORY = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
-/** The folder of a set, or undefined where it is not at hand. `FMTL_SHARED_DATA` comes before ../shared/data. */
-export function sharedData (set: string): string | undefined {
-  const folder = join(process.env.FMTL_SHARED_DATA ?? join(REPOSITORY, '..', 'shared', 'data'), set)
-  return existsSync(folder) ? folder : undefined
+/** The folder of a set, or of several with commas between, or undefined where one is not at hand. `FMTL_SHARED_DATA` comes before ../shared/data. */
+export function sharedData (sets: string): string | undefined {
+  const folders = sets.split(',').map(set => join(process.env.FMTL_SHARED_DATA ?? join(REPOSITORY, '..', 'shared', 'data'), set))
+  return folders.every(existsSync) ? folders.join() : undefined
 }
 
-export function withSharedData (set: string, title: string, run: (t: ExecutionContext, folder: string) => Promise<void>): void {
-  const folder = sharedData(set)
-  if (folder === undefined) test.skip(`${title} (skipped: no data folder '${set}'; set FMTL_SHARED_DATA)`, (t) => { t.pass() })
-  else test(title, async (t) => { await run(t, folder) })
+export function withSharedData (sets: string, title: string, run: (t: ExecutionContext, folders: string) => Promise<void>): void {
+  const folders = sharedData(sets)
+  if (folders === undefined) test.skip(`${title} (skipped: no data folder '${sets}'; set FMTL_SHARED_DATA)`, (t) => { t.pass() })
+  else test(title, async (t) => { await run(t, folders) })
 }

@@ -1,6 +1,5 @@
 /** A consortium that trains Split-Mix in one process, and how good every mixture is: mean over the sites' own test rows. */
-import { createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { charterBy, oneHost } from './charters.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { Charter } from '../../src/federation/charter.ts'
@@ -28,30 +27,20 @@ export interface MixOutcome {
 }
 
 export async function trainMix (backend: Backend, dataset: Dataset, { strategy = 'split-mix', seed, model, training, method }: MixRun): Promise<MixOutcome> {
-  const charter = createCharter({
-    name: strategy,
-    seed,
-    input: dataset.input,
-    tasks: dataset.tasks,
-    ...settingsOf(findStrategy(strategy), {}, { model, training, ...method === undefined ? {} : { method } })
-  })
+  const charter = charterBy(strategy, dataset, { seed, model, training, method })
   const sent: Record<string, number[]> = {}
   const saved: Record<string, readonly NamedTensor[]> = {}
-  const result = await simulate({
+  const result = await simulate(oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     onFrame: (client, { kind, tensors }) => {
       if (kind === 'share') (sent[client] ??= []).push(tensors.reduce((sum, { tensor: { data } }) => sum + 4 * data.length, 0))
     },
     onTrainers: async (at, { clients, hosts }) => {
       if (at === 'end') for (const [name, trainer] of [...clients, ...hosts]) saved[name] = await trainer.save()
     }
-  })
+  }))
   const accuracy: Record<string, number> = {}
   for (const { tasks } of result.clients) {
     for (const [name, { value }] of Object.entries(tasks[0]?.scores ?? {})) accuracy[name] = (accuracy[name] ?? 0) + value / result.clients.length

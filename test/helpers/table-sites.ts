@@ -1,7 +1,6 @@
 /** Tables in memory, site by site, for methods at toy scale: normal clouds around class centres, drawn by a seed. */
 import { Random, deriveSeed } from '../../src/random.ts'
-import { createCharter } from '../../src/federation/charter.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
+import { charterBy, oneHost } from './charters.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
@@ -65,9 +64,8 @@ export interface ToyRun {
 
 /** One consortium in one process, without local models to compare with. */
 export async function runToy (backend: Backend, dataset: Dataset, { strategy, seed, model, training, method, apart, simulation }: ToyRun): Promise<SimulationResult> {
-  const own = { model: model ?? {}, training: training ?? {}, ...method === undefined ? {} : { method }, ...apart === true ? { merge: { mode: 'none' as const } } : {} }
-  const charter = createCharter({ name: 'toy', seed, input: dataset.input, tasks: dataset.tasks, ...settingsOf(findStrategy(strategy), dataset.recipe, own) })
-  return await simulate({ charter, dataset, backend, hosts: apart === true ? dataset.clientIds : ['host'], clients: dataset.clientIds, control: false, baseline: false, ...simulation })
+  const charter = charterBy(strategy, dataset, { seed, model, training, method, merge: apart === true ? { mode: 'none' } : undefined })
+  return await simulate(oneHost({ charter, dataset, backend, ...apart === true ? { hosts: dataset.clientIds } : {}, ...simulation }))
 }
 
 /** Mean over the sites of the first task's accuracy on test rows. */

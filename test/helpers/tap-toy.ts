@@ -5,11 +5,9 @@
  */
 import { ClientTrainer } from '../../src/training/client-trainer.ts'
 import { Random, deriveSeed } from '../../src/random.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { byName } from './tensors.ts'
-import { settingsOf } from '../../src/strategies/index.ts'
+import { charterBy, oneHost } from './charters.ts'
 import { simulate } from '../../src/federation/simulator.ts'
-import { tap } from '../../src/strategies/tap.ts'
 import type { Backend } from '../../src/backend/backend.ts'
 import type { Charter } from '../../src/federation/charter.ts'
 import type { ClientReport } from '../../src/training/committee.ts'
@@ -67,27 +65,18 @@ function toySites ({ seed, samples, tilt }: ToyInit): ClientData[] {
 
 async function train (backend: Backend, seed: number, sites: readonly ClientData[], { rounds, method }: { readonly rounds: number, readonly method: Readonly<Record<string, unknown>> }): Promise<{ losses: Map<string, number[]>, replaced: number[] }> {
   const dataset: Dataset = { name: 'toy', input: INPUT, tasks: TASKS, clientIds: sites.map(({ id }) => id), recipe: {}, client: async id => sites.find(site => site.id === id) as ClientData }
-  const charter = createCharter({
-    name: 'toy',
+  const charter = charterBy('tap', dataset, {
     seed,
-    input: INPUT,
-    tasks: TASKS,
-    ...settingsOf(tap, {}, {
-      model: { width: 16, layers: 1, hidden: 16, attention: false, embedder: { kind: 'row' } },
-      training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: 0.02, weightDecay: 0 },
-      method: { warmupRounds: 0, clip: 0, ...method }
-    })
+    model: { width: 16, layers: 1, hidden: 16, attention: false, embedder: { kind: 'row' } },
+    training: { rounds, localSteps: 15, batch: 16, optimiser: 'sgd', lrLocal: 0.02, weightDecay: 0 },
+    method: { warmupRounds: 0, clip: 0, ...method }
   })
   const replaced = new Array<number>(rounds).fill(0)
   const plain: ClientReport[] = []
-  const { clients } = await simulate({
+  const { clients } = await simulate(oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     onTrainers: async (at, { clients }) => {
       if (at === 'start') return
       for (const [i, trainer] of [...clients.values()].entries()) {
@@ -96,7 +85,7 @@ async function train (backend: Backend, seed: number, sites: readonly ClientData
         plain.push(await tunedPlainly(backend, charter, sites[i] as ClientData, state))
       }
     }
-  })
+  }))
   const losses = new Map<string, number[]>()
   const add = (name: string, loss: number): void => { losses.set(name, [...losses.get(name) ?? [], loss]) }
   for (const { tasks } of clients) for (const { scores } of tasks) for (const [name, { all }] of Object.entries(scores)) add(name, all.loss as number)

@@ -23,5 +23,16 @@ export function tokenizerJson (): string {
   })
 }
 
+/** A data set of texts at two sites, each to be told liked or not, over `tokenizer.json` beside its rows. @param length - tokens of a text */
+export function reviewsManifest (length: number): string {
+  return `name: reviews
+files: { rows: rows.csv }
+input: { modality: tokens, column: text, length: ${length}, tokenizer: tokenizer.json }
+clients: { column: site, values: [north, south] }
+test: { column: test, equals: 1 }
+tasks: [{ id: liked, kind: classes, column: liked, classes: [no, yes] }]
+`
+}
+
 /** Numbers of pieces. */
 export function piecesOf (...pieces: readonly string[]): number[] { return pieces.map(piece => PIECES.indexOf(piece)) }

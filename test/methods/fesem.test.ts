@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import { charterBy, oneHost } from '../helpers/charters.ts'
 import { close } from '../helpers/tensors.ts'
 import { backendOn } from '../helpers/rungs.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { farthestFirst, nearest } from '../../src/methods/fesem.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { pulled } from '../../src/training/local-rules.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { weightedMean } from '../../src/training/contributions.ts'
@@ -88,18 +87,8 @@ function twoMeanings (): Dataset {
 }
 
 async function run (strategy: string, dataset: Dataset, own: { method?: Readonly<Record<string, unknown>>, rounds?: number } = {}) {
-  const charter = createCharter({
-    name: 'two meanings',
-    seed: 1,
-    input: dataset.input,
-    tasks: dataset.tasks,
-    ...settingsOf(findStrategy(strategy), dataset.recipe, {
-      model: { width: 16, layers: 1, heads: 2, hidden: 16 },
-      training: { rounds: own.rounds ?? 6, localSteps: 10, batch: 16, warmup: 5 },
-      ...own.method === undefined ? {} : { method: own.method }
-    })
-  })
-  const { clients } = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false, baseline: false })
+  const charter = charterBy(strategy, dataset, { seed: 1, model: { width: 16, layers: 1, heads: 2, hidden: 16 }, training: { rounds: own.rounds ?? 6, localSteps: 10, batch: 16, warmup: 5 }, method: own.method })
+  const { clients } = await simulate(oneHost({ charter, dataset, backend }))
   return clients
 }
 

@@ -1,15 +1,14 @@
 /** Tuning with a frozen trunk through the whole system: what moves, what travels, who is turned away. */
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import { charterBy, oneHost } from '../helpers/charters.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { LEVEL, SIDE, syntheticDataset } from '../helpers/synthetic.ts'
 import { PeftPlan } from '../../src/methods/peft/plan.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { baseOf, namesOf } from '../../src/peft/base.ts'
 import { byName } from '../helpers/tensors.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { factorsOf, stack } from '../../src/peft/factors.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { peftOptions } from '../../src/methods/peft/options.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { trafficOf } from '../../src/methods/index.ts'
@@ -26,18 +25,13 @@ const WARM = 1
 const STEPS = 4
 
 function charterOf (method: Readonly<Record<string, unknown>>, changes: { model?: object, training?: object, merge?: object } = {}, dataset: Dataset = DATASET): Charter {
-  return createCharter({
-    name: 'tuned',
+  return charterBy(method.kind === undefined ? 'fedit' : `fed-${String(method.kind)}`, dataset, {
     seed: 3,
-    input: dataset.input,
-    tasks: dataset.tasks,
     clock: { quorum: dataset.clientIds.length },
-    ...settingsOf(findStrategy(method.kind === undefined ? 'fedit' : `fed-${String(method.kind)}`), {}, {
-      model: { width: 8, layers: 2, heads: 2, hidden: 12, embedder: { patch: 4 }, ...changes.model },
-      training: { rounds: STEPS, localSteps: 3, batch: 8, warmup: 2, ...changes.training },
-      merge: { ...changes.merge },
-      method: { ...method.kind === undefined ? { rank: 4, alpha: 8 } : {}, warm: WARM, ...method }
-    })
+    model: { width: 8, layers: 2, heads: 2, hidden: 12, embedder: { patch: 4 }, ...changes.model },
+    training: { rounds: STEPS, localSteps: 3, batch: 8, warmup: 2, ...changes.training },
+    merge: changes.merge,
+    method: { ...method.kind === undefined ? { rank: 4, alpha: 8 } : {}, warm: WARM, ...method }
   })
 }
 
@@ -52,21 +46,18 @@ async function run (charter: Charter, init: { hosts?: readonly string[], dataset
   const { hosts = ['host'], dataset = DATASET } = init
   const [sites, hostStates] = [new Map<string, State>(), new Map<string, State>()]
   const shares = Object.fromEntries(dataset.clientIds.map((id): [string, Frame[]] => [id, []]))
-  await simulate({
+  await simulate(oneHost({
     charter,
     dataset,
     backend,
     hosts,
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     onFrame: (client, frame) => { if (frame.kind === 'share') shares[client]?.push({ ...frame, tensors: frame.tensors.map(({ name, tensor }) => ({ name, tensor: { shape: tensor.shape, data: tensor.data.slice() } })) }) },
     onTrainers: async (at, trainers, now) => {
       if (at === 'start') return await init.start?.(at, trainers, now)
       for (const [id, trainer] of trainers.clients) sites.set(id, byName(await trainer.save()))
       for (const [id, trainer] of trainers.hosts) hostStates.set(id, byName(await trainer.save()))
     }
-  })
+  }))
   return { sites: Object.fromEntries(sites), hosts: Object.fromEntries(hostStates), shares }
 }
 

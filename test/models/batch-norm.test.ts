@@ -1,6 +1,7 @@
 /** Batch normalisation against an independent reference (test/vectors/split-mix), and on every rung that is here. */
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import { charterBy } from '../helpers/charters.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { GraphBuilder } from '../../src/graph/graph.ts'
 import { affineGraph, asAffine, foldAffine, mixed, normsOf, observedOf, overRows, pairsIn, statisticsGraph, updateStatistics } from '../../src/models/batch-norm.ts'
@@ -8,9 +9,7 @@ import { PICTURES, SIDE } from '../helpers/synthetic.ts'
 import { backendIfAny } from '../helpers/rungs.ts'
 import { buildTrunk, layerNorm } from '../../src/models/trunk.ts'
 import { close, fromNested } from '../helpers/tensors.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
-import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { interpret } from '../helpers/interpreter.ts'
 import { noise, weights } from '../helpers/parts.ts'
 import { parseModelSpec } from '../../src/models/spec.ts'
@@ -136,7 +135,7 @@ for (const rung of ['tensorflow', 'wasm', 'cpu'] as const) {
 }
 
 test('batch normalisations are for whole models whose statistics somebody answers for; layer normalisations change nothing in a charter', t => {
-  const charterOf = (strategy: string, norm: string): unknown => createCharter({ name: 'c', seed: 1, input: PICTURES, tasks: [SIDE], ...settingsOf(findStrategy(strategy), {}, { model: { norm } }) })
+  const charterOf = (strategy: string, norm: string): unknown => charterBy(strategy, { name: 'c', input: PICTURES, tasks: [SIDE], recipe: {} }, { seed: 1, model: { norm } })
   t.deepEqual(parseModelSpec({ norm: 'layer' }, PICTURES), parseModelSpec({}, PICTURES))
   t.throws(() => parseModelSpec({ norm: 'batch' }, PICTURES), { instanceOf: InvalidParametersError, message: /needs the whole model at the client/ })
   t.throws(() => parseModelSpec({ norm: 'group', trunk: 'client' }, PICTURES), { instanceOf: InvalidParametersError })

@@ -1,9 +1,10 @@
 /** Split-Mix on real pictures: what width buys, and what robustness costs, each from one training; weak sites alone; bytes. */
+import { withoutRecipe } from '../helpers/charters.ts'
+import { fewTestRows } from '../helpers/few-test-rows.ts'
 import { backendOn } from '../helpers/rungs.ts'
 import { baseUnits } from '../../src/methods/split-mix/bases.ts'
 import { numbersOf } from '../../src/methods/index.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { pickRows } from '../../src/data/pool.ts'
 import { trainMix } from '../helpers/split-mix.ts'
 import { withSharedData } from '../helpers/shared-data.ts'
 import type { Dataset } from '../../src/data/dataset.ts'
@@ -19,15 +20,7 @@ const backend = await backendOn('wasm')
 
 /** Four sites with rows of all domains mixed. */
 async function digits (folder: string, seed: number): Promise<Dataset> {
-  const dataset = await openDataset(folder, { seed, rows: 300, tasks: ['digit'], partition: 'iid', clients: 4 })
-  return {
-    ...dataset,
-    client: async id => {
-      const data = await dataset.client(id)
-      const step = Math.max(1, Math.floor(data.test.count / TEST_ROWS))
-      return { ...data, test: pickRows(data.test, Array.from({ length: Math.min(TEST_ROWS, data.test.count) }, (_, i) => i * step)) }
-    }
-  }
+  return withoutRecipe(fewTestRows(await openDataset(folder, { seed, rows: 300, tasks: ['digit'], partition: 'iid', clients: 4 }), TEST_ROWS))
 }
 
 async function train (folder: string, seed: number, run: Partial<MixRun> = {}): Promise<MixOutcome> {

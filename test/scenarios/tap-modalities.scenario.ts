@@ -1,43 +1,22 @@
 /** TAP on pictures and sentences: two sites of handwritten digits, two of sentences, one trunk, three seeds. */
+import { fewTestRows } from '../helpers/few-test-rows.ts'
+import { charterBy, oneHost } from '../helpers/charters.ts'
 import { backendOn } from '../helpers/rungs.ts'
-import { createCharter } from '../../src/federation/charter.ts'
 import { openDataset } from '../../src/data/open.ts'
-import { pickRows } from '../../src/data/pool.ts'
-import { settingsOf } from '../../src/strategies/index.ts'
-import { sharedData, withSharedData } from '../helpers/shared-data.ts'
+import { withSharedData } from '../helpers/shared-data.ts'
 import { simulate } from '../../src/federation/simulator.ts'
-import { tap } from '../../src/strategies/tap.ts'
-import type { Dataset } from '../../src/data/dataset.ts'
 
 const SEEDS = [1, 2, 3]
 /** Test rows of a site: an accuracy is then sure to within .03, and the mean over sites and seeds to .01. */
 const TEST_ROWS = 200
 const backend = await backendOn('tensorflow')
 
-function fewTestRows (dataset: Dataset): Dataset {
-  return {
-    ...dataset,
-    client: async id => {
-      const data = await dataset.client(id)
-      const step = Math.max(1, Math.floor(data.test.count / TEST_ROWS))
-      return { ...data, test: pickRows(data.test, Array.from({ length: Math.min(TEST_ROWS, data.test.count) }, (_, i) => i * step)) }
-    }
-  }
-}
-
-withSharedData('digits', 'stage 2 is at least stage 1, and stage 1 at least what a site learns alone: pictures and sentences, mean of three seeds', async (t, digits) => {
-  const sentences = sharedData('sentences')
-  if (sentences === undefined) {
-    t.log('skipped: no folder of sentences')
-    t.pass()
-    return
-  }
+withSharedData('digits,sentences', 'stage 2 is at least stage 1, and stage 1 at least what a site learns alone: pictures and sentences, mean of three seeds', async (t, folders) => {
   const all = new Map<string, number[]>()
   for (const seed of SEEDS) {
-    const dataset = fewTestRows(await openDataset(`${digits},${sentences}`, { seed, clients: 4, tasks: ['digit', 'polarity'] }))
-    const { input, inputs = [], tasks, recipe } = dataset
-    const charter = createCharter({ name: 'two modalities', seed, input, inputs, tasks, ...settingsOf(tap, recipe, { model: { width: 32, layers: 1, hidden: 64 }, training: { rounds: 10, localSteps: 10, batch: 16 } }) })
-    const { clients } = await simulate({ charter, dataset, backend, hosts: ['host'], clients: dataset.clientIds, control: false })
+    const dataset = fewTestRows(await openDataset(folders, { seed, clients: 4, tasks: ['digit', 'polarity'] }), TEST_ROWS)
+    const charter = charterBy('tap', dataset, { seed, model: { width: 32, layers: 1, hidden: 64 }, training: { rounds: 10, localSteps: 10, batch: 16 } })
+    const { clients } = await simulate(oneHost({ charter, dataset, backend, baseline: true }))
     const seedOf = (name: string): number => clients.reduce((sum, { tasks }) => sum + (tasks[0]?.scores[name]?.value as number), 0) / clients.length
     const names = ['local', 'agreed', 'agreed, tuned', 'stage 1', 'federated']
     for (const name of names) all.set(name, [...all.get(name) ?? [], seedOf(name)])

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
+import { TINY_MODEL } from '../helpers/command.ts'
 import { folderOf, idx } from '../helpers/files.ts'
 import type { AddressInfo } from 'node:net'
 import type { ExecutionContext } from 'ava'
@@ -42,7 +43,7 @@ tasks: [{ id: digit, kind: classes, file: labels, classes: 10 }]
 `
 const ROWS = ['site,age,score,part', ...Array.from({ length: 40 }, (_, i) => `north,${30 + i},${i % 2},${i % 4 === 0 ? 'test' : 'train'}`)].join('\n')
 const CUT = idx([40, 8, 8], new Uint8Array(40 * 64)).subarray(0, 1000)
-const TINY = ['--hosts', '1', '--clients', '2', '--rows', '24', '--backend', 'cpu', ...['model.width=8', 'model.layers=1', 'model.heads=2', 'model.hidden=8'].flatMap(setting => ['--set', setting])]
+const TINY = ['--hosts', '1', '--clients', '2', '--rows', '24', '--backend', 'cpu', ...TINY_MODEL]
 
 const flags: ReadonlyArray<{ id: string, args: readonly string[], names: RegExp }> = [
   { id: 'an unknown task', args: ['--tasks', 'nosuch'], names: /no task 'nosuch', there are .*; next: / },

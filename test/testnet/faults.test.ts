@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { COMMAND, TINY_MODEL, sets } from '../helpers/command.ts'
 import { ProcessRunner } from '../../testnet/runners/process.ts'
 import { SummaryBuilder } from '../../testnet/summary.ts'
 import { planTestnet } from '../../testnet/plan.ts'
@@ -159,9 +159,7 @@ test.serial('a run that lost a host ends for all clients and does not claim succ
 })
 
 test.serial('Ctrl-C of testnet up leaves no process behind', async t => {
-  const command = fileURLToPath(new URL('../../scripts/fmtl-node.ts', import.meta.url))
-  const settings = ['model.width=8', 'model.layers=1', 'model.heads=2', 'model.hidden=8', 'training.rounds=1000', 'training.stepsPerRound=4'].flatMap(setting => ['--set', setting])
-  const child = spawn(process.execPath, [command, 'testnet', 'up', '--hosts', '1', '--clients', '2', '--tasks', 'cls', '--rows', '24', '--backend', 'cpu', '--format', 'json', ...settings],
+  const child = spawn(process.execPath, [COMMAND, 'testnet', 'up', '--hosts', '1', '--clients', '2', '--tasks', 'cls', '--rows', '24', '--backend', 'cpu', '--format', 'json', ...TINY_MODEL, ...sets('training.rounds=1000', 'training.stepsPerRound=4')],
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   t.teardown(() => { child.kill('SIGKILL') })
   const pids: number[] = []

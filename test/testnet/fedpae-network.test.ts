@@ -1,12 +1,11 @@
 /** Models that are traded: daemons over TCP do what the simulator does, and one that is gone holds nobody up. */
 import test from 'ava'
 import { closingLines } from '../../testnet/view/closing.ts'
-import { runTestnet } from '../../testnet/testnet.ts'
-import type { NodeEvent } from '../../node/events.ts'
-import type { Summary, SummaryTask } from '../../testnet/summary.ts'
-import type { TestnetOptions } from '../../testnet/plan.ts'
+import { expectSame, figuresOf, runBy } from '../helpers/testnets.ts'
+import type { Summary } from '../../testnet/summary.ts'
+import type { Figures, TestnetInit } from '../helpers/testnets.ts'
 
-const small: Omit<TestnetOptions, 'runner'> = {
+const small: TestnetInit = {
   hosts: 1,
   clients: 3,
   data: 'scenes',
@@ -23,23 +22,14 @@ const small: Omit<TestnetOptions, 'runner'> = {
   }
 }
 
-interface Run { readonly summary: Summary, readonly events: readonly NodeEvent[] }
-
-async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<Run> {
-  const events: NodeEvent[] = []
-  const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(200_000))
-  return { summary, events }
-}
-
 /** Who has what does not depend on who came when; who is chosen may, where two are as good. */
-function lasting ({ tasks }: Summary): Array<[string, Array<number | null | undefined>]> {
-  const of = ({ client, id, local, traded }: SummaryTask): [string, Array<number | null | undefined>] => [`${client} ${id}`, [local, traded?.ownEnsemble, traded?.bestSingle, traded?.wholeBench]]
-  return tasks.map(of).sort(([a], [b]) => a < b ? -1 : 1)
+function lasting (summary: Summary): Figures {
+  return figuresOf(summary, ({ local, traded }) => [local, traded?.ownEnsemble, traded?.bestSingle, traded?.wholeBench].map(value => value ?? null))
 }
 
 test.serial('daemons over TCP train the same models as the simulator, and everybody gets those of everybody', async t => {
-  const simulated = await run(small, 'in-process')
-  const networked = await run(small, 'process')
+  const simulated = await runBy('in-process', small)
+  const networked = await runBy('process', small)
   for (const { summary } of [simulated, networked]) {
     t.true(summary.complete, summary.missing.join('; '))
     t.deepEqual(summary.errors, [])
@@ -47,11 +37,8 @@ test.serial('daemons over TCP train the same models as the simulator, and everyb
     t.deepEqual(summary.hosts, [])
     t.is(summary.charter?.bench?.architectures.length, 2)
   }
-  const [want, got] = [lasting(simulated.summary), lasting(networked.summary)]
-  t.deepEqual(got.map(([name]) => name), want.map(([name]) => name))
-  for (const [i, [name, values]] of want.entries()) {
-    values.forEach((value, j) => { t.true(typeof value === 'number' && Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
-  }
+  t.true(lasting(simulated.summary).every(([, values]) => values.every(value => value !== null)))
+  expectSame(t, lasting(simulated.summary), lasting(networked.summary))
   const { trading } = networked.summary
   t.true(trading?.traders.every(({ firstHoldout, holdout }) => (holdout as number) >= (firstHoldout as number)))
   t.deepEqual(networked.events.flatMap(event => event.type === 'node:started' ? [event.roles] : []), [['peer'], ['peer'], ['peer']])
@@ -62,7 +49,7 @@ test.serial('daemons over TCP train the same models as the simulator, and everyb
 })
 
 test.serial('a peer that dies when it has offered its models is missed by nobody, and what was taken of it serves on', async t => {
-  const { summary, events } = await run({ ...small, kill: 'camera-2@1' }, 'process')
+  const { summary, events } = await runBy('process', { ...small, kill: 'camera-2@1' })
   t.deepEqual([...new Set(summary.tasks.map(({ client }) => client))], ['camera-0', 'camera-1'])
   t.true(summary.missing.every(line => line.startsWith('camera-2')), summary.missing.join('; '))
   const left = summary.trading?.traders.filter(({ node }) => node !== 'camera-2') ?? []

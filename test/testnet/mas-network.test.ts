@@ -1,11 +1,9 @@
 /** Tasks that are split without a server: daemons over TCP do what the simulator does, and agree where somebody is missing. */
 import test from 'ava'
-import { runTestnet } from '../../testnet/testnet.ts'
-import type { NodeEvent } from '../../node/events.ts'
-import type { Summary } from '../../testnet/summary.ts'
-import type { TestnetOptions } from '../../testnet/plan.ts'
+import { expectSame, runBy, scoresOf } from '../helpers/testnets.ts'
+import type { TestnetInit, TestnetRun } from '../helpers/testnets.ts'
 
-const small: Omit<TestnetOptions, 'runner'> = {
+const small: TestnetInit = {
   hosts: 1,
   clients: 3,
   data: 'scenes',
@@ -22,38 +20,20 @@ const small: Omit<TestnetOptions, 'runner'> = {
   }
 }
 
-interface Run { readonly summary: Summary, readonly events: readonly NodeEvent[] }
-
-async function run (options: Omit<TestnetOptions, 'runner'>, runner: TestnetOptions['runner']): Promise<Run> {
-  const events: NodeEvent[] = []
-  const summary = await runTestnet({ ...options, runner }, event => { events.push(event) }, AbortSignal.timeout(200_000))
-  return { summary, events }
-}
-
-function metrics ({ tasks }: Summary): Array<[string, number[]]> {
-  return tasks
-    .map(({ client, id, local, federated, ensemble, served }): [string, number[]] => [`${client} ${id}`, [local, federated, ensemble, served].map(Number)])
-    .sort(([a], [b]) => a < b ? -1 : 1)
-}
-
-function partitions ({ events }: Run): Map<string, string> {
+function partitions ({ events }: TestnetRun): Map<string, string> {
   return new Map(events.flatMap(event => event.type === 'affinity' ? [[event.node, event.partition.hash]] : []))
 }
 
 test.serial('daemons over TCP split the tasks as the simulator does, and end with the same metrics', async t => {
-  const simulated = await run(small, 'in-process')
-  const networked = await run(small, 'process')
+  const simulated = await runBy('in-process', small)
+  const networked = await runBy('process', small)
   t.true(simulated.summary.complete, simulated.summary.missing.join('; '))
   t.true(networked.summary.complete, networked.summary.missing.join('; '))
   t.is(partitions(networked).size, 4)
   t.deepEqual(new Set(partitions(networked).values()), new Set(partitions(simulated).values()))
   t.deepEqual(networked.summary.affinity, simulated.summary.affinity)
   t.is(networked.summary.affinity?.groups.length, 2)
-  const [want, got] = [metrics(simulated.summary), metrics(networked.summary)]
-  t.deepEqual(got.map(([name]) => name), want.map(([name]) => name))
-  for (const [i, [name, values]] of want.entries()) {
-    values.forEach((value, j) => { t.true(Math.abs(value - (got[i]?.[1][j] ?? Number.NaN)) <= 1e-6, `${name}: ${value} simulated, ${got[i]?.[1][j]} over TCP`) })
-  }
+  expectSame(t, scoresOf(simulated.summary), scoresOf(networked.summary))
   const titles = (node: string): string[] => networked.events.flatMap(event => event.type === 'phase' && event.node === node ? [event.title] : [])
   const [first = [], second = []] = networked.summary.affinity?.groups ?? []
   t.deepEqual(titles('host-1').slice(0, 1), ['merged'])
@@ -63,7 +43,7 @@ test.serial('daemons over TCP split the tasks as the simulator does, and end wit
 })
 
 test.serial('a client that dies before it has told what it measured holds nobody up, and everybody else agrees', async t => {
-  const { summary, events } = await run({ ...small, kill: 'camera-2@0', charter: { ...small.charter, grouping: { ...small.charter?.grouping, affinityRounds: 2 } } }, 'process')
+  const { summary, events } = await runBy('process', { ...small, kill: 'camera-2@0', charter: { ...small.charter, grouping: { ...small.charter?.grouping, affinityRounds: 2 } } })
   const splits = events.flatMap(event => event.type === 'affinity' ? [event] : [])
   t.deepEqual(splits.map(({ node }) => node).sort(), ['camera-0', 'camera-1', 'host-1'])
   t.is(new Set(splits.map(({ partition }) => partition.hash)).size, 1)

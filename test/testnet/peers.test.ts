@@ -1,9 +1,7 @@
 /** Sites that trade models as a user runs them in one process, and what `plan` says of them beforehand. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import test from 'ava'
+import { TINY_MODEL, command, sets } from '../helpers/command.ts'
 import { KIND, peerCharter } from '../helpers/peer-sites.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { closingLines } from '../../testnet/view/closing.ts'
@@ -13,7 +11,6 @@ import type { Run } from '../../testnet/bench/learning/run.ts'
 import type { NodeEvent } from '../../node/events.ts'
 import type { TestnetOptions } from '../../testnet/plan.ts'
 
-const COMMAND = fileURLToPath(new URL('../../scripts/fmtl-node.ts', import.meta.url))
 const OPTIONS: TestnetOptions = {
   hosts: 2,
   clients: 2,
@@ -30,10 +27,6 @@ const OPTIONS: TestnetOptions = {
     training: { rounds: 1, stepsPerRound: 2, batch: 4 },
     bench: { architectures: [{}, { hidden: 16 }] }
   }
-}
-
-async function command (...args: string[]): Promise<string> {
-  return (await promisify(execFile)(process.execPath, [COMMAND, ...args])).stdout
 }
 
 test.serial('a testnet of fedpae has no hosts, takes what peers publish, and is complete without a round', async t => {
@@ -71,8 +64,7 @@ test.serial('plan says in one line what a site sends: cards, and weights per pul
 })
 
 test.serial('bench learning compares fedpae with others: its figures, bytes and losses', async t => {
-  const settings = ['model.width=8', 'model.layers=1', 'model.heads=2', 'model.hidden=8', 'training.batch=4', 'training.localSteps=2'].flatMap(setting => ['--set', setting])
-  const lines = (await command('bench', 'learning', '--strategies', 'fedpae', '--data', 'scenes#cls', '--seeds', '1', '--rounds', '1', '--rows', '16', '--clients', '2', '--jobs', '1', '--backend', 'wasm', '--format', 'json', ...settings)).trimEnd().split('\n')
+  const lines = (await command('bench', 'learning', '--strategies', 'fedpae', '--data', 'scenes#cls', '--seeds', '1', '--rounds', '1', '--rows', '16', '--clients', '2', '--jobs', '1', '--backend', 'wasm', '--format', 'json', ...TINY_MODEL, ...sets('training.batch=4', 'training.localSteps=2'))).trimEnd().split('\n')
   const runs = lines.map(line => JSON.parse(line) as Run & { type: string }).filter(({ type }) => type === 'run')
   t.deepEqual(runs.map(({ order }) => [order.strategy, order.refit]), [['fedpae', false], ['fedpae', true]])
   for (const { clients, bytesUp, bytesDown, curve, parameters } of runs) {

@@ -48,7 +48,7 @@ test('a testnet is at rest when everybody has looked at the newest of everything
   }
   t.deepEqual(restless(started('north'), started('south')), [['north', 0], ['south', 0]], 'they have not begun')
   t.deepEqual(restless(offers('north'), chose('north', 0.5), reported('north')), [['south', 1]])
-  const rest = settling.rest(() => there, AbortSignal.timeout(5_000))
+  const rest = settling.rest(() => there, new AbortController().signal)
   t.deepEqual(restless(offers('south'), took('south', 'north'), chose('south', 0.5), reported('south')), [['north', 1]], 'what came late')
   t.deepEqual(restless(took('north', 'south'), chose('north', 0.6, false, 1), reported('north')), [['north', 0]], 'more came while it chose')
   t.deepEqual(restless(chose('north', 0.6, false)), [['north', 0]], 'it has not said what that scores')
@@ -56,7 +56,11 @@ test('a testnet is at rest when everybody has looked at the newest of everything
   await t.notThrowsAsync(rest)
   t.deepEqual(restless(offers('north', 2), chose('north', 0.6), reported('north')), [['south', 1]], 'a newer version')
   t.deepEqual(restless({ type: 'card:refused', node: 'south', peer: 'p-north', modelId: 'model-1', version: 2, reason: 'did not come' }), [], 'a no is an answer')
-  await t.throwsAsync(settling.rest(() => [...there, 'gone'], AbortSignal.timeout(1)))
+  const given = new AbortController()
+  const never = settling.rest(() => [...there, 'gone'], given.signal)
+  const over = new Error('time is up')
+  given.abort(over)
+  await t.throwsAsync(never, { is: over })
 })
 
 test('the tally has what each offered and took, whose its members are, and why not', t => {

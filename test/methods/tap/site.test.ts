@@ -1,5 +1,6 @@
 /** What a site of TAP keeps, replaces, sends and hears of, step by step. */
 import test from 'ava'
+import { charterBy, oneHost } from '../../helpers/charters.ts'
 import { ContentGuard } from '../../../src/backbone/guard.ts'
 import { Random } from '../../../src/random.ts'
 import { SavedState, saveUnit } from '../../../src/training/saved-state.ts'
@@ -10,14 +11,11 @@ import { Weights } from '../../../src/training/unit.ts'
 import { backendOn } from '../../helpers/rungs.ts'
 import { byName } from '../../helpers/tensors.ts'
 import { clipped, itsTurn, moved } from '../../../src/methods/tap/rules.ts'
-import { createCharter } from '../../../src/federation/charter.ts'
 import { drawBatch } from '../../../src/training/batches.ts'
 import { exchangeOf, trafficOf } from '../../../src/methods/index.ts'
 import { modulePath, ownModules } from '../../../src/models/modular.ts'
 import { picturesAndTexts } from '../../helpers/several.ts'
-import { settingsOf } from '../../../src/strategies/index.ts'
 import { simulate } from '../../../src/federation/simulator.ts'
-import { tap } from '../../../src/strategies/tap.ts'
 import { tapOptions } from '../../../src/methods/tap/options.ts'
 import type { Charter } from '../../../src/federation/charter.ts'
 import type { ClientData } from '../../../src/data/dataset.ts'
@@ -31,8 +29,12 @@ const ada = await dataset.client('ada')
 const tom = await dataset.client('tom')
 
 function charterOf (method: Readonly<Record<string, unknown>> = {}, training: Readonly<Record<string, unknown>> = {}): Charter {
-  const { input, inputs = [], tasks, recipe } = dataset
-  return createCharter({ name: 'tap', seed: 4, input, inputs, tasks, ...settingsOf(tap, recipe, { model: { width: 8, layers: 1, heads: 2, hidden: 12, embedder: { kind: 'patches', patch: 4 } }, training: { rounds: 4, localSteps: 2, batch: 6, lrLocal: 0.01, ...training }, method: { tuneSteps: 2, ...method } }) })
+  return charterBy('tap', dataset, {
+    seed: 4,
+    model: { width: 8, layers: 1, heads: 2, hidden: 12, embedder: { kind: 'patches', patch: 4 } },
+    training: { rounds: 4, localSteps: 2, batch: 6, lrLocal: 0.01, ...training },
+    method: { tuneSteps: 2, ...method }
+  })
 }
 
 function siteOf (charter: Charter, data: ClientData, seat: Seat = { rank: 0, of: 1 }): TapSite {
@@ -175,19 +177,15 @@ test.serial('nothing of the personal model leaves: no frame holds a stretch of i
   const personal: Float32Array[] = []
   const guard = new ContentGuard()
   const charter = charterOf({ share: 0.5 })
-  await simulate({
+  await simulate(oneHost({
     charter,
     dataset,
     backend,
-    hosts: ['host'],
-    clients: dataset.clientIds,
-    control: false,
-    baseline: false,
     onFrame: (_, frame) => { frames.push(structuredClone(frame)) },
     onTrainers: async (at, { clients }) => {
       if (at === 'end') for (const trainer of clients.values()) for (const { name, tensor } of await trainer.save()) if (name.startsWith('personal/') && !/\.(first|second|step)$/.test(name)) personal.push(tensor.data)
     }
-  })
+  }))
   const known = new Set(charter.shared)
   for (const { tensors } of frames) for (const { name } of tensors) t.true(known.has(name), name)
   t.true(personal.length > 20)
