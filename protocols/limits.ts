@@ -2,6 +2,7 @@
  * Every protocol-wide size and time, so that two ends never disagree about what is too much.
  * A limit is checked before memory is taken for what it limits.
  */
+import { MAX_FRAME_TENSORS } from '../src/backbone/frames.ts'
 
 /** One message on a stream. A batch of 512 x 64 tokens x 128 floats is 16 MiB. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -46,8 +47,8 @@ export const MAX_SYNC_REQUEST_BYTES = 2 * 1024
 /** Pages of one sync: three times what the largest log has in entries of 300 bytes. */
 export const MAX_SYNC_PAGES = 64
 
-/** Tensors in one message: two factors at each of 6 dense layers of 32 blocks come to 384, and 512 of their headers of 100 bytes to 50 KiB. */
-export const MAX_TENSORS = 512
+/** Tensors in one message. */
+export const MAX_TENSORS = MAX_FRAME_TENSORS
 /** Axes of one tensor; images with batch, time and channel need 5. */
 export const MAX_RANK = 8
 /** Bytes of a tensor's name, 'task/<id>' with an id of 58. */

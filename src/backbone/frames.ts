@@ -23,6 +23,9 @@
 import type { CodecName } from '../compression/index.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 
+/** Tensors in one frame: two factors at each of 6 dense layers of 32 blocks come to 384, and 512 of their headers of 100 bytes to 50 KiB. */
+export const MAX_FRAME_TENSORS = 512
+
 export const CLIENT_FRAMES = ['forward', 'grads', 'share', 'eval-forward', 'eval-result', 'leave'] as const
 export const HOST_FRAMES = ['features', 'emb-grad', 'step', 'eval', 'eval-features', 'round', 'pause', 'refused'] as const
 export type FrameKind = typeof CLIENT_FRAMES[number] | typeof HOST_FRAMES[number]

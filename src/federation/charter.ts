@@ -6,6 +6,7 @@ import { CLIP, OUTER_MOMENTUM, OUTER_RATE, SHARE_CAP } from '../merging/outer.ts
 import { LINEAR_KINDS } from '../models/linear.ts'
 import { exchangeOf, methodOf, parseMethod } from '../methods/index.ts'
 import { checkInputs, embedUnit, sharesEmbedder } from '../models/inputs.ts'
+import { MAX_FRAME_TENSORS } from '../backbone/frames.ts'
 import { canonicalJson, parseModelSpec, refuseUnknown, specHash } from '../models/spec.ts'
 import { ATTENTIONS } from '../projection/gp.ts'
 import { ruleNames } from '../projection/index.ts'
@@ -202,7 +203,10 @@ function withMethod (charter: Charter, raw: Readonly<Record<string, unknown>>): 
     ...model.privateNorms === undefined ? [] : ['model.privateNorms'], ...grouping === undefined ? [] : ['grouping'], ...bench === undefined ? [] : ['bench']]
   if (other.length > 0) throw new InvalidParametersError(`${other.join(', ')} and method ${method.name} each make something else of the sites' models`, { next: `leave ${other.join(', ')} out` })
   const named = { ...charter, method }
-  return { ...named, shared: [...exchangeOf(named).up.keys()] }
+  const { units, up } = exchangeOf(named)
+  const most = Math.max(units.size, up.size)
+  if (most > MAX_FRAME_TENSORS) throw new InvalidParametersError(`method ${method.name} would exchange ${most} tensors at once, a message has at most ${MAX_FRAME_TENSORS}`, { next: 'choose fewer centres, bases, tasks or layers' })
+  return { ...named, shared: [...up.keys()] }
 }
 
 /**

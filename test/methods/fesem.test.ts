@@ -7,6 +7,9 @@ import { farthestFirst, nearest } from '../../src/methods/fesem.ts'
 import { pulled } from '../../src/training/local-rules.ts'
 import { simulate } from '../../src/federation/simulator.ts'
 import { weightedMean } from '../../src/training/contributions.ts'
+import { InvalidParametersError } from '../../src/errors.ts'
+import { createCharter } from '../../src/federation/charter.ts'
+import { findStrategy, settingsOf } from '../../src/strategies/index.ts'
 import { SIDE, clientData } from '../helpers/synthetic.ts'
 import type { ClientData, Dataset } from '../../src/data/dataset.ts'
 
@@ -105,4 +108,11 @@ test('where labels have two meanings, two centres are right where one mean canno
   const [fesem, fedavg] = [accuracyOf(await run('fesem', dataset, { method: { centres: 2 } })), accuracyOf(await run('fedavg', dataset))]
   t.log(`fesem ${fesem.toFixed(3)}, fedavg ${fedavg.toFixed(3)}`)
   t.true(fesem > fedavg + 0.1)
+})
+
+test('more tensors than a message takes are refused with the charter', t => {
+  const dataset = twoMeanings()
+  const tasks = Array.from({ length: 10 }, (_, i) => ({ ...SIDE, id: `side-${i}` }))
+  const error = t.throws(() => createCharter({ name: 'many', seed: 1, input: dataset.input, tasks, ...settingsOf(findStrategy('fesem'), {}, { method: { centres: 64 } }) }), { instanceOf: InvalidParametersError })
+  t.is(error.message, 'method fesem would exchange 768 tensors at once, a message has at most 512')
 })

@@ -29,6 +29,8 @@ export class PeftHost implements HostMethod {
   /** The trunk as this half left it, and its name. Without values, whatever the trunk is goes by the name. */
   #held: Float32Array | undefined
   #base: string | undefined
+  /** Name of the base that all start with, where no warm step changes it. */
+  #start: string | undefined
   /** Who has the base. */
   #holders = new Set<string>()
   /** What the last step added to the base. */
@@ -74,7 +76,7 @@ export class PeftHost implements HostMethod {
     if (step < warm) return values([TRUNK, ...rest.keys()])
     const base = vector(BASE, digitsOf([this.#named()]))
     const tuned = [...values(rest.keys()), ...step === warm ? [] : values(adapters.keys()), base]
-    if (step === warm || !this.#holders.has(client)) return [...values([TRUNK]), ...tuned]
+    if ((step === warm || !this.#holders.has(client)) && !this.#fromTheStart) return [...values([TRUNK]), ...tuned]
     return [...tuned, ...[...this.#stack].map(([name, data]) => vector(name, data))]
   }
 
@@ -87,6 +89,13 @@ export class PeftHost implements HostMethod {
     this.#base = digits === undefined ? undefined : namesOf(digits)[0]
     this.#held = undefined
     this.#holders.clear()
+  }
+
+  /** The base is still the one that everybody starts with, from the seed or from a file: it need not travel, and may be too large to. */
+  get #fromTheStart (): boolean {
+    if (this.#plan.warm > 0) return false
+    this.#start ??= baseOf(this.#trunk.startValues())
+    return this.#named() === this.#start
   }
 
   /** The base's name. After hosts have met it may be another base, and nobody has it. */
