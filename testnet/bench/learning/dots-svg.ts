@@ -21,9 +21,13 @@ export function dotsSvg (tables: readonly DataTable[], strategies: readonly stri
   const bottom = TOP + tables.length * ROW
   const height = bottom + 34 + legendRows * LEGEND_ROW
   const colour = (i: number): string => COLOURS[i % COLOURS.length] as string
-  const mark = (i: number, cx: number, cy: number): string => columns[i] === 'served'
-    ? `<path d="M${cx - 6} ${cy}l6 -6l6 6l-6 6z" fill="${colour(i)}"/>`
-    : `<circle cx="${cx.toFixed(1)}" cy="${cy}" r="4.5" fill="${colour(i)}" fill-opacity=".85"/>`
+  const mark = (i: number, cx: number, cy: number): string => {
+    if (columns[i] === 'served') return `<path d="M${cx - 6} ${cy}l6 -6l6 6l-6 6z" fill="#202020" stroke="#f0f0f0"/>`
+    // A colour comes back as a square.
+    return i < COLOURS.length
+      ? `<circle cx="${cx.toFixed(1)}" cy="${cy}" r="4.5" fill="${colour(i)}" fill-opacity=".85"/>`
+      : `<rect x="${(cx - 4).toFixed(1)}" y="${cy - 4}" width="8" height="8" fill="${colour(i)}" fill-opacity=".85"/>`
+  }
   /** Of the gains that do not fit on one side. */
   const beyond = (of: readonly number[], side: 1 | -1, y: number): string[] => {
     const out = of.filter(gain => side * gain > reach).map(Math.round).sort((a, b) => side * (a - b))
