@@ -3,6 +3,7 @@ import { combined } from './choice.ts'
 import { createTask } from '../tasks/index.ts'
 import { naturalTargets } from './rows.ts'
 import { serve } from '../ensemble/index.ts'
+import { meanTensor } from '../tensor/tensor.ts'
 import type { BenchEntry } from './model-bench.ts'
 import type { Choice } from './choice.ts'
 import type { ClientData, Rows } from '../data/dataset.ts'
@@ -87,7 +88,7 @@ function best (entries: readonly BenchEntry[]): BenchEntry {
 }
 
 function halfway (one: ByTask, other: ByTask): ByTask {
-  return new Map([...one].map(([task, { shape, data }]) => [task, { shape, data: data.map((value, i) => (value + ((other.get(task) as TensorData).data[i] as number)) / 2) }]))
+  return new Map([...one].map(([task, answers]) => [task, meanTensor([answers, other.get(task) as TensorData])]))
 }
 
 /** Mean over the tasks that a row has a label for; rows without any are left out. */

@@ -79,6 +79,9 @@ export interface Graph {
   readonly parameterCount: number
 }
 
+/** Floats in the parameter vectors of several parts. */
+export function numbersOf (parts: ReadonlyMap<string, Graph>): number { return [...parts.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0) }
+
 export class GraphBuilder {
   readonly #nodes: Node[] = []
   readonly #inputs = new Map<string, number>()

@@ -16,11 +16,12 @@ import { WholeModel } from '../training/whole-model.ts'
 import { checkOptions } from '../options.ts'
 import { difference } from '../training/local-rules.ts'
 import { initialise } from '../models/parameters.ts'
-import { sharesStats } from './mean-host.ts'
+import { moveByMean, sharesStats } from './mean-host.ts'
 import { localSteps } from './local-steps.ts'
 import { vector } from '../training/saved-state.ts'
-import { weightedMean } from '../training/contributions.ts'
 import { wholeUnits } from '../models/units.ts'
+import { dataByName } from '../tensor/tensor.ts'
+import { numbersOf } from '../graph/graph.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { HostInit, HostMethod, Method, MethodShare, SiteInit, SiteMethod } from './method.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
@@ -87,7 +88,7 @@ class FesemSite implements SiteMethod {
   /** @throws {ProtocolError} a centre is missing */
   receive (_step: number, told: readonly NamedTensor[]): void {
     if (told.length === 0) return
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     const centres = Array.from({ length: this.#centres }, (_, k) => this.#shared.map(({ name }) => {
       const values = byName.get(unitOf(k, name))
       if (values === undefined) throw new ProtocolError(`the host did not tell ${unitOf(k, name)}: without all centres there is no nearest one`)
@@ -151,13 +152,10 @@ class FesemHost implements HostMethod {
   /** @param sentAs - the centre under whose names the members sent their changes */
   #move (centre: number, sentAs: number, members: readonly MethodShare[]): void {
     for (const name of this.#names) {
-      const having = members.filter(({ tensors }) => tensors.has(unitOf(sentAs, name)))
-      if (having.length === 0) continue
-      const weights = having.map(({ samples }) => this.#plain ? 1 : samples)
-      const total = weights.reduce((sum, weight) => sum + weight, 0)
-      const unit = this.#unit(centre, name)
-      const mean = weightedMean(having.map(({ tensors }) => tensors.get(unitOf(sentAs, name)) as Float32Array), weights.map(weight => weight / total), new Float32Array(unit.parameters.length))
-      unit.set(unit.parameters.map((value, i) => value + (mean[i] as number)))
+      moveByMean(this.#unit(centre, name), members.flatMap(({ samples, tensors }) => {
+        const change = tensors.get(unitOf(sentAs, name))
+        return change === undefined ? [] : [{ weight: this.#plain ? 1 : samples, change }]
+      }))
     }
   }
 
@@ -184,7 +182,7 @@ export const fesem: Method<FesemOptions> = {
   site: (init, options) => new FesemSite(init, options),
   host: (init, options) => new FesemHost(init, options),
   traffic: charter => {
-    const numbers = [...wholeUnits(charter).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
+    const numbers = numbersOf(wholeUnits(charter))
     return { up: numbers, down: numbers * Number(charter.method?.centres ?? 1) }
   }
 }

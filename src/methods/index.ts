@@ -13,6 +13,7 @@ import { mupfl } from './mupfl/index.ts'
 import { splitMix } from './split-mix/index.ts'
 import { tap } from './tap/index.ts'
 import { wholeOf } from './told.ts'
+import { numbersOf } from '../graph/graph.ts'
 import type { Charter } from '../federation/charter.ts'
 import type { ExchangeSpec, HostInit, HostMethod, Method, MethodSpec } from './method.ts'
 
@@ -62,10 +63,6 @@ export function trafficOf (charter: Charter): { readonly up: number, readonly do
   const { method, options } = methodOf(charter)
   const { units, up } = exchangeOf(charter)
   return method.traffic?.(charter, options) ?? { up: [...up.values()].reduce((sum, count) => sum + count, 0), down: numbersOf(units) }
-}
-
-export function numbersOf (units: ExchangeSpec['units']): number {
-  return [...units.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
 }
 
 function find (name: unknown): Method {

@@ -2,21 +2,25 @@
 import { statsOf, weightedMean } from '../training/contributions.ts'
 import { vector } from '../training/saved-state.ts'
 import type { HostInit, HostMethod } from './method.ts'
+import type { Weights } from '../training/unit.ts'
 
 export function meanHost ({ units }: HostInit): HostMethod {
   return {
     apply: (_step, from) => {
       for (const [name, unit] of units) {
-        const having = from.flatMap(({ samples, tensors }) => tensors.has(name) ? [{ samples, change: tensors.get(name) as Float32Array }] : [])
-        if (having.length === 0) continue // nobody trained it: not a bit of it changes
-        const total = having.reduce((sum, { samples }) => sum + samples, 0)
-        const mean = weightedMean(having.map(({ change }) => change), having.map(({ samples }) => samples / total), new Float32Array(unit.parameters.length))
-        unit.set(unit.parameters.map((value, i) => value + (mean[i] as number)))
+        moveByMean(unit, from.flatMap(({ samples, tensors }) => tensors.has(name) ? [{ weight: samples, change: tensors.get(name) as Float32Array }] : []))
       }
       return sharesStats(from)
     },
     told: () => [...units].map(([name, { parameters }]) => vector(name, parameters))
   }
+}
+
+/** Adds the weighted mean of what sites changed in a unit. What nobody trained keeps its bits. */
+export function moveByMean (unit: Weights, shares: ReadonlyArray<{ readonly weight: number, readonly change: Float32Array }>): void {
+  if (shares.length === 0) return
+  const total = shares.reduce((sum, { weight }) => sum + weight, 0)
+  unit.move(weightedMean(shares.map(({ change }) => change), shares.map(({ weight }) => weight / total), new Float32Array(unit.parameters.length)))
 }
 
 /** Pairs and cosines of what sites sent, over all names at once. */

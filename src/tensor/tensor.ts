@@ -24,6 +24,16 @@ export function tensor (shape: readonly number[], data: Float32Array): TensorDat
   return { shape, data }
 }
 
+/** Data of named tensors, by name: views, not copies. */
+export function dataByName (tensors: readonly NamedTensor[]): Map<string, Float32Array> { return new Map(tensors.map(({ name, tensor }) => [name, tensor.data])) }
+
+/** Number by number, of tensors of one shape. Of a single one itself, not a copy. */
+export function meanTensor (tensors: readonly TensorData[]): TensorData {
+  const [first, ...rest] = tensors as [TensorData, ...TensorData[]]
+  if (rest.length === 0) return first
+  return { shape: first.shape, data: first.data.map((value, i) => rest.reduce((sum, { data }) => sum + (data[i] as number), value) / tensors.length) }
+}
+
 /** Whether every number is one: neither NaN nor infinite, which times 0 are NaN. No call per number: activations come every step. */
 export function allFinite (data: Float32Array): boolean {
   let zero = 0

@@ -5,6 +5,7 @@
  */
 import { ownLabels, restricted, within, withoutClasses } from './label-scopes.ts'
 import { serve } from '../ensemble/serve.ts'
+import { meanTensor } from '../tensor/tensor.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { ClientData, Modality } from '../data/dataset.ts'
 import type { ClientLayout } from './client-layout.ts'
@@ -214,12 +215,8 @@ export class Committee {
   #average (name: string, members: readonly string[]): void {
     for (const split of splitsOf(this.#data)) {
       const of = members.map(member => this.#predictions.get(`${split}:${member}`) as Predictions)
-      const averaged = new Map<string, TensorData>()
-      for (const [task, first] of of[0] as Predictions) {
-        const all = of.map(predictions => (predictions.get(task) as TensorData).data)
-        averaged.set(task, { shape: first.shape, data: first.data.map((_, i) => all.reduce((sum, data) => sum + (data[i] as number), 0) / all.length) })
-      }
-      this.put(name, split, averaged)
+      const tasks = [...(of[0] as Predictions).keys()]
+      this.put(name, split, new Map(tasks.map(task => [task, meanTensor(of.map(predictions => predictions.get(task) as TensorData))])))
     }
   }
 }

@@ -28,7 +28,7 @@ import { expectLoaded, isOutside, outsideRule } from '../projection/outside.ts'
 import { agreedHash, agreedOf, conflictsOf, mergeDeltas, mergeTerms, stateHash } from './merge.ts'
 import { projectionRule } from './rules.ts'
 import { Random, deriveSeed } from '../random.ts'
-import { elements } from '../tensor/tensor.ts'
+import { dataByName, elements } from '../tensor/tensor.ts'
 import { SavedState, fingerprintOf, saveUnit, startFrom, vector } from './saved-state.ts'
 import { Unit, Weights } from './unit.ts'
 import { wholeUnits } from '../models/units.ts'
@@ -179,7 +179,7 @@ export class HostTrainer {
       if (!tensor.data.every(Number.isFinite)) throw new ProtocolError(`${client} sent a gradient of ${name} that is not finite`)
       if (name === TRUNK || this.#units.get(name)?.parameters.length !== tensor.data.length) throw new ProtocolError(`${client} sent a gradient of ${name} with ${tensor.data.length} numbers, which the charter does not share`)
     }
-    open.shared = new Map(gradients.map(({ name, tensor }) => [name, tensor.data]))
+    open.shared = dataByName(gradients)
   }
 
   /** Frees whatever a client has open here: it left. */
@@ -211,7 +211,7 @@ export class HostTrainer {
     for (const [name, change] of changes) {
       const unit = this.#units.get(name) as Weights
       const applied = cutCodec === 'f32' ? change : decode(cutCodec, encode(cutCodec, change), change.length)
-      unit.set(unit.parameters.map((value, i) => value + (applied[i] as number)))
+      unit.move(applied)
     }
     return {
       report: { stats, minUpdateCosine: stats.minDirectionCosine },

@@ -7,7 +7,7 @@ import { ClientLayout } from './client-layout.ts'
 import { EVALUATION_ROWS, joinRows } from './evaluation.ts'
 import { asAffine } from '../models/batch-norm.ts'
 import { differentiate } from '../graph/gradients.ts'
-import { elements } from '../tensor/tensor.ts'
+import { elements, meanTensor } from '../tensor/tensor.ts'
 import { TRUNK_PREFIX, formOf } from '../models/form.ts'
 import { expectNumbers, pgd } from '../robustness/pgd.ts'
 import type { Attack } from '../robustness/pgd.ts'
@@ -117,13 +117,6 @@ export class MixedModel extends ClientLayout {
   }
 
   #mean (all: ReadonlyArray<Readonly<Record<string, TensorData>>>): Predictions {
-    return new Map(this.taskParts.map(({ task: { spec: { id } } }) => [id, meanOf(all.map(outputs => outputs[id] as TensorData))]))
+    return new Map(this.taskParts.map(({ task: { spec: { id } } }) => [id, meanTensor(all.map(outputs => outputs[id] as TensorData))]))
   }
-}
-
-/** Of raw outputs, not of probabilities. */
-export function meanOf (outputs: readonly TensorData[]): TensorData {
-  const [first, ...rest] = outputs as [TensorData, ...TensorData[]]
-  if (rest.length === 0) return first
-  return { shape: first.shape, data: first.data.map((value, i) => rest.reduce((sum, { data }) => sum + (data[i] as number), value) / outputs.length) }
 }

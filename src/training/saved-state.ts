@@ -1,6 +1,7 @@
 /** Trainers as named tensors: what a checkpoint holds of a unit, and how it is read back whole or not at all. */
 import { createHash } from 'node:crypto'
 import { InvalidParametersError } from '../errors.ts'
+import { dataByName } from '../tensor/tensor.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { OptimiserState } from './optimiser.ts'
 import type { Weights } from './unit.ts'
@@ -34,7 +35,7 @@ export function saveUnit (name: string, unit: Weights): NamedTensor[] {
 
 /** Starts units from weights that came from elsewhere. @throws {InvalidParametersError} a unit is missing, or of another model */
 export function startFrom (units: Iterable<Weights>, weights: readonly NamedTensor[]): void {
-  const byName = new Map(weights.map(({ name, tensor }) => [name, tensor.data]))
+  const byName = dataByName(weights)
   const found = [...units].map(unit => {
     const data = byName.get(unit.name)
     if (data?.length !== unit.parameters.length) throw new InvalidParametersError(`${unit.name} to start from is missing or of another model`)
@@ -46,7 +47,7 @@ export function startFrom (units: Iterable<Weights>, weights: readonly NamedTens
 export class SavedState {
   readonly #byName: ReadonlyMap<string, Float32Array>
 
-  constructor (tensors: readonly NamedTensor[]) { this.#byName = new Map(tensors.map(({ name, tensor }) => [name, tensor.data])) }
+  constructor (tensors: readonly NamedTensor[]) { this.#byName = dataByName(tensors) }
 
   /** Of what is there, what begins so. */
   names (prefix: string): readonly string[] { return [...this.#byName.keys()].filter(name => name.startsWith(prefix)) }

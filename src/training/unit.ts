@@ -64,6 +64,9 @@ export class Weights {
     this.changed()
   }
 
+  /** Adds a change to the weights. */
+  move (change: Float32Array): void { this.set(this.parameters.map((value, i) => value + (change[i] as number))) }
+
   /** Peak rate under warm-up and cosine at `step`, unless it was made with a schedule of its own. */
   rateAt (step: number): number { return this.#rateAt(step) }
 

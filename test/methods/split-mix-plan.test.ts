@@ -6,7 +6,7 @@ import { basesAt, budgetOf, orderOf, pickBases } from '../../src/methods/split-m
 import { baseUnits, narrowed, rescaled, rescaledBound, slicesOf } from '../../src/methods/split-mix/bases.ts'
 import { LEVEL, PICTURES, SIDE } from '../helpers/synthetic.ts'
 import { isAdversary } from '../../src/robustness/adversaries.ts'
-import { meanOf } from '../../src/training/mixed-model.ts'
+import { meanTensor } from '../../src/tensor/tensor.ts'
 import { close, fromNested } from '../helpers/tensors.ts'
 import { parseModelSpec } from '../../src/models/spec.ts'
 import type { Nested } from '../helpers/tensors.ts'
@@ -57,12 +57,12 @@ for (const seats of [3, 4, 10]) {
 test('the mixture is the mean of raw outputs, whatever their order; best first, ties to the lower index', t => {
   const { logits, meanOfFirst, valAcc, sortedOrder, meanOfBest2, argmaxFirst4 } = vectors.mixing
   const outputs = logits.map(fromNested)
-  for (const [count, want] of Object.entries(meanOfFirst)) close(t, count, meanOf(outputs.slice(0, Number(count))).data, fromNested(want).data, 1e-5)
-  t.deepEqual(meanOf(outputs.slice(0, 1)), outputs[0])
-  close(t, 'permuted', meanOf([...outputs].reverse()).data, meanOf(outputs).data, 1e-6)
+  for (const [count, want] of Object.entries(meanOfFirst)) close(t, count, meanTensor(outputs.slice(0, Number(count))).data, fromNested(want).data, 1e-5)
+  t.deepEqual(meanTensor(outputs.slice(0, 1)), outputs[0])
+  close(t, 'permuted', meanTensor([...outputs].reverse()).data, meanTensor(outputs).data, 1e-6)
   t.deepEqual(orderOf(valAcc), sortedOrder)
-  close(t, 'best two', meanOf(sortedOrder.slice(0, 2).map(base => outputs[base] as typeof outputs[number])).data, fromNested(meanOfBest2).data, 1e-5)
-  const { data } = meanOf(outputs)
+  close(t, 'best two', meanTensor(sortedOrder.slice(0, 2).map(base => outputs[base] as typeof outputs[number])).data, fromNested(meanOfBest2).data, 1e-5)
+  const { data } = meanTensor(outputs)
   t.deepEqual([0, 1, 2].map(row => [...data.subarray(5 * row, 5 * row + 5)]).map(row => row.indexOf(Math.max(...row))), argmaxFirst4)
 })
 

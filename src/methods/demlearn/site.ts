@@ -5,6 +5,7 @@ import { localSteps } from '../local-steps.ts'
 import { vector } from '../../training/saved-state.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withValues } from '../with-values.ts'
+import { dataByName } from '../../tensor/tensor.ts'
 import type { DemlearnOptions } from './index.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
@@ -49,7 +50,7 @@ export class DemlearnSite implements SiteMethod {
 
   receive (_step: number, told: readonly NamedTensor[]): void {
     if (told.length === 0) return
-    this.#group = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    this.#group = dataByName(told)
     for (const unit of this.#shared) {
       const group = this.#group.get(unit.name)
       if (group !== undefined) unit.set(followed(this.#trainedOf(unit), group, this.#options.alpha))

@@ -7,7 +7,7 @@ import { buildEquilibrium } from '../../models/equilibrium.ts'
 import { ClientParts, sumTensors } from '../../training/client-parts.ts'
 import { EVALUATION_ROWS, joinRows } from '../../training/evaluation.ts'
 import { EquilibriumLayer, FORWARD } from './equilibrium-layer.ts'
-import { elements } from '../../tensor/tensor.ts'
+import { dataByName, elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { meanOfLabelled } from '../../tasks/shapes.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -88,7 +88,7 @@ export class FedeqSite implements SiteMethod {
   }
 
   receive (step: number, told: readonly NamedTensor[]): void {
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     const again = step === this.#heard
     const answered = this.#open === step - 1 && this.#open >= 0
     for (const unit of this.#shared) {

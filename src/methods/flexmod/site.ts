@@ -10,7 +10,7 @@ import { blockColumns, encoderGraph, encoderName } from '../../models/blocks.ts'
 import { createTask } from '../../tasks/index.ts'
 import { difference } from '../../training/local-rules.ts'
 import { differentiate } from '../../graph/gradients.ts'
-import { elements } from '../../tensor/tensor.ts'
+import { dataByName, elements } from '../../tensor/tensor.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { prototypeName, prototypeTasks } from './layout.ts'
 import { vector } from '../../training/saved-state.ts'
@@ -77,7 +77,7 @@ export class FlexmodSite implements SiteMethod {
   }
 
   receive (step: number, told: readonly NamedTensor[]): void {
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     for (const unit of this.units) {
       const values = byName.get(unit.name) ?? (step === 0 ? unit.startValues() : undefined)
       if (values !== undefined) unit.set(values)

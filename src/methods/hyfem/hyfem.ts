@@ -10,6 +10,7 @@ import { InvalidParametersError } from '../../errors.ts'
 import { expectOneInput } from '../../models/inputs.ts'
 import { blockColumns, blockUnits, encoderName, parseBlocks } from '../../models/blocks.ts'
 import { checkOptions } from '../../options.ts'
+import { numbersOf } from '../../graph/graph.ts'
 import type { BlockSpec } from '../../models/blocks.ts'
 import type { Method } from '../method.ts'
 
@@ -62,7 +63,7 @@ export const hyfem: Method<Omit<HyfemOptions, 'capacity'> & { readonly capacity?
   host: (init, options) => new HyfemHost(init, { ...options, capacity: roomOf(options, init.charter.model.backbone.hidden) }),
   traffic: ({ model: { backbone }, tasks, input }, { blocks }) => {
     const columns = blockColumns(blocks, input)
-    const numbers = [...blockUnits(columns, [...columns.keys()], tasks, backbone).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
+    const numbers = numbersOf(blockUnits(columns, [...columns.keys()], tasks, backbone))
     return { up: numbers, down: numbers }
   }
 }

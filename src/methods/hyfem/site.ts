@@ -8,6 +8,7 @@ import { blockColumns } from '../../models/blocks.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { pullToAnchor } from './matching.ts'
 import { vector } from '../../training/saved-state.ts'
+import { dataByName } from '../../tensor/tensor.ts'
 import type { HyfemOptions } from './hyfem.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
@@ -53,7 +54,7 @@ export class HyfemSite implements SiteMethod {
   }
 
   receive (step: number, told: readonly NamedTensor[]): void {
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     const fusion = [...this.#held.map(fusionName), BIAS].map(name => byName.get(name))
     for (const unit of this.units) {
       const values = unit.name !== FUSION ? byName.get(unit.name) : fusion.includes(undefined) ? undefined : Float32Array.from((fusion as Float32Array[]).flatMap(part => [...part]))

@@ -43,8 +43,7 @@ export class MupflHost implements HostMethod {
       const shares = sharesOf(clusters, from.map(({ samples, tensors }) => tensors.has(name) ? samples : 0))
       const sent = from.flatMap(({ tensors }, i) => tensors.has(name) ? [{ change: tensors.get(name) as Float32Array, share: shares[i] as number }] : [])
       if (sent.length === 0) continue
-      const mean = weightedMean(sent.map(({ change }) => change), sent.map(({ share }) => share), new Float32Array(unit.parameters.length))
-      unit.set(unit.parameters.map((value, i) => value + (mean[i] as number)))
+      unit.move(weightedMean(sent.map(({ change }) => change), sent.map(({ share }) => share), new Float32Array(unit.parameters.length)))
     }
     if (isLastStep(this.#charter, step)) this.#collect(from)
     // Units come first in a row: maps and class means are no directions.

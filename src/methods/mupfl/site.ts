@@ -13,6 +13,7 @@ import { meansOf, tunedReadout } from './classifier.ts'
 import { vector } from '../../training/saved-state.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withValues } from '../with-values.ts'
+import { dataByName } from '../../tensor/tensor.ts'
 import type { Batch } from '../../training/batches.ts'
 import type { ClassMeans } from './classifier.ts'
 import type { MupflOptions } from './index.ts'
@@ -71,7 +72,7 @@ export class MupflSite implements SiteMethod {
   }
 
   receive (_step: number, told: readonly NamedTensor[]): void {
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     for (const unit of this.#shared) unit.set(byName.get(unit.name) ?? unit.parameters)
     this.#others = new Map(this.#tasks.flatMap(({ spec: { id } }) => {
       const means = readMeans(name => byName.get(name), id)

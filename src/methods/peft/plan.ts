@@ -22,6 +22,7 @@ import { totalSteps } from '../../training/spec.ts'
 import { wholeUnits } from '../../models/units.ts'
 import { withAdapters } from '../../peft/adapter.ts'
 import { withPrompt } from '../../peft/prompt.ts'
+import { numbersOf } from '../../graph/graph.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { DenseSize } from '../../peft/factors.ts'
 import type { Graph } from '../../graph/graph.ts'
@@ -135,9 +136,9 @@ export class PeftPlan {
   get traffic (): { readonly up: number, readonly down: number } {
     const { lora } = this
     const steps = totalSteps(this.#charter.training)
-    const rest = numbers(this.rest)
+    const rest = numbersOf(this.rest)
     const mean = (warm: number, tuned: number): number => Math.round((Math.min(steps, this.warm) * warm + Math.max(0, steps - this.warm) * tuned) / steps)
-    const adapters = numbers(lora === undefined ? this.adapters : this.#factors(lora.rank))
+    const adapters = numbersOf(lora === undefined ? this.adapters : this.#factors(lora.rank))
     const whole = this.#trunk.parameterCount + rest
     return { up: mean(whole, adapters + rest + NAME_NUMBERS), down: mean(whole, (lora?.rule.into === 'base' ? this.#stacked(lora) : adapters) + rest + NAME_NUMBERS) }
   }
@@ -176,8 +177,6 @@ export class PeftPlan {
     return createEmbedder(model.embedder, input, model.backbone.width).tokens
   }
 }
-
-function numbers (units: ReadonlyMap<string, Graph>): number { return [...units.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0) }
 
 /** The first `rank` columns of B, [out, wide] row by row. */
 export function columnsOf (b: Float32Array, wide: number, rank: number): Float32Array {

@@ -12,6 +12,7 @@ import { factorsOf, mergeInto } from '../../peft/factors.ts'
 import { localStepsOf } from '../../training/spec.ts'
 import { norm } from '../../kernels/index.ts'
 import { vector } from '../../training/saved-state.ts'
+import { dataByName } from '../../tensor/tensor.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { LoraPlan, PeftPlan } from './plan.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
@@ -64,7 +65,7 @@ export class PeftSite implements SiteMethod {
     if (told.length === 0) {
       for (const unit of this.units) if (unit.name === TRUNK || this.#travels(unit.name)) unit.set(unit.startValues())
       this.#base = undefined
-    } else this.#take(new Map(told.map(({ name, tensor }) => [name, tensor.data])))
+    } else this.#take(dataByName(told))
     if (this.#plan.lora?.rule.into === 'base') this.#startAgain(this.#plan.lora, step)
   }
 

@@ -18,6 +18,7 @@ import { basesOfWidth, parseOptions, sidesOf } from './options.ts'
 import { memberIn, savedTasks, siteForm } from '../../export/members.ts'
 import { expectNumbers } from '../../robustness/pgd.ts'
 import { inputsOf } from '../../models/inputs.ts'
+import { numbersOf } from '../../graph/graph.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { Graph } from '../../graph/graph.ts'
 import type { Method } from '../method.ts'
@@ -46,7 +47,7 @@ export const splitMix: Method<SplitMixOptions> = {
     return { model: form, input, tasks: own, members }
   },
   traffic: (charter, options) => {
-    const one = [...baseUnits(charter, { ...options, sides: sidesOf(options) }).values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0)
+    const one = numbersOf(baseUnits(charter, { ...options, sides: sidesOf(options) }))
     const seats = RATIOS.length // one of each group
     const bases = Array.from({ length: seats }, (_, rank) => budgetOf(options.budgets, { rank, of: seats }, options.bases)).reduce((sum, count) => sum + count, 0) / seats
     return { up: bases * one + options.bases, down: bases * one }

@@ -12,7 +12,7 @@ import { WANTS, modulesOf } from './exchange.ts'
 import { inputName, inputOf, inputsOf } from '../../models/inputs.ts'
 import { moduleGraphs } from '../../models/modular.ts'
 import { tapOptions } from './options.ts'
-import type { Graph } from '../../graph/graph.ts'
+import { numbersOf } from '../../graph/graph.ts'
 import type { InputSpec } from '../../data/dataset.ts'
 import type { Method } from '../method.ts'
 import type { TapOptions } from './options.ts'
@@ -30,10 +30,8 @@ export const tap: Method<TapOptions> = {
   exported: () => { throw new InvalidParametersError('method tap trains modules, and an exported file holds a model with one trunk and one head per task', { next: 'serve from the running node instead' }) },
   traffic: (charter, { share }) => {
     // of the largest site there can be: all tasks of one input; in a step that is not its turn it sends its wishes alone
-    const ofInput = (input: InputSpec): number => numbersIn(moduleGraphs({ model: charter.model, input, tasks: charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input)) }))
+    const ofInput = (input: InputSpec): number => numbersOf(moduleGraphs({ model: charter.model, input, tasks: charter.tasks.filter(task => inputName(inputOf(charter, task)) === inputName(input)) }))
     const modules = share * Math.max(...inputsOf(charter).map(ofInput))
     return { up: modules + modulesOf(charter).size, down: modules }
   }
 }
-
-function numbersIn (graphs: ReadonlyMap<string, Graph>): number { return [...graphs.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0) }

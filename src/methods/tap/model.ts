@@ -7,6 +7,7 @@ import { differentiate } from '../../graph/gradients.ts'
 import { distil } from './distil.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { initialise } from '../../models/parameters.ts'
+import { numbersOf } from '../../graph/graph.ts'
 import type { Backend, Model } from '../../backend/backend.ts'
 import type { Batch } from '../../training/batches.ts'
 import type { Charter } from '../../federation/charter.ts'
@@ -57,7 +58,7 @@ export class ModularModel extends ClientLayout {
   /** Weights that start as the agreed model does. */
   weights (prefix: string, rateAt: (step: number) => number): WeightSet {
     const { seed, training } = this.#charter
-    const flat = new Float32Array([...this.graphs.values()].reduce((sum, { parameterCount }) => sum + parameterCount, 0))
+    const flat = new Float32Array(numbersOf(this.graphs))
     let rest = flat
     const units = [...this.graphs].map(([name, graph]) => {
       const storage = rest.subarray(0, graph.parameterCount)

@@ -21,6 +21,7 @@ import { inputName } from '../../models/inputs.ts'
 import { modulePath, ownModules } from '../../models/modular.ts'
 import { vector } from '../../training/saved-state.ts'
 import { WANTS, modulesOf } from './exchange.ts'
+import { dataByName } from '../../tensor/tensor.ts'
 import type { ModularPass, Teaching, WeightSet } from './model.ts'
 import type { NamedTensor } from '../../tensor/tensor.ts'
 import type { Predictions, SiteInit, SiteMethod } from '../method.ts'
@@ -96,7 +97,7 @@ export class TapSite implements SiteMethod {
   receive (step: number, told: readonly NamedTensor[]): void {
     // What comes again after a reconnect is nobody's turn: values that are not trained from are not taken over.
     if (told.length === 0 || !this.#needs(step)) return
-    const byName = new Map(told.map(({ name, tensor }) => [name, tensor.data]))
+    const byName = dataByName(told)
     for (const unit of this.#agreed.units) unit.set(byName.get(unit.name) ?? unit.parameters)
     if (this.#options.tolerance > 0 && step !== this.#toldAt) this.#notice(step, byName)
   }
