@@ -1,6 +1,6 @@
 /**
- * As much of the WebAssembly binary format as ./simd.ts needs: one memory, exported functions, counted loops and the
- * two-lane float64 instructions. Written by hand because a few hundred bytes of code need no tool chain.
+ * As much of the WebAssembly binary format as ./simd.ts needs: one memory, exported functions, counted loops and some
+ * instructions on two float64 or four float32 lanes. Written by hand because a few hundred bytes of code need no tool chain.
  * Source of the numbers: https://webassembly.github.io/spec/core/binary/ (modules, instructions).
  */
 
@@ -9,14 +9,14 @@ export type Code = ReadonlyArray<number | Code>
 
 export interface FunctionSource {
   readonly name: string
-  /** 'i' is an i32 (an address or a count of bytes), 'd' a float64. Parameters come first among the locals. */
+  /** 'i' is an i32 (an address or a count of bytes), 'f' a float32, 'd' a float64. Parameters come first among the locals. */
   readonly params: string
   /** v128 locals after the parameters. */
   readonly vectors: number
   readonly body: Code
 }
 
-const TYPES: Readonly<Record<string, number>> = { i: 0x7f, d: 0x7c }
+const TYPES: Readonly<Record<string, number>> = { i: 0x7f, f: 0x7d, d: 0x7c }
 const V128 = 0x7b
 /** Prefix of all SIMD instructions. */
 const SIMD = 0xfd
@@ -38,7 +38,7 @@ export const set = (local: number): Code => [0x21, unsigned(local)]
 export const smallConstant = (value: number): Code => [0x41, value]
 export const addI32: Code = [0x6a]
 
-/** Two float64 values. */
+/** Two float64 or four float32 values. */
 export const load = memory(0x00, 3)
 export const store = memory(0x0b, 3)
 /** Two float32 values, the other two lanes zero. */
@@ -51,6 +51,8 @@ export const splat = simd(0x14)
 export const add = simd(0xf0)
 export const multiply = simd(0xf2)
 export const lane = (index: 0 | 1): Code => simd(0x21, index)
+/** On four float32 lanes. */
+export const four = { splat: simd(0x13), squareRoot: simd(0xe3), add: simd(0xe4), subtract: simd(0xe5), multiply: simd(0xe6), divide: simd(0xe7) }
 export const addF64: Code = [0xa0]
 export const storeF64 = (offset: number): Code => [0x39, 3, unsigned(offset)]
 

@@ -32,4 +32,21 @@ export interface Kernels {
   products1x4: (a: number, b: number, out: number, bytes: number) => void
   /** The slot `out` += c0 .. c3 times the slot `rows` and the three after it. */
   addCombination: (out: number, rows: number, c0: number, c1: number, c2: number, c3: number, bytes: number) => void
+  /**
+   * In float32: moves the moments `first` and `second` by `gradient`, which gives way to the direction of Adam.
+   * `bytes` are those of float32 numbers, a multiple of 16.
+   */
+  adam: (first: number, second: number, gradient: number, terms: AdamTerms, bytes: number) => void
+  /** In float32: values - rate * step - decay * values, in place; `bytes` as for adam. */
+  descend: (values: number, step: number, rate: number, decay: number, bytes: number) => void
+}
+
+/** What one step of Adam multiplies by: each a float32 number, or rounded to one. */
+export interface AdamTerms {
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  /** 1 / (1 - beta^t), for the first and the second moment. */
+  readonly correction1: number
+  readonly correction2: number
 }

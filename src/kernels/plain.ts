@@ -1,10 +1,10 @@
 /**
  * The kernels in plain JavaScript: what ./simd.ts does where there is WebAssembly SIMD, in the same order and so with the
  * same bits. A product of two rows is the sum over even elements plus the sum over odd elements; a combination adds
- * its four terms one after the other to what is there.
+ * its four terms one after the other to what is there. Optimiser steps work in float32, as moments are kept.
  */
 import { SLOT_BYTES } from './layout.ts'
-import type { Kernels } from './layout.ts'
+import type { AdamTerms, Kernels } from './layout.ts'
 
 export function plainKernels (): Kernels {
   let buffer = new ArrayBuffer(0)
@@ -50,6 +50,28 @@ export function plainKernels (): Kernels {
         wide[to + k] = (wide[to + k] as number) + c0 * (wide[r0 + k] as number) + c1 * (wide[r1 + k] as number) +
           c2 * (wide[r2 + k] as number) + c3 * (wide[r3 + k] as number)
       }
-    }
+    },
+    descend (values, step, rate, decay, bytes) {
+      const { fround } = Math
+      const [rates, decays, to, from] = [fround(rate), fround(decay), values / 4, step / 4]
+      for (let k = 0; k < bytes / 4; k++) {
+        const value = thin[to + k] as number
+        thin[to + k] = fround(value - fround(rates * (thin[from + k] as number))) - fround(decays * value)
+      }
+    },
+    adam (first, second, gradient, terms, bytes) { adam(thin, [first / 4, second / 4, gradient / 4], terms, bytes / 4) }
+  }
+}
+
+/** Every operation rounded to float32. Terms are rounded before anything else, 1 - beta from the unrounded beta. */
+function adam (thin: Float32Array, [first, second, gradient]: readonly [number, number, number], { beta1, beta2, epsilon, correction1, correction2 }: AdamTerms, count: number): void {
+  const { fround } = Math
+  const [b1, r1, b2, r2] = [fround(beta1), fround(1 - beta1), fround(beta2), fround(1 - beta2)]
+  const [c1, c2, eps] = [fround(correction1), fround(correction2), fround(epsilon)]
+  for (let k = 0; k < count; k++) {
+    const g = thin[gradient + k] as number
+    const m = thin[first + k] = fround(fround(b1 * (thin[first + k] as number)) + fround(r1 * g))
+    const v = thin[second + k] = fround(fround(b2 * (thin[second + k] as number)) + fround(fround(r2 * g) * g))
+    thin[gradient + k] = fround(m * c1) / fround(fround(Math.sqrt(fround(v * c2))) + eps)
   }
 }

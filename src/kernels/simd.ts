@@ -1,8 +1,8 @@
 /**
- * The kernels as WebAssembly SIMD, two float64 lanes. What each computes, and in which order, is said in ./plain.ts: both
- * give the same bits, because IEEE float64 sums and products have one answer and nothing here is fused.
+ * The kernels as WebAssembly SIMD, two float64 or four float32 lanes. What each computes, and in which order, is said in
+ * ./plain.ts: both give the same bits, because IEEE sums, products, quotients and roots have one answer and nothing is fused.
  */
-import { add, addF64, addI32, assemble, get, lane, load, loadHalf, loop, multiply, narrow, set, splat, store, storeF64, storeHalf, widen } from './assembler.ts'
+import { add, addF64, addI32, assemble, four, get, lane, load, loadHalf, loop, multiply, narrow, set, splat, store, storeF64, storeHalf, widen } from './assembler.ts'
 import { SLOT_BYTES } from './layout.ts'
 import type { Code, FunctionSource } from './assembler.ts'
 import type { Kernels } from './layout.ts'
@@ -14,7 +14,8 @@ declare const WebAssembly: {
   Instance: new (module: object) => { exports: unknown }
 } | undefined
 
-interface Exports extends Omit<Kernels, 'name' | 'buffer'> {
+interface Exports extends Omit<Kernels, 'name' | 'buffer' | 'adam'> {
+  readonly adam: (first: number, second: number, gradient: number, beta1: number, rest1: number, beta2: number, rest2: number, correction1: number, correction2: number, epsilon: number, bytes: number) => void
   readonly memory: { readonly buffer: ArrayBuffer, grow: (pages: number) => number }
 }
 
@@ -85,14 +86,62 @@ function convert (name: 'widen' | 'narrow'): FunctionSource {
   }
 }
 
+/** adam(first, second, gradient, beta1, 1 - beta1, beta2, 1 - beta2, correction1, correction2, epsilon, bytes) */
+function adam (): FunctionSource {
+  const [first, second, gradient, terms, bytes, g, m, v, spread] = [0, 1, 2, 3, 10, 11, 12, 13, 14]
+  const [beta1, rest1, beta2, rest2, correction1, correction2, epsilon] = [0, 1, 2, 3, 4, 5, 6].map(i => get(spread + i)) as [Code, Code, Code, Code, Code, Code, Code]
+  const { splat, squareRoot, add, multiply, divide } = four
+  const at = (offset: number): Code => [
+    get(gradient), load(offset), set(g),
+    beta1, get(first), load(offset), multiply, rest1, get(g), multiply, add, set(m),
+    get(first), get(m), store(offset),
+    beta2, get(second), load(offset), multiply, rest2, get(g), multiply, get(g), multiply, add, set(v),
+    get(second), get(v), store(offset),
+    get(gradient), get(m), correction1, multiply, get(v), correction2, multiply, squareRoot, epsilon, add, divide, store(offset)
+  ]
+  return {
+    name: 'adam',
+    params: 'iiifffffffi',
+    vectors: 10,
+    body: [
+      [0, 1, 2, 3, 4, 5, 6].map(i => [get(terms + i), splat, set(spread + i)]),
+      get(first), get(bytes), addI32, set(bytes),
+      loop([at(0)], [[first, 16], [second, 16], [gradient, 16]], bytes)
+    ]
+  }
+}
+
+/** descend(values, step, rate, decay, bytes) */
+function descend (): FunctionSource {
+  const [values, step, rate, decay, bytes, x, rates, decays] = [0, 1, 2, 3, 4, 5, 6, 7]
+  const { splat, subtract, multiply } = four
+  const at = (offset: number): Code => [
+    get(values), load(offset), set(x),
+    get(values), get(x), get(rates), get(step), load(offset), multiply, subtract, get(decays), get(x), multiply, subtract, store(offset)
+  ]
+  return {
+    name: 'descend',
+    params: 'iiffi',
+    vectors: 3,
+    body: [
+      get(rate), splat, set(rates), get(decay), splat, set(decays),
+      get(values), get(bytes), addI32, set(bytes),
+      loop([at(0)], [[values, 16], [step, 16]], bytes)
+    ]
+  }
+}
+
 /** @returns undefined where the process has no WebAssembly, or one without SIMD */
 export function simdKernels (): Kernels | undefined {
-  const bytes = assemble([products(2, 4), products(2, 2), products(1, 4), addCombination(), convert('widen'), convert('narrow')], 1)
+  const bytes = assemble([products(2, 4), products(2, 2), products(1, 4), addCombination(), convert('widen'), convert('narrow'), adam(), descend()], 1)
   if (typeof WebAssembly === 'undefined' || !WebAssembly.validate(bytes)) return undefined
-  const { memory, ...kernels } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as Exports
+  const { memory, adam: step, ...kernels } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as Exports
   return {
     ...kernels,
     name: 'simd',
+    adam: (first, second, gradient, { beta1, beta2, epsilon, correction1, correction2 }, bytes) => {
+      step(first, second, gradient, beta1, 1 - beta1, beta2, 1 - beta2, correction1, correction2, epsilon, bytes)
+    },
     get buffer () { return memory.buffer },
     grow (size) {
       const missing = size - memory.buffer.byteLength

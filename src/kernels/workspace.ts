@@ -5,10 +5,16 @@
 import { BLOCK, SLOTS_AT, SLOT_BYTES, SUMS_AT } from './layout.ts'
 import { plainKernels } from './plain.ts'
 import { simdKernels } from './simd.ts'
-import type { Kernels } from './layout.ts'
+import type { AdamTerms, Kernels } from './layout.ts'
 
 /** One flattened gradient, or a part of one. */
 export type Row = Float32Array | Float64Array
+
+/** float32 numbers that a slot takes. */
+const NARROW_BLOCK = 2 * BLOCK
+
+/** Means of past gradients and of their squares. */
+export interface Moments { readonly first: Float32Array, readonly second: Float32Array }
 
 export class Workspace {
   readonly #kernels: Kernels
@@ -96,6 +102,16 @@ export class Workspace {
     }
   }
 
+  /** Moves the moments by a gradient of their length and writes Adam's direction to `into`, all in float32. No block may be open. */
+  adam ({ first, second }: Moments, gradient: Float32Array, into: Float32Array, terms: AdamTerms): void {
+    this.#narrow([first, second, gradient], [first, second, into], (m, v, g, bytes) => { this.#kernels.adam(m, v, g, terms, bytes) })
+  }
+
+  /** values - rate * step - decay * values, in place and in float32. No block may be open. */
+  descend (values: Float32Array, step: Float32Array, rate: number, decay: number): void {
+    this.#narrow([values, step], [values], (at, from, _, bytes) => { this.#kernels.descend(at, from, rate, decay, bytes) })
+  }
+
   /** Writes the slot to row[from] and on. From then on it holds what the row holds, rounded to the row's type. */
   save (slot: number, row: Row, from: number): void {
     if (row instanceof Float64Array) {
@@ -105,6 +121,24 @@ export class Workspace {
     this.#kernels.narrow(address(slot), 0, this.#bytes)
     row.set(this.#staging.subarray(0, this.#count), from)
     this.#kernels.widen(0, address(slot), this.#bytes)
+  }
+
+  /** Takes up to three rows of one length through as many slots part by part, as float32; what the first slots then hold goes to `into`. */
+  #narrow (rows: readonly Float32Array[], into: readonly Float32Array[], work: (first: number, second: number, third: number, bytes: number) => void): void {
+    this.begin(0, 3)
+    const { buffer } = this.#kernels
+    const at = [address(0), address(1), address(2)] as const
+    const { length } = rows[0] as Float32Array
+    for (let from = 0; from < length; from += NARROW_BLOCK) {
+      const count = Math.min(length - from, NARROW_BLOCK)
+      const held = rows.map((row, i) => {
+        const slot = new Float32Array(buffer, at[i], count)
+        slot.set(row.subarray(from, from + count))
+        return slot
+      })
+      work(...at, 16 * Math.ceil(count / 4))
+      into.forEach((row, i) => { row.set(held[i] as Float32Array, from) })
+    }
   }
 }
 

@@ -2,6 +2,8 @@
  * Optimisers on a flat parameter vector: AdamW (Loshchilov and Hutter 2019, algorithm 2) and SGD. The step is computed apart from its
  * application, so that a host can make it conflict-free before it is applied (`strict: update`).
  */
+import { workspace } from '../kernels/index.ts'
+
 export interface AdamWInit {
   readonly beta1: number
   readonly beta2: number
@@ -45,19 +47,12 @@ export class AdamW implements Optimiser {
     const { beta1, beta2, epsilon } = this.#init
     const [first, second] = [this.#first, this.#second]
     this.#step++
-    const correction1 = 1 / (1 - beta1 ** this.#step)
-    const correction2 = 1 / (1 - beta2 ** this.#step)
-    const step = this.#direction
-    for (let i = 0; i < gradient.length; i++) {
-      const g = gradient[i] as number
-      const m = first[i] = beta1 * (first[i] as number) + (1 - beta1) * g
-      const v = second[i] = beta2 * (second[i] as number) + (1 - beta2) * g * g
-      step[i] = m * correction1 / (Math.sqrt(v * correction2) + epsilon)
-    }
-    return step
+    const [correction1, correction2] = [1 / (1 - beta1 ** this.#step), 1 / (1 - beta2 ** this.#step)]
+    workspace.adam({ first, second }, gradient, this.#direction, { beta1, beta2, epsilon, correction1, correction2 })
+    return this.#direction
   }
 
-  apply (parameters: Float32Array, step: Float32Array, rate: number): void { descend(parameters, step, rate, this.#init.weightDecay) }
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void { workspace.descend(parameters, step, rate, rate * this.#init.weightDecay) }
 
   save (): Required<OptimiserState> {
     return { step: this.#step, first: this.#first.slice(), second: this.#second.slice() }
@@ -82,19 +77,11 @@ export class Sgd implements Optimiser {
     return gradient
   }
 
-  apply (parameters: Float32Array, step: Float32Array, rate: number): void { descend(parameters, step, rate, this.#weightDecay) }
+  apply (parameters: Float32Array, step: Float32Array, rate: number): void { workspace.descend(parameters, step, rate, rate * this.#weightDecay) }
 
   save (): OptimiserState { return { step: this.#step } }
 
   load ({ step }: OptimiserState): void { this.#step = step }
-}
-
-function descend (parameters: Float32Array, step: Float32Array, rate: number, weightDecay: number): void {
-  const decay = rate * weightDecay
-  for (let i = 0; i < parameters.length; i++) {
-    const value = parameters[i] as number
-    parameters[i] = value - rate * (step[i] as number) - decay * value
-  }
 }
 
 /** Linear warm-up, then cosine to zero at `total` (Loshchilov and Hutter 2017, SGDR without restarts). */
