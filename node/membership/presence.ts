@@ -21,6 +21,7 @@ export interface PresenceInit {
   readonly name: string
   readonly consortium: string
   readonly membership: Membership
+  /** Shortest time between two beats, ms. */
   readonly everyMs: number
   readonly addresses: () => readonly string[]
   readonly round: () => number
@@ -45,6 +46,10 @@ interface Seen { beat: Beat, at: number, skewMs: number, differsSince: number | 
 
 /** Two beats may cross a change; what differs longer than this is said. */
 const DIFFERS_MS = 10_000
+/** A beat reaches everybody, so that all of them cost a node as much as the square of their number: the more members, the rarer. */
+const BEAT_PER_MEMBER_MS = 125
+/** Twice this and what differs has been said. */
+const LONGEST_BEAT_MS = 8_000
 const REDIAL_MS = { first: 1_000, longest: 30_000 }
 
 export class Presence {
@@ -77,7 +82,7 @@ export class Presence {
       },
       beat: () => ({ name: init.name, digest: membership.state.digest, charter: membership.state.charterHash, addresses: init.addresses(), round: init.round() }),
       now: init.now,
-      everyMs: init.everyMs,
+      everyMs: () => Math.max(init.everyMs, Math.min(BEAT_PER_MEMBER_MS * membership.state.members.size, LONGEST_BEAT_MS)),
       onBeat: (beat, from) => { this.#hear(beat, from) },
       onProblem: line => { init.emit({ type: 'error', node: init.name, code: 'ERR_MEMBER_LOG', message: line }) }
     })

@@ -7,7 +7,7 @@
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 
 /** A peer is given up after seconds; ten milliseconds tell a healthy loop from a blocked one at 100 wake-ups a second. */
-const RESOLUTION_MS = 10
+const RESOLUTION_MS = 50
 
 export interface GaugeSample {
   readonly rssBytes: number

@@ -34,8 +34,8 @@ export interface MembershipServiceInit {
   /** What this member says of itself now. */
   readonly beat: () => Omit<Beat, 'heads' | 'sentAt' | 'entries'>
   readonly now: () => number
-  /** Time between two beats, ms. */
-  readonly everyMs: number
+  /** Time until the next beat, ms. */
+  readonly everyMs: () => number
   readonly onBeat: (beat: Beat, from: string) => void
   /** A peer sent something that is not so: one line. */
   readonly onProblem: (line: string) => void
@@ -97,13 +97,12 @@ export class MembershipService {
       }
     })
     this.#topic.start()
-    this.#timer = setInterval(() => { this.beat() }, this.#init.everyMs)
-    this.beat()
+    this.#goOn()
   }
 
   async stop (): Promise<void> {
-    clearInterval(this.#timer)
     this.#abort.abort()
+    clearTimeout(this.#timer)
     this.#topic.stop()
     await this.#stopServing?.()
   }
@@ -143,6 +142,11 @@ export class MembershipService {
       if (skip > MAX_ENTRIES) break
     }
     throw new ProtocolError(`${peer} has more entries than a member log holds`)
+  }
+
+  #goOn (): void {
+    this.beat()
+    this.#timer = setTimeout(() => { this.#goOn() }, this.#init.everyMs())
   }
 
   #page (bytes: Uint8Array): Uint8Array {

@@ -45,7 +45,7 @@ async function member (t: ExecutionContext, node: TestNode, log: MemberLog, now:
     log: portOf(log),
     beat: () => ({ name: 'site', digest: log.state.digest, charter: log.state.charterHash, addresses: ['/ip4/192.0.2.1/tcp/4001'], round: 3 }),
     now,
-    everyMs: NEVER_MS,
+    everyMs: () => NEVER_MS,
     onBeat: (beat, from) => { heard.push({ beat, from }) },
     onProblem: line => { problems.push(line) }
   })
