@@ -45,6 +45,8 @@ export interface ClientData {
   readonly test: Rows
   /** Benches only: rows of all sites' labels. No real site has any. */
   readonly all?: Rows
+  /** Of rows that are all trained on, hold-out rows too: how they were split before, when choices were made. */
+  readonly before?: { readonly train: Rows, readonly holdout: Rows }
 }
 
 /** Model and training settings that a manifest recommends; flags and config override. Unknown keys are refused. */
@@ -103,7 +105,8 @@ export function withTasks (data: ClientData, ids: readonly string[]): ClientData
     train: keep(data.train),
     holdout: keep(data.holdout),
     test: keep(data.test),
-    ...data.all === undefined ? {} : { all: keep(data.all) }
+    ...data.all === undefined ? {} : { all: keep(data.all) },
+    ...data.before === undefined ? {} : { before: { train: keep(data.before.train), holdout: keep(data.before.holdout) } }
   }
 }
 

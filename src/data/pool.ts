@@ -28,6 +28,13 @@ export function pickRows (rows: Rows, wanted: readonly number[]): Rows {
   }
 }
 
+/** The same rows with those of the hold-out among those to train on, in the order of their source. */
+export function withoutHoldout ({ train, holdout, ...rest }: ClientData): ClientData {
+  const rows = concatRows([train, holdout])
+  const order = [...rows.source.keys()].sort((a, b) => (rows.source[a] as number) - (rows.source[b] as number))
+  return { ...rest, train: pickRows(rows, order), holdout: pickRows(rows, []), before: { train, holdout } }
+}
+
 /** All sites as one, with all of their tasks: a row has no label for a task that its site does not have. */
 export function pooledSites (id: string, input: InputSpec, tasks: readonly TaskSpec[], sites: readonly ClientData[]): ClientData {
   const pool = (split: 'train' | 'holdout' | 'test'): Rows => concatRows(sites.map(site => labelled(site[split], tasks)))

@@ -96,8 +96,10 @@ export function fitSimple (data: ClientData): SimpleFit {
   const dense = data.tasks.find(task => task.kind.startsWith('dense-'))
   if (dense !== undefined) return { model: undefined, line: `no simple model: task ${dense.id} has a label per pixel` }
   try {
-    const fits = fitTasks(data, data.train)
-    const strengths: Strengths = new Map([...fits].map(([id, fit]) => [id, fit.strengths]))
+    const { before } = data
+    const known = before === undefined ? undefined : strengthsOf(fitTasks({ ...data, ...before }, before.train))
+    const fits = fitTasks(data, data.train, known)
+    const strengths = strengthsOf(fits)
     return {
       model: modelOf(fits, () => modelOf(fitTasks(data, concatRows([data.train, data.holdout]), strengths))),
       line: `simple model: ${[...fits].map(([id, { kind }]) => `${kind} for ${id}`).join(', ')}, ${data.train.count} rows`
@@ -107,6 +109,8 @@ export function fitSimple (data: ClientData): SimpleFit {
     return { model: undefined, line: `no simple model: ${error.message}` }
   }
 }
+
+function strengthsOf (fits: ReadonlyMap<string, TaskFit>): Strengths { return new Map([...fits].map(([id, { strengths }]) => [id, strengths])) }
 
 function modelOf (fits: ReadonlyMap<string, TaskFit>, refit?: () => SimpleModel): SimpleModel {
   const model: SimpleModel = {

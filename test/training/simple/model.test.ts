@@ -4,6 +4,7 @@ import { createTask } from '../../../src/tasks/index.ts'
 import { elements } from '../../../src/tensor/tensor.ts'
 import { fitSimple } from '../../../src/training/simple/index.ts'
 import { openDataset } from '../../../src/data/open.ts'
+import { withoutHoldout } from '../../../src/data/pool.ts'
 import { Random } from '../../../src/random.ts'
 import { clientData, LEVEL, MASK, SIDE } from '../../helpers/synthetic.ts'
 import { close } from '../../helpers/tensors.ts'
@@ -137,6 +138,16 @@ test('a refit uses the hold-out rows too, with the strengths of the first fit', 
   const [first, again] = [fit(noisy), fit(noisy).refit()].map(model => scoreOf(model, LEVEL, data.test).value) as [number, number]
   t.true(again < first, `${first} -> ${again}`)
   t.deepEqual(fit(noisy).refit().refit().predict(data.test), fit(noisy).refit().predict(data.test))
+})
+
+test('rows that were all given to training are fitted as a refit fits them, hold-out and strengths included', t => {
+  const data = tableOf([LEVEL], [20, 200, 50], ([a = 0]) => [a])
+  const numbered = { ...data, train: { ...data.train, source: data.train.source.map((_, row) => 2 * row) }, holdout: { ...data.holdout, source: data.holdout.source.map((_, row) => 2 * row + 1) } }
+  const whole = withoutHoldout(numbered)
+  t.deepEqual([whole.train.count, whole.holdout.count], [220, 0])
+  t.deepEqual([...whole.train.source], [...whole.train.source].sort((a, b) => a - b), 'in the order of their source')
+  const [predicted, wanted] = [fit(whole), fit(numbered).refit()].map(model => model.predict(data.test).get('level')?.data) as [Float32Array, Float32Array]
+  predicted.forEach((value, row) => t.true(Math.abs(value - (wanted[row] as number)) < 1e-4, `row ${row}: ${value} for ${wanted[row]}`))
 })
 
 test('a label per pixel and a set beyond its size have no simple model, and the line says so', t => {

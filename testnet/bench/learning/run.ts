@@ -5,7 +5,7 @@
  */
 import { InvalidParametersError } from '../../../src/errors.ts'
 import { architecturesOf } from '../../../src/bench/spec.ts'
-import { concatRows, pickRows } from '../../../src/data/pool.ts'
+import { concatRows, pickRows, withoutHoldout } from '../../../src/data/pool.ts'
 import { createCharter } from '../../../src/federation/charter.ts'
 import { createBackend } from '../../../src/backend/index.ts'
 import { loadBestRung } from '../../../src/backend/ladder.ts'
@@ -91,14 +91,15 @@ const STRETCH = 20
 async function perform (order: RunOrder, backend: Backend): Promise<Run> {
   const { data, seed, refit, baseline, hosts, tasks, rounds, rows, clients, partition, settings } = order
   const { strategy, rule } = await openExperiment(order.strategy)
-  const dataset = await openDataset(data, {
+  const whole = refit && strategy.kind !== 'peer' // without a hold-out peers choose nobody
+  const opened = await openDataset(data, {
     seed,
-    ...refit && strategy.kind !== 'peer' ? { holdout: 0 } : {}, // without a hold-out peers choose nobody
     ...tasks === undefined ? {} : { tasks },
     ...rows === undefined ? {} : { rows },
     ...clients === undefined ? {} : { clients },
     ...partition === undefined ? {} : { partition }
   })
+  const dataset = whole ? withoutHoldouts(opened) : opened
   let charter: Charter
   try {
     charter = createCharter({
@@ -139,6 +140,21 @@ async function perform (order: RunOrder, backend: Backend): Promise<Run> {
     parameters: weightsOf(charter),
     curve: curve.end(),
     clients: result.clients.map(report => kept(report, all !== undefined))
+  }
+}
+
+/** Hold-out rows are trained on as well, by choices that were made with them. */
+function withoutHoldouts (dataset: Dataset): Dataset {
+  const { name, input, inputs, tasks, clientIds, recipe, parts } = dataset
+  return {
+    name,
+    input,
+    tasks,
+    clientIds,
+    recipe,
+    ...inputs === undefined ? {} : { inputs },
+    ...parts === undefined ? {} : { parts },
+    client: async id => withoutHoldout(await dataset.client(id))
   }
 }
 
