@@ -2,6 +2,7 @@
 import { FmtlError } from '../src/errors.ts'
 import { FmtlNode } from './fmtl-node.ts'
 import { exitStatus } from './cli/exit-codes.ts'
+import { tuneHeap } from '../src/compute/heap.ts'
 import { failureOf } from './cli/failure.ts'
 import type { Failure } from './cli/failure.ts'
 import type { FmtlNodeInit } from './fmtl-node.ts'
@@ -26,6 +27,7 @@ const DRAIN_MS = 5_000
 
 /** Never returns to the caller but through the process's exit. */
 export async function runNode ({ name, emit, build, stay, onNode, until, failed }: RunInit): Promise<void> {
+  tuneHeap()
   let node: FmtlNode | undefined
   let stopping = false
   const stop = async (reason: string, failure?: Failure): Promise<void> => {

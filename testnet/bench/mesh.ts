@@ -9,6 +9,7 @@ import { createNode } from '../../node/libp2p.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { deltaTopic } from '../../protocols/delta/index.ts'
 import { DeadlineError } from '../../src/errors.ts'
+import { tuneHeap } from '../../src/compute/heap.ts'
 import type { Node } from '../../node/libp2p.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { DeltaManifest } from '../../src/backbone/frames.ts'
@@ -41,6 +42,7 @@ export class Mesh {
 
   /** @throws {DeadlineError} the meshes have not formed within two minutes */
   static async form (count: number): Promise<Mesh> {
+    tuneHeap() // as a node does
     const members: Member[] = []
     const mesh = new Mesh(members)
     for (let i = 0; i < count; i++) {

@@ -9,6 +9,7 @@ import { createNode } from '../../node/libp2p.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { ResourceError } from '../../src/errors.ts'
 import { BENCH, UsageMeter } from './net-peer.ts'
+import { tuneHeap } from '../../src/compute/heap.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Node } from '../../node/libp2p.ts'
 import type { Protocols } from '../../protocols/index.ts'
@@ -45,6 +46,7 @@ export class Ends {
    * @param maxBlobBytes - what every node may hold
    */
   static async open (count: number, maxBlobBytes: number): Promise<Ends> {
+    tuneHeap() // as a node does
     const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
     const protocols = createProtocols(components(node), { ...BENCH, maxBlobBytes })
     await protocols.start()

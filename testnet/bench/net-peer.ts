@@ -8,6 +8,7 @@ import { createNode } from '../../node/libp2p.ts'
 import { Gauges } from '../../node/telemetry/gauges.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { serveRaw } from './raw-streams.ts'
+import { tuneHeap } from '../../src/compute/heap.ts'
 import type { FrameChannel } from '../../src/backbone/frames.ts'
 
 /** `blob`: provide that many bytes that differ by `seed`; `usage`: of this thread since that was last asked. */
@@ -57,6 +58,7 @@ async function answer (channel: FrameChannel): Promise<void> {
 }
 
 async function serve (maxBlobBytes: number): Promise<void> {
+  tuneHeap()
   const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
   const protocols = createProtocols(components(node), { ...BENCH, maxBlobBytes })
   await protocols.start()
