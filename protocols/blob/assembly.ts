@@ -11,8 +11,8 @@ const THREAD_BYTES = 32 * BLOB_CHUNK_BYTES
 
 export class Assembly {
   readonly bytes: Uint8Array
-  /** Of each chunk: whether its bytes are there, and their hash where it was looked at. */
-  readonly #chunks: Array<{ there: boolean, hash: string | undefined }>
+  /** Of each chunk: whether its bytes are there, who gave them, and their hash where it was looked at. */
+  readonly #chunks: Array<{ there: boolean, hash: string | undefined, from?: string }>
   #wake: () => void = () => {}
 
   constructor (bytes: number) {
@@ -22,26 +22,31 @@ export class Assembly {
 
   get empty (): boolean { return this.#chunks.every(({ there }) => !there) }
 
-  /** Forgets chunks that are not what the manifest says. @returns the index of each chunk that is to be fetched */
-  async missing (manifest: BlobManifest | undefined): Promise<number[]> {
-    const missing: number[] = []
+  /**
+   * Forgets chunks that are not what the manifest says.
+   * @returns the index of each chunk that is to be fetched, and who gave those that were forgotten
+   */
+  async missing (manifest: BlobManifest | undefined): Promise<{ todo: number[], wrong: Set<string> }> {
+    const todo: number[] = []
+    const wrong = new Set<string>()
     for (const [i, chunk] of this.#chunks.entries()) {
       if (chunk.there && manifest != null) {
         chunk.hash ??= await sha256Aside(this.#view(i))
         if (chunk.hash === manifest.chunks[i]) continue
+        if (chunk.from !== undefined) wrong.add(chunk.from)
       }
       this.#chunks[i] = { there: false, hash: undefined }
-      missing.push(i)
+      todo.push(i)
     }
-    return missing
+    return { todo, wrong }
   }
 
   /**
    * Puts a chunk in its place.
-   * @param hash - what it must have; undefined when only the whole will be looked at
+   * @param origin.hash - what it must have; undefined when only the whole will be looked at
    * @returns false: it is something else, and its place is empty
    */
-  async place (index: number, pieces: readonly Uint8Array[], hash: string | undefined): Promise<boolean> {
+  async place (index: number, pieces: readonly Uint8Array[], { from, hash }: { readonly from: string, readonly hash: string | undefined }): Promise<boolean> {
     const view = this.#view(index)
     if (pieces.reduce((sum, piece) => sum + piece.byteLength, 0) !== view.byteLength) return false
     let at = 0
@@ -50,7 +55,7 @@ export class Assembly {
       at += piece.byteLength
     }
     if (hash !== undefined && await sha256Aside(view) !== hash) return false
-    this.#chunks[index] = { there: true, hash }
+    this.#chunks[index] = { there: true, hash, from }
     this.#wake()
     return true
   }

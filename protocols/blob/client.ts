@@ -5,10 +5,10 @@
  * that nobody vouches for, so the manifests of all providers are compared, the most frequent is tried first, and the
  * whole is verified at the end; who gave a manifest that led to a wrong whole is not asked again.
  *
- * Every chunk is verified when it comes, so that honest providers can make up for the others. Only where there is but one
- * provider and nothing of the blob yet, no manifest is asked for at first: it would be by the same hand as the chunks, and
- * say nothing that the whole does not. It is asked for, and every chunk verified, when the whole was wrong and before another
- * try builds on what is there.
+ * Hashing every chunk beside the whole costs as much again as all else. So chunks are taken on trust at first, and the whole,
+ * which is hashed in any case, tells. Manifests are asked for, and every chunk verified, when the whole was wrong, so that
+ * honest providers make up for the others; before another try builds on what is there; and from the start where one of the
+ * providers has given a wrong chunk of any blob before.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { DecodeError, InvalidParametersError, ProtocolError } from '../../src/errors.ts'
@@ -24,6 +24,7 @@ import type { AbortOptions } from '@libp2p/interface'
 
 /** A provider that is busy is asked again after that. */
 const BUSY_PAUSE_MS = 50
+const MAX_SUSPECTS = 1_000
 
 interface Offer {
   manifest: BlobManifest
@@ -35,6 +36,8 @@ export class BlobFetcher {
   readonly #components: Pick<ProtocolComponents, 'network'>
   /** hash of a blob -> what is there of it. One that is being fetched is not among them. */
   readonly #partial = new Map<string, Assembly>()
+  /** Providers of wrong chunks, the latest last. */
+  readonly #suspects = new Set<string>()
 
   constructor (components: Pick<ProtocolComponents, 'network'>) {
     this.#components = components
@@ -77,9 +80,18 @@ export class BlobFetcher {
     }
   }
 
+  #suspect (peer: string): void {
+    this.#suspects.delete(peer)
+    this.#suspects.add(peer)
+    for (const oldest of this.#suspects) {
+      if (this.#suspects.size <= MAX_SUSPECTS) break
+      this.#suspects.delete(oldest)
+    }
+  }
+
   /** One manifest after the other until the whole is right. False when no provider is left. */
   async #fill (assembly: Assembly, hash: string, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined): Promise<boolean> {
-    if (lines.size === 1 && assembly.empty) {
+    if (assembly.empty && ![...lines.keys()].some(peer => this.#suspects.has(peer))) {
       const whole = await this.#chunks(assembly, hash, undefined, lines, reasons, signal)
       if (whole === undefined || whole === hash) return whole === hash
     }
@@ -146,14 +158,16 @@ export class BlobFetcher {
   async #chunks (
     assembly: Assembly, hash: string, manifest: BlobManifest | undefined, lines: ReadonlyMap<string, Line>, reasons: Map<string, string>, signal: AbortSignal | undefined
   ): Promise<string | undefined> {
-    const todo = await assembly.missing(manifest)
+    const { todo, wrong } = await assembly.missing(manifest)
+    for (const peer of wrong) this.#suspect(peer)
+    const dropped = new Set(wrong.size < lines.size ? wrong : []) // a last one may do better
+    for (const peer of dropped) reasons.set(peer, 'chunks are not what their hashes say')
     let missing = todo.length
     let changed = Promise.withResolvers<void>()
     const wake = (): void => {
       changed.resolve()
       changed = Promise.withResolvers<void>()
     }
-    const dropped = new Set<string>()
     const worker = async (peer: string, line: Line): Promise<void> => {
       while (!dropped.has(peer) && missing > 0 && signal?.aborted !== true) {
         const index = todo.shift()
@@ -165,7 +179,10 @@ export class BlobFetcher {
         try {
           const response = await line.ask({ hash, chunk: index }, { ...signal == null ? {} : { signal } })
           if (!('data' in response)) throw new DecodeError('no data in answer')
-          if (!await assembly.place(index, response.data, manifest?.chunks[index])) throw new DecodeError(`chunk ${index} is not what its hash says`)
+          if (!await assembly.place(index, response.data, { from: peer, hash: manifest?.chunks[index] })) {
+            this.#suspect(peer)
+            throw new DecodeError(`chunk ${index} is not what its hash says`)
+          }
           missing--
           if (missing === 0) wake()
         } catch (err) {

@@ -49,14 +49,29 @@ test('a blob comes from several providers at once', async t => {
   t.deepEqual([...fromA, ...fromB].sort(), [0, 1, 2, 3])
 })
 
-test('a provider that lies about a chunk is dropped, and the chunk asked for elsewhere', async t => {
+test('a provider that lies about chunks is found out by the whole, its chunks are asked for elsewhere, and later ones are looked at as they come', async t => {
   const [liar, honest, c] = await three(t)
-  const [fromLiar, fromHonest]: [number[], number[]] = [[], []]
+  const [fromLiar, fromHonest, manifests]: [number[], number[], string[]] = [[], [], []]
+  const store = new BlobStore(2 ** 24)
+  store.put(CONTENT)
   await provide(liar, fromLiar, { chunk: () => blob(BLOB_CHUNK_BYTES, 2) })
-  await provide(honest, fromHonest)
-  t.is(sha256(await new BlobFetcher(c.components).fetch(HASH, CONTENT.length, [liar.id, honest.id])), HASH)
-  t.true(fromLiar.length <= 2, `${fromLiar.length} requests`)
-  t.deepEqual([...new Set(fromHonest)].sort(), [0, 1, 2, 3])
+  await provide(honest, fromHonest, { manifest: async hash => { manifests.push(hash); return await store.manifest(hash) } })
+  const fetcher = new BlobFetcher(c.components)
+  for (const { try: nth, most } of [{ try: 1, most: 3 }, { try: 2, most: 2 }]) {
+    fromLiar.length = fromHonest.length = 0
+    t.is(sha256(await fetcher.fetch(HASH, CONTENT.length, [liar.id, honest.id])), HASH)
+    t.true(fromLiar.length <= most, `try ${nth}: ${fromLiar.length} requests`)
+    t.deepEqual(fromHonest.toSorted(), [0, 1, 2, 3], `try ${nth}: each chunk once`)
+    t.is(manifests.length, nth)
+  }
+})
+
+test('where all give what they should, no manifest is asked for', async t => {
+  const [a, b, c] = await three(t)
+  const never = (): never => { throw new Error('a manifest was asked for') }
+  await provide(a, [], { manifest: never })
+  await provide(b, [], { manifest: never })
+  t.is(sha256(await new BlobFetcher(c.components).fetch(HASH, CONTENT.length, [a.id, b.id])), HASH)
 })
 
 test('a provider with another blob under the same hash convinces nobody', async t => {
