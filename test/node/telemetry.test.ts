@@ -47,8 +47,8 @@ test.serial('a blocked loop shows, until the window begins anew', async t => {
   while (performance.now() < end);
   await sleep(50)
   const blocked = gauges.sample()
-  t.true(blocked.loopLagMaxMs >= 85, String(blocked.loopLagMaxMs)) // a wake-up was due at most 10 ms into it
-  t.is(blocked.loopLagP99Ms, blocked.loopLagMaxMs) // one of about ten
+  t.true(blocked.loopLagMaxMs >= 75, String(blocked.loopLagMaxMs)) // a wake-up was due at most 20 ms into it
+  t.is(blocked.loopLagP99Ms, blocked.loopLagMaxMs) // one of a few
   t.true(blocked.loopBusyP99Ms > 20 && blocked.loopBusyP99Ms <= blocked.loopLagMaxMs + 10, String(blocked.loopBusyP99Ms)) // how much of it was given to us is the machine's affair
   gauges.reset()
   t.is(gauges.sample().loopLagMaxMs, 0)
