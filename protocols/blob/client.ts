@@ -160,7 +160,8 @@ export class BlobFetcher {
   ): Promise<string | undefined> {
     const { todo, wrong } = await assembly.missing(manifest)
     for (const peer of wrong) this.#suspect(peer)
-    const dropped = new Set(wrong.size < lines.size ? wrong : []) // a last one may do better
+    const others = [...lines.keys()].some(peer => !wrong.has(peer))
+    const dropped = new Set(others ? wrong : []) // where there is nobody else, it may do better
     for (const peer of dropped) reasons.set(peer, 'chunks are not what their hashes say')
     let missing = todo.length
     let changed = Promise.withResolvers<void>()
