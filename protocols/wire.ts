@@ -69,7 +69,7 @@ export function tensorName (value: string, max: number): string {
 
 /** For encoders: a human text is cut to what may travel, with control characters made spaces. */
 export function clip (value: string, max = MAX_TEXT_BYTES): string {
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   const clean = value.replace(/[\u0000-\u001f\u007f]/g, ' ')
   if (encoder.encode(clean).byteLength <= max) return clean
   let cut = clean.slice(0, max)

@@ -45,9 +45,9 @@ function runsOf (line: string): Run[] {
   const runs: Run[] = []
   const style: Style = { bold: false, dim: false, colour: undefined }
   let column = 0
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   for (const part of line.split(/(\x1b\[[0-9;?]*[A-Za-z])/)) {
-    // eslint-disable-next-line no-control-regex
+    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
     const codes = /^\x1b\[([0-9;]*)m$/.exec(part)?.[1]
     if (codes !== undefined) for (const code of codes.split(';')) apply(style, Number(code))
     else if (!part.startsWith('\x1b')) {
@@ -75,7 +75,7 @@ function draw ({ column, text, style }: Run, y: number): string {
   return `<text x="${(MARGIN + column * CELL.width).toFixed(1)}" y="${y}"${css}>${escape(text)}</text>`
 }
 
-// eslint-disable-next-line no-control-regex
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
 function bare (line: string): string { return line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '') }
 
 function escape (text: string): string {

@@ -43,7 +43,7 @@ export function truncate (text: string, width: number): string {
   let out = ''
   let used = 0
   let coloured = false
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   for (const part of text.split(/(\x1b\[[0-9;]*m)/)) {
     if (part.startsWith('\x1b')) {
       out += part

@@ -74,19 +74,13 @@ export class BlobFetcher {
   #keep (hash: string, assembly: Assembly): void {
     if (assembly.empty) return
     this.#partial.set(hash, assembly)
-    for (const oldest of this.#partial.keys()) {
-      if (this.#partial.size <= MAX_PARTIAL_BLOBS) break
-      this.#partial.delete(oldest)
-    }
+    keepLatest(this.#partial, MAX_PARTIAL_BLOBS)
   }
 
   #suspect (peer: string): void {
     this.#suspects.delete(peer)
     this.#suspects.add(peer)
-    for (const oldest of this.#suspects) {
-      if (this.#suspects.size <= MAX_SUSPECTS) break
-      this.#suspects.delete(oldest)
-    }
+    keepLatest(this.#suspects, MAX_SUSPECTS)
   }
 
   /** One manifest after the other until the whole is right. False when no provider is left. */
@@ -207,5 +201,13 @@ export class BlobFetcher {
     if (missing > 0) over.abort()
     signal?.throwIfAborted()
     return missing > 0 ? undefined : await whole
+  }
+}
+
+/** Forgets what was put in longest ago. */
+function keepLatest<K> (held: { readonly size: number, keys: () => Iterable<K>, delete: (key: K) => boolean }, most: number): void {
+  for (const oldest of held.keys()) {
+    if (held.size <= most) break
+    held.delete(oldest)
   }
 }
