@@ -3,7 +3,8 @@
  * `util.isNullOrUndefined`, which Node 23 removed; TensorFlow's C++ side logs its greetings unless told otherwise.
  */
 import { createRequire } from 'node:module'
-import { totalmem } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
+import { LANES } from './compiled/calls.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -11,7 +12,15 @@ export function prepareForTensorFlow (): void {
   const util = require('node:util') as { isNullOrUndefined?: (value: unknown) => boolean }
   util.isNullOrUndefined ??= value => value == null
   // 2 = errors only. Native code sees what the main thread sets: a worker's own `process.env` is a copy.
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'
+  for (const [name, value] of Object.entries({ TF_CPP_MIN_LOG_LEVEL: '2', ...threadSettings(availableParallelism()) })) process.env[name] ??= value
+}
+
+/**
+ * TensorFlow's settings for `threads` threads: as many operations at a time, and each of them on as many as lanes leave it.
+ * Its own default, all cores for each, has lanes wait for each other: on 2 cores a pass takes half as long again.
+ */
+export function threadSettings (threads: number): Record<'TF_NUM_INTEROP_THREADS' | 'TF_NUM_INTRAOP_THREADS', string> {
+  return { TF_NUM_INTEROP_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(Math.max(1, Math.floor(threads / LANES))) }
 }
 
 /** Drops the listeners that emscripten adds to `process`: they turn any rejection anywhere into a crash of the daemon. */

@@ -8,14 +8,20 @@ import { createCompiledBackend } from '../../src/backend/compiled/compiled.ts'
 import { differentiate } from '../../src/graph/gradients.ts'
 import { BackendError, InvalidParametersError } from '../../src/errors.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
+import { buildTrunk } from '../../src/models/trunk.ts'
 import { embedder, noise, trunk, weights } from '../helpers/parts.ts'
+import { close } from '../helpers/tensors.ts'
+import type { Gradients, Model, Passed } from '../../src/backend/backend.ts'
 import type { Program } from '../../src/graph/gradients.ts'
 import type { Rung } from '../../src/backend/ladder.ts'
+import type { TensorData } from '../../src/tensor/tensor.ts'
 
 const loaded = await loadRung('tensorflow').catch((error: Error) => error)
 const title = (text: string): string => loaded instanceof Error ? `${text} (skipped: ${loaded.message})` : text
 const native = loaded instanceof Error ? test.skip : test.serial
 const rung = loaded as Rung
+/** Of the largest number of a tensor. */
+const TOLERANCE = 1e-5
 
 /** The binding's own count; a session that is not closed keeps its memory for good. */
 function sessions (): number {
@@ -82,6 +88,52 @@ native(title('FMTL_EXECUTOR chooses the executor'), t => {
   t.is(graphs(), 0)
   process.env.FMTL_EXECUTOR = 'fast'
   t.throws(graphs, { instanceOf: InvalidParametersError })
+})
+
+/** Wide enough that a pass is shared out. */
+const wide = buildTrunk({ width: 256, layers: 1, heads: 4, hidden: 512, attention: true })
+
+for (const groups of [1, 3]) {
+  native(title(`rows shared out among lanes, an odd number of them in ${groups} group(s): the results of a single call`), async t => {
+    const before = rung.tf.memory().numTensors
+    const program = differentiate(wide, ['activations'], { grouped: true })
+    const [model, want] = (['compiled', 'eager'] as const).map(executor => createBackend(rung, { executor }).load(program)) as [Model, Model]
+    const shape = [17 * groups, 16, 256]
+    const [activations, features] = [noise(shape, 1), noise(shape, 2)]
+    const passes: Array<{ outputs: Passed['outputs'], gradients: Gradients[] }> = []
+    for (const each of [model, want]) {
+      each.setParameters(weights(wide))
+      const { outputs, kept } = await each.forward({ activations }, { groups })
+      const again = await each.forward({ activations }, { groups, keep: 'inputs' })
+      const gradients = [await each.backwardKeep(kept, { features }), await each.backward(kept, { features }), await each.backward(again.kept, { features })]
+      const left = await each.forward({ activations }, { groups })
+      left.kept.release()
+      passes.push({ outputs, gradients })
+    }
+    const [got, expected] = passes as [typeof passes[number], typeof passes[number]]
+    close(t, 'features', got.outputs.features?.data as Float32Array, expected.outputs.features?.data as Float32Array, TOLERANCE)
+    for (const [i, { inputs, parameters }] of got.gradients.entries()) {
+      close(t, 'activations', inputs.activations?.data as Float32Array, expected.gradients[i]?.inputs.activations?.data as Float32Array, TOLERANCE)
+      close(t, 'parameters', parameters, expected.gradients[i]?.parameters as Float32Array, TOLERANCE)
+      t.deepEqual(parameters, got.gradients[0]?.parameters)
+    }
+    for (const each of [model, want]) each.dispose()
+    t.is(rung.tf.memory().numTensors, before)
+  })
+}
+
+native(title('a group has the same gradient, to the bit, alone and beside others'), async t => {
+  const model = createCompiledBackend(rung).load(differentiate(wide, ['activations'], { grouped: true }))
+  model.setParameters(weights(wide))
+  const [activations, features] = [noise([32, 16, 256], 1), noise([32, 16, 256], 2)]
+  const rows = ({ data }: TensorData, group: number): TensorData => ({ shape: [16, 16, 256], data: data.slice(group * 16 * 16 * 256, (group + 1) * 16 * 16 * 256) })
+  const both = await model.backward((await model.forward({ activations }, { groups: 2 })).kept, { features })
+  for (const group of [0, 1]) {
+    const alone = await model.backward((await model.forward({ activations: rows(activations, group) }, { groups: 1 })).kept, { features: rows(features, group) })
+    t.deepEqual(alone.parameters, both.parameters.slice(group * wide.parameterCount, (group + 1) * wide.parameterCount))
+    t.deepEqual(alone.inputs.activations, rows(both.inputs.activations as TensorData, group))
+  }
+  model.dispose()
 })
 
 test.serial('rungs below TensorFlow run eagerly', async t => {

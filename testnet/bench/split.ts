@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { HEAP_FLAGS } from '../../src/compute/heap.ts'
+import { threadSettings } from '../../src/backend/compat.ts'
 import { availableParallelism } from 'node:os'
 import { InvalidParametersError } from '../../src/errors.ts'
 import { ProcessRunner } from '../runners/process.ts'
@@ -209,10 +210,9 @@ export function jain (shares: readonly number[]): number {
 /** The same model, batch and optimiser in one process of its own, as the local baseline trains it. */
 async function unsplit (init: SplitInit): Promise<Window> {
   const { charter } = await plan(init, 1)
-  const threads = String(init.threads)
   const child = spawn(process.execPath, [...HEAP_FLAGS, UNSPLIT], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: threads }
+    env: { ...process.env, ...threadSettings(init.threads) }
   })
   child.stdin.end(JSON.stringify({ charter, rows: ROWS, warmup: init.warmup, steps: init.steps, ...init.backend === undefined ? {} : { backend: init.backend } }))
   const stepMs = JSON.parse((await text(child.stdout)) || '[]') as number[]

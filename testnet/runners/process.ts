@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { FmtlError, ResourceError } from '../../src/errors.ts'
+import { threadSettings } from '../../src/backend/compat.ts'
 import { Settling } from './settling.ts'
 import { spawnDaemon } from './daemon.ts'
 import type { ChildProcess } from 'node:child_process'
@@ -191,8 +192,7 @@ export class ProcessRunner {
   #threads ({ role }: DaemonSpec): Record<string, string> {
     const { threads } = this.#plan.options
     if (threads === undefined && this.#nodes <= availableParallelism()) return {}
-    const count = String((role === 'host' ? threads?.host : threads?.client) ?? 1)
-    return { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: count }
+    return threadSettings((role === 'host' ? threads?.host : threads?.client) ?? 1)
   }
 
   get #nodes (): number { return this.#plan.hosts.length + this.#plan.clients.length }

@@ -6,16 +6,19 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BackendError, InvalidParametersError } from '../../errors.ts'
 import { bindInputs, seedFor } from '../arguments.ts'
 import { resolveShape } from '../../graph/graph.ts'
 import { TAG, encodeSavedModel } from './graph-def.ts'
-import { GRADIENTS, PARAMETERS, lower, tensorOf } from './lower.ts'
+import { PASS, callsOf, dropped, inferred, passed, pulledBack, scoped, scopesOf, summed } from './calls.ts'
+import { joinShares, sharesOf, takeShare } from './lanes.ts'
+import { PARAMETERS, lower, tensorOf } from './lower.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from '../backend.ts'
 import type { EagerRung } from '../eager.ts'
 import type { Lowered } from './lower.ts'
+import type { Share } from './lanes.ts'
 import type { Node } from '../../graph/graph.ts'
 import type { Program } from '../../graph/gradients.ts'
 import type { TensorData } from '../../tensor/tensor.ts'
@@ -38,13 +41,17 @@ export function createCompiledBackend (rung: EagerRung): Backend {
     name: rung.name,
     memoryBytes: rung.memoryBytes,
     load: program => new CompiledModel(rung.tf, program, sessions),
-    liveTensors: () => rung.tf.memory().numTensors,
+    liveTensors: () => rung.tf.memory().numTensors + sessions.staged,
     dispose: () => {}
   }
 }
 
 interface Session {
   run (feeds: Feeds, fetches: readonly string[]): tfjs.Tensor[]
+  /** A number that no other pass through this graph has. */
+  nextPass (): number
+  /** Says that tensors were left inside, or taken from there again. */
+  count (staged: number): void
   /** Ends one user's share. */
   close (): void
 }
@@ -52,18 +59,23 @@ interface Session {
 /** Loaded graphs by content: TensorFlow optimises a graph once, however many models run it. */
 class Sessions {
   readonly #native: SavedModels
-  readonly #open = new Map<string, { readonly id: number, users: number }>()
+  readonly #open = new Map<string, { readonly id: number, users: number, passes: number }>()
+
+  #staged = 0
 
   constructor (backend: object) {
     if (!('runSavedModel' in backend)) throw new BackendError('graphs are compiled by TensorFlow only')
     this.#native = backend as SavedModels
   }
 
+  /** Tensors that forward passes left inside. */
+  get staged (): number { return this.#staged }
+
   /** @throws {BackendError} TensorFlow does not accept the graph */
   open (graph: Uint8Array): Session {
     const native = this.#native
     const key = createHash('sha256').update(graph).digest('base64')
-    const session = this.#open.get(key) ?? { id: load(native, graph), users: 0 }
+    const session = this.#open.get(key) ?? { id: load(native, graph), users: 0, passes: 0 }
     session.users++
     this.#open.set(key, session)
     return {
@@ -74,6 +86,8 @@ class Sessions {
           throw new BackendError(`the compiled model failed: ${firstLine(cause)}`, { cause, next: 'run with FMTL_EXECUTOR=eager' })
         }
       },
+      nextPass: () => session.passes++,
+      count: staged => { this.#staged += staged },
       close: () => {
         if (--session.users > 0) return
         this.#open.delete(key)
@@ -99,23 +113,34 @@ function load (native: SavedModels, graph: Uint8Array): number {
 /** One forward pass: everything that backward feeds. */
 class Held implements Kept {
   readonly owner: CompiledModel
-  readonly feeds: Feeds
-  readonly sizes: ReadonlyMap<string, number>
+  readonly pass: Pass
+  readonly #release: () => void
   open = true
 
-  constructor (owner: CompiledModel, feeds: Feeds, sizes: ReadonlyMap<string, number>) {
+  constructor (owner: CompiledModel, pass: Pass, release: () => void) {
     this.owner = owner
-    this.feeds = feeds
-    this.sizes = sizes
+    this.pass = pass
+    this.#release = release
   }
 
-  get groups (): number { return this.sizes.get('G') ?? 1 }
+  get groups (): number { return this.pass.groups }
 
   release (): void {
     if (!this.open) return
     this.open = false
-    for (const tensor of this.feeds.values()) tensor.dispose()
+    this.#release()
   }
+}
+
+interface Pass {
+  readonly feeds: Map<string, tfjs.Tensor>
+  readonly sizes: ReadonlyMap<string, number>
+  readonly groups: number
+  /** Rows of each call that the pass makes. */
+  readonly shares: readonly Share[]
+  readonly scopes: readonly string[]
+  /** Forward left values inside TensorFlow. */
+  staged: boolean
 }
 
 class CompiledModel implements Model {
@@ -125,7 +150,7 @@ class CompiledModel implements Model {
   readonly #lowered: Lowered
   readonly #session: Session
   /** Computed forward values that backward reads; inputs and parameters are at hand anyway. */
-  readonly #saved: readonly string[]
+  readonly #saved: number
   /** Inputs that backward reads. */
   readonly #savedInputs: ReadonlySet<string>
   #parameters: tfjs.Tensor | undefined
@@ -136,9 +161,11 @@ class CompiledModel implements Model {
     this.#program = program
     this.parameterCount = program.graph.parameterCount
     this.#lowered = lower(program)
-    this.#session = sessions.open(encodeSavedModel(this.#lowered.nodes))
     const saved = program.saved.map(id => program.nodes[id] as Node)
-    this.#saved = saved.filter(({ op }) => op.kind !== 'input' && op.kind !== 'parameter').map(({ id }) => tensorOf(id))
+    const computed = new Map(saved.filter(({ op }) => op.kind !== 'input' && op.kind !== 'parameter').map(({ id, shape }) => [tensorOf(id), shape]))
+    const { nodes, functions } = callsOf(this.#lowered, computed, threads())
+    this.#session = sessions.open(encodeSavedModel(nodes, functions))
+    this.#saved = computed.size
     this.#savedInputs = new Set(saved.filter(({ op }) => op.kind === 'input').map(({ id }) => tensorOf(id)))
   }
 
@@ -150,64 +177,39 @@ class CompiledModel implements Model {
 
   async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
     const { groups = 1, keep = 'values' } = options
-    const { feeds, sizes } = this.#feed(inputs, groups)
-    const kept = new Held(this, feeds, sizes)
-    let results: tfjs.Tensor[] = []
+    const pass = this.#begin(inputs, groups)
+    const kept = new Held(this, pass, () => this.#end(pass))
     try {
-      // Backward computes what it is not fed.
-      results = this.#session.run(feeds, [...this.#lowered.outputs.values(), ...keep === 'values' ? this.#saved : []])
-      if (keep === 'inputs') return { outputs: await download(this.#lowered.outputs, results), kept }
-      const saved = results.splice(this.#lowered.outputs.size)
-      this.#saved.forEach((name, i) => feeds.set(name, saved[i] as tfjs.Tensor))
-      for (const id of this.#program.graph.inputs.values()) {
-        if (this.#savedInputs.has(tensorOf(id))) continue
-        feeds.get(tensorOf(id))?.dispose()
-        feeds.delete(tensorOf(id))
-      }
-      return { outputs: await download(this.#lowered.outputs, results), kept }
+      const stages = keep === 'values' && this.#saved > 0
+      const outputs = await this.#outputs(pass, stages ? passed : inferred)
+      if (stages) this.#setStaged(pass, true)
+      if (keep === 'values') this.#dropUnread(pass)
+      return { outputs, kept }
     } catch (err) {
       kept.release()
       throw err
-    } finally {
-      for (const tensor of results) tensor.dispose()
     }
   }
 
   async infer (inputs: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>> {
-    const { feeds } = this.#feed(inputs, 1)
-    let results: tfjs.Tensor[] = []
+    const pass = this.#begin(inputs, 1)
     try {
-      results = this.#session.run(feeds, [...this.#lowered.outputs.values()])
-      return await download(this.#lowered.outputs, results)
+      return await this.#outputs(pass, inferred)
     } finally {
-      for (const tensor of [...feeds.values(), ...results]) tensor.dispose()
+      this.#end(pass)
     }
   }
 
   async backward (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
     try {
-      return await this.backwardKeep(kept, seeds)
+      return await this.#pullBack(this.#own(kept).pass, seeds, 'taken')
     } finally {
       kept.release()
     }
   }
 
   async backwardKeep (kept: Kept, seeds: Readonly<Record<string, TensorData>>): Promise<Gradients> {
-    if (!(kept instanceof Held) || kept.owner !== this || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
-    const { inputGradients } = this.#lowered
-    const given = new Map<string, tfjs.Tensor>()
-    let results: tfjs.Tensor[] = []
-    try {
-      for (const [name, id] of this.#program.seeds) {
-        const { data, shape } = seedFor(name, seeds, this.#program.nodes[id] as Node, kept.sizes)
-        given.set(tensorOf(id), this.#tf.tensor(data, [...shape], 'float32'))
-      }
-      results = this.#session.run(new Map([...kept.feeds, ...given]), [...inputGradients.values(), GRADIENTS])
-      const parameters = results.at(-1) as tfjs.Tensor
-      return { inputs: await download(inputGradients, results), parameters: await parameters.data() as Float32Array }
-    } finally {
-      for (const tensor of [...given.values(), ...results]) tensor.dispose()
-    }
+    return await this.#pullBack(this.#own(kept).pass, seeds, 'seen')
   }
 
   dispose (): void {
@@ -218,30 +220,106 @@ class CompiledModel implements Model {
     this.#session.close()
   }
 
+  #own (kept: Kept): Held {
+    if (!(kept instanceof Held) || kept.owner !== this || !kept.open) throw new InvalidParametersError('backward: this forward pass has already been used up')
+    return kept
+  }
+
+  async #pullBack (pass: Pass, seeds: Readonly<Record<string, TensorData>>, staged: 'taken' | 'seen'): Promise<Gradients> {
+    const { inputGradients } = this.#lowered
+    const { scopes, sizes } = pass
+    const source = pass.staged ? staged : 'again'
+    const given = new Map<string, tfjs.Tensor>()
+    let results: tfjs.Tensor[] = []
+    try {
+      for (const [name, id] of this.#program.seeds) this.#share(given, tensorOf(id), seedFor(name, seeds, this.#program.nodes[id] as Node, sizes), pass)
+      if (source === 'taken') this.#setStaged(pass, false)
+      const wanted = scopes.flatMap(scope => [...inputGradients.values()].map(name => pulledBack(scope, source, name)))
+      results = this.#session.run(new Map([...pass.feeds, ...given]), [...wanted, summed(scopes.length, source)])
+      const parameters = results.at(-1) as tfjs.Tensor
+      return { inputs: await this.#download(inputGradients, results, pass), parameters: await parameters.data() as Float32Array }
+    } finally {
+      for (const tensor of [...given.values(), ...results]) tensor.dispose()
+    }
+  }
+
+  async #outputs (pass: Pass, nameOf: (scope: string, output: string) => string): Promise<Record<string, TensorData>> {
+    const { outputs } = this.#lowered
+    const results = this.#session.run(pass.feeds, pass.scopes.flatMap(scope => [...outputs.values()].map(name => nameOf(scope, name))))
+    try {
+      return await this.#download(outputs, results, pass)
+    } finally {
+      for (const tensor of results) tensor.dispose()
+    }
+  }
+
   /** Inputs, shapes and a share in the parameters, all owned by the pass. */
-  #feed (inputs: Readonly<Record<string, TensorData>>, groups: number): { feeds: Map<string, tfjs.Tensor>, sizes: ReadonlyMap<string, number> } {
+  #begin (inputs: Readonly<Record<string, TensorData>>, groups: number): Pass {
     const { graph } = this.#program
     if (this.#parameters === undefined) throw new BackendError('forward before setParameters')
     const sizes = bindInputs(this.#program, inputs, groups)
-    const feeds = new Map<string, tfjs.Tensor>([[PARAMETERS, this.#parameters.clone()]])
-    for (const [name, shape] of this.#lowered.shapes) feeds.set(name, this.#tf.tensor1d(resolveShape(shape, sizes), 'int32'))
-    for (const [name, id] of graph.inputs) {
-      const { data, shape } = inputs[name] as TensorData
-      feeds.set(tensorOf(id), this.#tf.tensor(data, [...shape], 'float32'))
+    const shares = sharesOf(this.#program, sizes)
+    const scopes = scopesOf(shares.length)
+    const feeds = new Map<string, tfjs.Tensor>([[PARAMETERS, this.#parameters.clone()], [PASS, this.#tf.scalar(this.#session.nextPass(), 'int32')]])
+    const pass = { feeds, sizes, groups, shares, scopes, staged: false }
+    for (const [lane, scope] of scopes.entries()) {
+      const own = scopes.length === 1 ? sizes : new Map([...sizes, ['B', (shares[lane] as Share).rows * groups]])
+      for (const [name, shape] of this.#lowered.shapes) feeds.set(scoped(scope, name), this.#tf.tensor1d(resolveShape(shape, own), 'int32'))
     }
-    return { feeds, sizes }
+    for (const [name, id] of graph.inputs) this.#share(feeds, tensorOf(id), inputs[name] as TensorData, pass)
+    return pass
+  }
+
+  #share (feeds: Map<string, tfjs.Tensor>, name: string, given: TensorData, { groups, shares, scopes }: Pass): void {
+    for (const [lane, scope] of scopes.entries()) {
+      const { data, shape } = scopes.length === 1 ? given : takeShare(given, groups, shares[lane] as Share)
+      feeds.set(scoped(scope, name), this.#tf.tensor(data, [...shape], 'float32'))
+    }
+  }
+
+  /** tfjs-node copies values out, so the arrays are the caller's own. */
+  async #download (names: ReadonlyMap<string, string>, tensors: readonly tfjs.Tensor[], { groups, shares }: Pass): Promise<Record<string, TensorData>> {
+    const values: Record<string, TensorData> = {}
+    for (const [i, name] of [...names.keys()].entries()) {
+      const parts: TensorData[] = []
+      for (const lane of shares.keys()) {
+        const tensor = tensors[lane * names.size + i] as tfjs.Tensor
+        parts.push({ shape: [...tensor.shape], data: await tensor.data() as Float32Array })
+      }
+      values[name] = shares.length === 1 ? parts[0] as TensorData : joinShares(parts, groups, shares)
+    }
+    return values
+  }
+
+  #dropUnread ({ feeds, scopes }: Pass): void {
+    for (const id of this.#program.graph.inputs.values()) {
+      if (this.#savedInputs.has(tensorOf(id))) continue
+      for (const scope of scopes) {
+        feeds.get(scoped(scope, tensorOf(id)))?.dispose()
+        feeds.delete(scoped(scope, tensorOf(id)))
+      }
+    }
+  }
+
+  #setStaged (pass: Pass, staged: boolean): void {
+    pass.staged = staged
+    this.#session.count((staged ? 1 : -1) * this.#saved * pass.scopes.length)
+  }
+
+  #end (pass: Pass): void {
+    try {
+      if (!pass.staged) return
+      this.#setStaged(pass, false)
+      for (const tensor of this.#session.run(pass.feeds, pass.scopes.map(dropped))) tensor.dispose()
+    } finally {
+      for (const tensor of pass.feeds.values()) tensor.dispose()
+      pass.feeds.clear()
+    }
   }
 }
 
-/** tfjs-node copies values out, so the arrays are the caller's own. */
-async function download (names: ReadonlyMap<string, string>, tensors: readonly tfjs.Tensor[]): Promise<Record<string, TensorData>> {
-  const values: Record<string, TensorData> = {}
-  for (const [i, name] of [...names.keys()].entries()) {
-    const tensor = tensors[i] as tfjs.Tensor
-    values[name] = { shape: [...tensor.shape], data: await tensor.data() as Float32Array }
-  }
-  return values
-}
+/** TensorFlow's own reading of its environment. */
+function threads (): number { return Number(process.env.TF_NUM_INTEROP_THREADS ?? availableParallelism()) }
 
 function firstLine (err: unknown): string {
   return ((err as Error).message.split('\n', 1)[0] ?? '').trim()

@@ -10,7 +10,7 @@
  */
 import { GELU_DENSITY, GELU_SLOPE, GELU_TANH, axesOf } from '../../graph/graph.ts'
 import { FLOAT, INT32 } from './graph-def.ts'
-import type { Attribute, DataType, NodeDef } from './graph-def.ts'
+import type { Attribute, Constant, NodeDef } from './graph-def.ts'
 import type { Dim, GeluForm, Node, Op, Shape } from '../../graph/graph.ts'
 import type { Program } from '../../graph/gradients.ts'
 
@@ -32,6 +32,9 @@ export const GRADIENTS = 'gradients'
 /** The tensor that a node of the program computes, or that is fed in its place. */
 export function tensorOf (id: number): string { return `n${id}` }
 
+/** A symbol's size is known only when it is fed. */
+export function sizesOf (shape: Shape): number[] { return shape.map(dim => typeof dim === 'number' ? dim : -1) }
+
 export function lower (program: Program): Lowered { return new Lowering().run(program) }
 
 class Lowering {
@@ -46,8 +49,7 @@ class Lowering {
       const name = tensorOf(node.id)
       const { op } = node
       if (op.kind === 'input' || op.kind === 'seed') {
-        const shape = node.shape.map(dim => typeof dim === 'number' ? dim : -1)
-        this.#add(name, 'Placeholder', [], { dtype: { type: FLOAT }, shape: { shape } })
+        this.#add(name, 'Placeholder', [], { dtype: { type: FLOAT }, shape: { shape: sizesOf(node.shape) } })
       } else if (op.kind === 'parameter') {
         const { offset, size, shape } = parameters.get(op.name) as typeof graph.parameters[number]
         const part = this.#add(`${name}_flat`, 'Slice', [PARAMETERS, this.#ints([offset]), this.#ints([size])], { T: { type: FLOAT }, Index: { type: INT32 } })
@@ -195,7 +197,7 @@ class Lowering {
   #int (value: number): string { return this.#constant(INT32, [], [value]) }
   #number (value: number): string { return this.#constant(FLOAT, [], [value]) }
 
-  #constant (type: DataType, shape: readonly number[], values: readonly number[]): string {
+  #constant (type: Constant['type'], shape: readonly number[], values: readonly number[]): string {
     const key = [type, shape.length, ...values].join()
     const known = this.#constants.get(key)
     if (known !== undefined) return known

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { FmtlError } from '../../../src/errors.ts'
 import { HEAP_FLAGS } from '../../../src/compute/heap.ts'
+import { threadSettings } from '../../../src/backend/compat.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Run, RunAnswer, RunOrder } from './run.ts'
 
@@ -21,7 +22,7 @@ export async function runAll (orders: readonly RunOrder[], { jobs, onStart, onRu
   const waiting = [...orders]
   const children: ChildProcess[] = []
   const work = async (): Promise<void> => {
-    const child = fork(RUN, { execArgv: [...HEAP_FLAGS], env: { ...process.env, TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' } })
+    const child = fork(RUN, { execArgv: [...HEAP_FLAGS], env: { ...process.env, ...threadSettings(1) } })
     children.push(child)
     for (let order = waiting.shift(); order !== undefined; order = waiting.shift()) {
       onStart(order)
