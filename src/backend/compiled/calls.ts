@@ -18,6 +18,12 @@ export const LANES = 2
 /** Runs what is ready one after the other on the calling thread; the default hands it to a pool of threads. */
 const IN_ORDER = 'SINGLE_THREADED_EXECUTOR'
 
+/**
+ * ConfigProto with graph_options.rewrite_options.disable_meta_optimizer: functions have been optimised with the graph that calls
+ * them, and once more when first called would take another half a second.
+ */
+const AS_IT_IS = [0x52, 5, 0x52, 3, 0x98, 1, 1]
+
 /** Prefixes of what belongs to one call of the passes: all rows, or the share of one lane. */
 export function scopesOf (lanes: number): readonly string[] { return lanes === 1 ? ['whole'] : Array.from({ length: lanes }, (_, lane) => `lane${lane}`) }
 
@@ -69,7 +75,7 @@ export function callsOf (lowered: Lowered, saved: ReadonlyMap<string, Shape>, th
     const call = (name: string, { name: called, parameters, results }: FunctionDef, handed: readonly string[], valueOf: ReadonlyMap<string, string> = new Map(), after: readonly string[] = []): string => {
       const node = scoped(scope, `${name}/${called}`)
       const inputs = parameters.map(({ name: of }) => valueOf.get(of) ?? (of === PARAMETERS ? of : scoped(scope, of)))
-      add(node, 'PartitionedCall', inputs, { Tin: { types: parameters.map(({ type }) => type) }, Tout: { types: results.map((): DataType => FLOAT) }, f: { called }, executor_type: { text: executor } })
+      add(node, 'PartitionedCall', inputs, { Tin: { types: parameters.map(({ type }) => type) }, Tout: { types: results.map((): DataType => FLOAT) }, f: { called }, executor_type: { text: executor }, config_proto: { bytes: AS_IT_IS } })
       for (const [i, of] of handed.entries()) add(scoped(scope, `${name}/${of}`), 'Identity', [`${node}:${i}`, ...after.map(other => `^${other}`)], { T: { type: FLOAT } })
       return node
     }

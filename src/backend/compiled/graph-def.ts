@@ -22,6 +22,7 @@ export type Attribute =
   | { readonly shapes: ReadonlyArray<readonly number[]> }
   | { readonly types: readonly DataType[] }
   | { readonly text: string }
+  | { readonly bytes: readonly number[] }
   /** Name of the function that is called. */
   | { readonly called: string }
 
@@ -112,6 +113,7 @@ function attribute (value: Attribute): number[] {
   if ('shapes' in value) return message(1, value.shapes.flatMap(shape => message(7, tensorShape(shape))))
   if ('types' in value) return message(1, value.types.flatMap(type => varint(6, type)))
   if ('text' in value) return text(2, value.text)
+  if ('bytes' in value) return message(2, value.bytes)
   if ('called' in value) return message(10, text(1, value.called))
   const { type, shape, values } = value.tensor
   const content = type === FLOAT ? Float32Array.from(values) : Int32Array.from(values)
