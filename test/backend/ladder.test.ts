@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
+import { threadSettings } from '../../src/backend/compat.ts'
 import { RUNGS, loadBestRung, loadRung } from '../../src/backend/ladder.ts'
 import { probe } from '../../src/backend/probe.ts'
 import { BackendError } from '../../src/errors.ts'
@@ -142,3 +143,8 @@ for (const { id, damage, want } of damages) {
     t.is(listeners, 0)
   })
 }
+
+test('lanes and what runs inside them do not ask for more threads than there are', t => {
+  const settings = [1, 2, 3, 16].map(threads => Object.values(threadSettings(threads)).join())
+  t.deepEqual(settings, ['1,1', '2,1', '3,1', '16,8'])
+})
