@@ -122,6 +122,19 @@ for (const groups of [1, 3]) {
   })
 }
 
+native(title('a pass that outlives its model is let go quietly'), async t => {
+  const backend = createCompiledBackend(rung)
+  const before = backend.liveTensors()
+  const models = [backend.load(differentiate(trunk, ['activations'])), backend.load(differentiate(trunk, ['activations']))]
+  for (const model of models) {
+    model.setParameters(weights(trunk))
+    const { kept } = await model.forward({ activations: noise([2, 3, 8], 1) })
+    model.dispose()
+    kept.release()
+  }
+  t.is(backend.liveTensors(), before)
+})
+
 native(title('a group has the same gradient, to the bit, alone and beside others'), async t => {
   const model = createCompiledBackend(rung).load(differentiate(wide, ['activations'], { grouped: true }))
   model.setParameters(weights(wide))

@@ -52,8 +52,9 @@ interface Session {
   nextPass (): number
   /** Says that tensors were left inside, or taken from there again. */
   count (staged: number): void
-  /** Ends one user's share. */
+  /** Ends one user's share; with the last of them everything goes that was left inside. */
   close (): void
+  isOpen (): boolean
 }
 
 /** Loaded graphs by content: TensorFlow optimises a graph once, however many models run it. */
@@ -92,7 +93,8 @@ class Sessions {
         if (--session.users > 0) return
         this.#open.delete(key)
         native.deleteSavedModel(session.id)
-      }
+      },
+      isOpen: () => session.users > 0
     }
   }
 }
@@ -310,7 +312,7 @@ class CompiledModel implements Model {
     try {
       if (!pass.staged) return
       this.#setStaged(pass, false)
-      for (const tensor of this.#session.run(pass.feeds, pass.scopes.map(dropped))) tensor.dispose()
+      if (this.#session.isOpen()) for (const tensor of this.#session.run(pass.feeds, pass.scopes.map(dropped))) tensor.dispose()
     } finally {
       for (const tensor of pass.feeds.values()) tensor.dispose()
       pass.feeds.clear()
