@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
-import { LANES } from './compiled/calls.ts'
+import { LANES } from './compiled/lanes.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -22,6 +22,9 @@ export function prepareForTensorFlow (): void {
 export function threadSettings (threads: number): Record<'TF_NUM_INTEROP_THREADS' | 'TF_NUM_INTRAOP_THREADS', string> {
   return { TF_NUM_INTEROP_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(Math.max(1, Math.floor(threads / LANES))) }
 }
+
+/** Operations that TensorFlow runs at a time, as it reads its environment. */
+export function threadsInUse (): number { return Number(process.env.TF_NUM_INTEROP_THREADS ?? availableParallelism()) }
 
 /** Drops the listeners that emscripten adds to `process`: they turn any rejection anywhere into a crash of the daemon. */
 export async function withoutProcessListeners<T> (load: () => Promise<T>): Promise<T> {

@@ -7,13 +7,11 @@
  * takes it from there, instead of a handle for each of a hundred tensors that goes out and comes back.
  */
 import { FLOAT, INT32, INT64 } from './graph-def.ts'
-import { GRADIENTS, PARAMETERS, sizesOf } from './lower.ts'
-import type { Attribute, DataType, FunctionDef, NodeDef } from './graph-def.ts'
+import { LANES, scopesOf } from './lanes.ts'
+import { GRADIENTS, PARAMETERS, given } from './lower.ts'
+import type { Argument, Attribute, DataType, FunctionDef, NodeDef } from './graph-def.ts'
 import type { Lowered } from './lower.ts'
 import type { Shape } from '../../graph/graph.ts'
-
-/** Lanes of a pass that is shared out. */
-export const LANES = 2
 
 /** Runs what is ready one after the other on the calling thread; the default hands it to a pool of threads. */
 const IN_ORDER = 'SINGLE_THREADED_EXECUTOR'
@@ -23,9 +21,6 @@ const IN_ORDER = 'SINGLE_THREADED_EXECUTOR'
  * them, and once more when first called would take another half a second.
  */
 const AS_IT_IS = [0x52, 5, 0x52, 3, 0x98, 1, 1]
-
-/** Prefixes of what belongs to one call of the passes: all rows, or the share of one lane. */
-export function scopesOf (lanes: number): readonly string[] { return lanes === 1 ? ['whole'] : Array.from({ length: lanes }, (_, lane) => `lane${lane}`) }
 
 /** Placeholder of the number of the pass. */
 export const PASS = 'pass'
@@ -62,24 +57,27 @@ export function callsOf (lowered: Lowered, saved: ReadonlyMap<string, Shape>, th
   const gradients = [...lowered.inputGradients.values(), GRADIENTS]
   const kept = [...saved.keys()]
   const functions = { infer: functionOf('infer', lowered, outputs), forward: functionOf('forward', lowered, [...outputs, ...kept]), backward: functionOf('backward', lowered, gradients, saved) }
-  const placeholders = lowered.nodes.filter(({ op, name }) => op === 'Placeholder' && name !== PARAMETERS)
   const types = kept.map((): DataType => FLOAT)
   const sources: readonly Source[] = kept.length > 0 ? ['taken', 'seen', 'again'] : ['again']
-  const nodes = lowered.nodes.filter(({ name }) => name === PARAMETERS)
+  const nodes: NodeDef[] = []
   const add = (name: string, op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}): void => { nodes.push({ name, op, inputs, attributes }) }
-  add(PASS, 'Placeholder', [], { dtype: { type: INT32 }, shape: { shape: [] } })
+  const feed = (name: string, { type, shape }: Omit<Argument, 'name'>): void => add(name, 'Placeholder', [], { dtype: { type }, shape: { shape } })
+  /** Lanes share the parameters; everything else that is fed is a lane's own. */
+  const fedAs = (scope: string, name: string): string => name === PARAMETERS ? name : scoped(scope, name)
+  feed(PARAMETERS, lowered.placeholders.get(PARAMETERS) as Argument)
+  feed(PASS, { type: INT32, shape: [] })
   add('key', 'Cast', [PASS], { SrcT: { type: INT32 }, DstT: { type: INT64 } })
   add('places', 'Const', [], { dtype: { type: INT32 }, value: { tensor: { type: INT32, shape: [kept.length], values: [...kept.keys()] } } })
   const addScope = (scope: string, executor: string): void => {
     /** Calls a function and hands on its first results as `scope/name/...`. */
     const call = (name: string, { name: called, parameters, results }: FunctionDef, handed: readonly string[], valueOf: ReadonlyMap<string, string> = new Map(), after: readonly string[] = []): string => {
       const node = scoped(scope, `${name}/${called}`)
-      const inputs = parameters.map(({ name: of }) => valueOf.get(of) ?? (of === PARAMETERS ? of : scoped(scope, of)))
+      const inputs = parameters.map(({ name: of }) => valueOf.get(of) ?? fedAs(scope, of))
       add(node, 'PartitionedCall', inputs, { Tin: { types: parameters.map(({ type }) => type) }, Tout: { types: results.map((): DataType => FLOAT) }, f: { called }, executor_type: { text: executor }, config_proto: { bytes: AS_IT_IS } })
       for (const [i, of] of handed.entries()) add(scoped(scope, `${name}/${of}`), 'Identity', [`${node}:${i}`, ...after.map(other => `^${other}`)], { T: { type: FLOAT } })
       return node
     }
-    nodes.push(...placeholders.map(node => ({ ...node, name: scoped(scope, node.name) })))
+    for (const placeholder of lowered.placeholders.values()) if (placeholder.name !== PARAMETERS) feed(fedAs(scope, placeholder.name), placeholder)
     call('infer', functions.infer, outputs)
     const [stage, taken, seen] = [scoped(scope, 'stage'), scoped(scope, 'taken'), scoped(scope, 'seen')]
     const forward = call('forward', functions.forward, outputs, undefined, kept.length > 0 ? [stage] : [])
@@ -103,24 +101,17 @@ export function callsOf (lowered: Lowered, saved: ReadonlyMap<string, Shape>, th
   return { nodes, functions: Object.values(functions) }
 }
 
-/** What of a lowered part computes `results` from its placeholders and `given`. */
-function functionOf (name: string, { nodes }: Lowered, results: readonly string[], given: ReadonlyMap<string, Shape> = new Map()): FunctionDef {
+/** What of a lowered part computes `results` from its placeholders and, instead of computing them, `handed`. */
+function functionOf (name: string, { nodes, placeholders }: Lowered, results: readonly string[], handed: ReadonlyMap<string, Shape> = new Map()): FunctionDef {
   const byName = new Map(nodes.map(node => [node.name, node]))
-  const [parameters, reached] = [new Map<string, FunctionDef['parameters'][number]>(), new Set<string>()]
+  const parameters = new Map([...placeholders, ...[...handed].map(([of, shape]) => [of, given(of, shape)] as const)])
+  const reached = new Set<string>()
   const open = [...results]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    if (parameters.has(next) || reached.has(next)) continue
-    const { op, inputs, attributes } = byName.get(next) as NodeDef
-    const shape = given.get(next)
-    if (shape !== undefined) {
-      parameters.set(next, { name: next, type: FLOAT, shape: sizesOf(shape) })
-    } else if (op === 'Placeholder') {
-      const { dtype, shape: { shape } } = attributes as unknown as { dtype: { type: DataType }, shape: { shape: readonly number[] } }
-      parameters.set(next, { name: next, type: dtype.type, shape })
-    } else {
-      reached.add(next)
-      open.push(...inputs)
-    }
+    if (reached.has(next)) continue
+    reached.add(next)
+    if (!parameters.has(next)) open.push(...(byName.get(next) as NodeDef).inputs)
   }
-  return { name, parameters: [...parameters.values()], results, nodes: nodes.filter(node => reached.has(node.name)) }
+  const isReached = (of: { readonly name: string }): boolean => reached.has(of.name)
+  return { name, parameters: [...parameters.values()].filter(isReached), results, nodes: nodes.filter(node => isReached(node) && !parameters.has(node.name)) }
 }

@@ -6,19 +6,20 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BackendError, InvalidParametersError } from '../../errors.ts'
 import { bindInputs, seedFor } from '../arguments.ts'
+import { threadsInUse } from '../compat.ts'
 import { resolveShape } from '../../graph/graph.ts'
 import { TAG, encodeSavedModel } from './graph-def.ts'
-import { PASS, callsOf, dropped, inferred, passed, pulledBack, scoped, scopesOf, summed } from './calls.ts'
-import { joinShares, sharesOf, takeShare } from './lanes.ts'
+import { PASS, callsOf, dropped, inferred, passed, pulledBack, scoped, summed } from './calls.ts'
+import { joinShares, sharingOf, takeShare } from './lanes.ts'
 import { PARAMETERS, lower, tensorOf } from './lower.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from '../backend.ts'
 import type { EagerRung } from '../eager.ts'
 import type { Lowered } from './lower.ts'
-import type { Share } from './lanes.ts'
+import type { Lane } from './lanes.ts'
 import type { Node } from '../../graph/graph.ts'
 import type { Program } from '../../graph/gradients.ts'
 import type { TensorData } from '../../tensor/tensor.ts'
@@ -138,9 +139,7 @@ interface Pass {
   readonly feeds: Map<string, tfjs.Tensor>
   readonly sizes: ReadonlyMap<string, number>
   readonly groups: number
-  /** Rows of each call that the pass makes. */
-  readonly shares: readonly Share[]
-  readonly scopes: readonly string[]
+  readonly lanes: readonly Lane[]
   /** Forward left values inside TensorFlow. */
   staged: boolean
 }
@@ -151,6 +150,7 @@ class CompiledModel implements Model {
   readonly #program: Program
   readonly #lowered: Lowered
   readonly #session: Session
+  readonly #lanesFor: (sizes: ReadonlyMap<string, number>) => readonly Lane[]
   /** Computed forward values that backward reads; inputs and parameters are at hand anyway. */
   readonly #saved: number
   /** Inputs that backward reads. */
@@ -163,9 +163,10 @@ class CompiledModel implements Model {
     this.#program = program
     this.parameterCount = program.graph.parameterCount
     this.#lowered = lower(program)
+    this.#lanesFor = sharingOf(program)
     const saved = program.saved.map(id => program.nodes[id] as Node)
     const computed = new Map(saved.filter(({ op }) => op.kind !== 'input' && op.kind !== 'parameter').map(({ id, shape }) => [tensorOf(id), shape]))
-    const { nodes, functions } = callsOf(this.#lowered, computed, threads())
+    const { nodes, functions } = callsOf(this.#lowered, computed, threadsInUse())
     this.#session = sessions.open(encodeSavedModel(nodes, functions))
     this.#saved = computed.size
     this.#savedInputs = new Set(saved.filter(({ op }) => op.kind === 'input').map(({ id }) => tensorOf(id)))
@@ -229,15 +230,15 @@ class CompiledModel implements Model {
 
   async #pullBack (pass: Pass, seeds: Readonly<Record<string, TensorData>>, staged: 'taken' | 'seen'): Promise<Gradients> {
     const { inputGradients } = this.#lowered
-    const { scopes, sizes } = pass
+    const { lanes, sizes } = pass
     const source = pass.staged ? staged : 'again'
     const given = new Map<string, tfjs.Tensor>()
     let results: tfjs.Tensor[] = []
     try {
       for (const [name, id] of this.#program.seeds) this.#share(given, tensorOf(id), seedFor(name, seeds, this.#program.nodes[id] as Node, sizes), pass)
       if (source === 'taken') this.#setStaged(pass, false)
-      const wanted = scopes.flatMap(scope => [...inputGradients.values()].map(name => pulledBack(scope, source, name)))
-      results = this.#session.run(new Map([...pass.feeds, ...given]), [...wanted, summed(scopes.length, source)])
+      const wanted = lanes.flatMap(({ scope }) => [...inputGradients.values()].map(name => pulledBack(scope, source, name)))
+      results = this.#session.run(new Map([...pass.feeds, ...given]), [...wanted, summed(lanes.length, source)])
       const parameters = results.at(-1) as tfjs.Tensor
       return { inputs: await this.#download(inputGradients, results, pass), parameters: await parameters.data() as Float32Array }
     } finally {
@@ -247,7 +248,7 @@ class CompiledModel implements Model {
 
   async #outputs (pass: Pass, nameOf: (scope: string, output: string) => string): Promise<Record<string, TensorData>> {
     const { outputs } = this.#lowered
-    const results = this.#session.run(pass.feeds, pass.scopes.flatMap(scope => [...outputs.values()].map(name => nameOf(scope, name))))
+    const results = this.#session.run(pass.feeds, pass.lanes.flatMap(({ scope }) => [...outputs.values()].map(name => nameOf(scope, name))))
     try {
       return await this.#download(outputs, results, pass)
     } finally {
@@ -260,43 +261,41 @@ class CompiledModel implements Model {
     const { graph } = this.#program
     if (this.#parameters === undefined) throw new BackendError('forward before setParameters')
     const sizes = bindInputs(this.#program, inputs, groups)
-    const shares = sharesOf(this.#program, sizes)
-    const scopes = scopesOf(shares.length)
     const feeds = new Map<string, tfjs.Tensor>([[PARAMETERS, this.#parameters.clone()], [PASS, this.#tf.scalar(this.#session.nextPass(), 'int32')]])
-    const pass = { feeds, sizes, groups, shares, scopes, staged: false }
-    for (const [lane, scope] of scopes.entries()) {
-      const own = scopes.length === 1 ? sizes : new Map([...sizes, ['B', (shares[lane] as Share).rows * groups]])
+    const pass = { feeds, sizes, groups, lanes: this.#lanesFor(sizes), staged: false }
+    for (const { scope, share } of pass.lanes) {
+      const own = share === undefined ? sizes : new Map([...sizes, ['B', share.rows * groups]])
       for (const [name, shape] of this.#lowered.shapes) feeds.set(scoped(scope, name), this.#tf.tensor1d(resolveShape(shape, own), 'int32'))
     }
     for (const [name, id] of graph.inputs) this.#share(feeds, tensorOf(id), inputs[name] as TensorData, pass)
     return pass
   }
 
-  #share (feeds: Map<string, tfjs.Tensor>, name: string, given: TensorData, { groups, shares, scopes }: Pass): void {
-    for (const [lane, scope] of scopes.entries()) {
-      const { data, shape } = scopes.length === 1 ? given : takeShare(given, groups, shares[lane] as Share)
-      feeds.set(scoped(scope, name), this.#tf.tensor(data, [...shape], 'float32'))
+  #share (feeds: Map<string, tfjs.Tensor>, name: string, given: TensorData, { groups, lanes }: Pass): void {
+    for (const lane of lanes) {
+      const { data, shape } = takeShare(given, groups, lane)
+      feeds.set(scoped(lane.scope, name), this.#tf.tensor(data, [...shape], 'float32'))
     }
   }
 
   /** tfjs-node copies values out, so the arrays are the caller's own. */
-  async #download (names: ReadonlyMap<string, string>, tensors: readonly tfjs.Tensor[], { groups, shares }: Pass): Promise<Record<string, TensorData>> {
+  async #download (names: ReadonlyMap<string, string>, tensors: readonly tfjs.Tensor[], { groups, lanes }: Pass): Promise<Record<string, TensorData>> {
     const values: Record<string, TensorData> = {}
     for (const [i, name] of [...names.keys()].entries()) {
       const parts: TensorData[] = []
-      for (const lane of shares.keys()) {
+      for (const lane of lanes.keys()) {
         const tensor = tensors[lane * names.size + i] as tfjs.Tensor
         parts.push({ shape: [...tensor.shape], data: await tensor.data() as Float32Array })
       }
-      values[name] = shares.length === 1 ? parts[0] as TensorData : joinShares(parts, groups, shares)
+      values[name] = joinShares(parts, groups, lanes)
     }
     return values
   }
 
-  #dropUnread ({ feeds, scopes }: Pass): void {
+  #dropUnread ({ feeds, lanes }: Pass): void {
     for (const id of this.#program.graph.inputs.values()) {
       if (this.#savedInputs.has(tensorOf(id))) continue
-      for (const scope of scopes) {
+      for (const { scope } of lanes) {
         feeds.get(scoped(scope, tensorOf(id)))?.dispose()
         feeds.delete(scoped(scope, tensorOf(id)))
       }
@@ -305,23 +304,20 @@ class CompiledModel implements Model {
 
   #setStaged (pass: Pass, staged: boolean): void {
     pass.staged = staged
-    this.#session.count((staged ? 1 : -1) * this.#saved * pass.scopes.length)
+    this.#session.count((staged ? 1 : -1) * this.#saved * pass.lanes.length)
   }
 
   #end (pass: Pass): void {
     try {
       if (!pass.staged) return
       this.#setStaged(pass, false)
-      if (this.#session.isOpen()) for (const tensor of this.#session.run(pass.feeds, pass.scopes.map(dropped))) tensor.dispose()
+      if (this.#session.isOpen()) for (const tensor of this.#session.run(pass.feeds, pass.lanes.map(({ scope }) => dropped(scope)))) tensor.dispose()
     } finally {
       for (const tensor of pass.feeds.values()) tensor.dispose()
       pass.feeds.clear()
     }
   }
 }
-
-/** TensorFlow's own reading of its environment. */
-function threads (): number { return Number(process.env.TF_NUM_INTEROP_THREADS ?? availableParallelism()) }
 
 function firstLine (err: unknown): string {
   return ((err as Error).message.split('\n', 1)[0] ?? '').trim()

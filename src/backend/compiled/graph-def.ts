@@ -37,11 +37,18 @@ export interface NodeDef {
   readonly attributes: Readonly<Record<string, Attribute>>
 }
 
+/** What a graph or a function is given. */
+export interface Argument {
+  readonly name: string
+  readonly type: DataType
+  /** Without it TensorFlow fuses less; -1 is a size known only when it is fed. */
+  readonly shape: readonly number[]
+}
+
 /** A graph that is called as one operation. Its nodes name their inputs as in any graph; all results are floats. */
 export interface FunctionDef {
   readonly name: string
-  /** With their shapes, without which TensorFlow fuses less; -1 as for placeholders. */
-  readonly parameters: ReadonlyArray<{ readonly name: string, readonly type: DataType, readonly shape: readonly number[] }>
+  readonly parameters: readonly Argument[]
   /** Nodes whose values are returned, in this order. */
   readonly results: readonly string[]
   readonly nodes: readonly NodeDef[]

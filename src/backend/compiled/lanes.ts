@@ -4,10 +4,13 @@
  * machine's cores, so that equal seeds give equal bits on unequal machines.
  */
 import { resolveShape } from '../../graph/graph.ts'
-import { LANES } from './calls.ts'
+import { elements } from '../../tensor/tensor.ts'
 import type { Program } from '../../graph/gradients.ts'
 import type { Node } from '../../graph/graph.ts'
 import type { TensorData } from '../../tensor/tensor.ts'
+
+/** Lanes of a pass that is shared out. */
+export const LANES = 2
 
 /** Positions (rows x tokens) of a group, times parameters, from which two lanes are faster than one: below, calling twice costs more. */
 const WORTH = 2 ** 27
@@ -21,47 +24,61 @@ function isRowwise ({ graph, nodes, forwardCount }: Program): boolean {
   })
 }
 
-/** Rows of each group that a lane has. */
-export interface Share { readonly from: number, readonly rows: number }
-
-/**
- * One share is the whole pass, whatever its inputs look like.
- * @param sizes - of the whole pass
- */
-export function sharesOf (program: Program, sizes: ReadonlyMap<string, number>): readonly Share[] {
-  const rows = (sizes.get('B') ?? 0) / (sizes.get('G') ?? 1)
-  const lanes = isRowwise(program) ? lanesFor(program, sizes, rows) : 1
-  const start = (lane: number): number => Math.floor(rows * lane / lanes)
-  return Array.from({ length: lanes }, (_, lane) => ({ from: start(lane), rows: start(lane + 1) - start(lane) }))
+/** One call of a pass. */
+export interface Lane {
+  /** Prefix of what belongs to it. */
+  readonly scope: string
+  /** Its rows of each group, from which one on and how many; all that there is, where absent. */
+  readonly share?: { readonly from: number, readonly rows: number }
 }
 
-function lanesFor ({ graph, nodes }: Program, sizes: ReadonlyMap<string, number>, rowsPerGroup: number): number {
+/** Prefixes of the calls that a pass in so many lanes makes. */
+export function scopesOf (lanes: number): readonly string[] { return lanes === 1 ? ['whole'] : Array.from({ length: lanes }, (_, lane) => `lane${lane}`) }
+
+/** How passes of this program are shared out, by the sizes of the whole pass. */
+export function sharingOf (program: Program): (sizes: ReadonlyMap<string, number>) => readonly Lane[] {
+  const whole = scopesOf(1).map(scope => ({ scope }))
+  if (!isRowwise(program)) return () => whole
+  const { graph, nodes } = program
   const [first] = [...graph.inputs.values()]
-  const positions = resolveShape((nodes[first as number] as Node).shape.slice(0, -1), sizes).reduce((product, dim) => product * dim, 1)
-  return rowsPerGroup >= LANES && positions / (sizes.get('G') ?? 1) * graph.parameterCount >= WORTH ? LANES : 1
+  const positions = (nodes[first as number] as Node).shape.slice(0, -1)
+  return sizes => {
+    const groups = sizes.get('G') ?? 1
+    const rows = sizes.get('B') as number / groups
+    if (rows < LANES || elements(resolveShape(positions, sizes)) / groups * graph.parameterCount < WORTH) return whole
+    const start = (lane: number): number => Math.floor(rows * lane / LANES)
+    return scopesOf(LANES).map((scope, lane) => ({ scope, share: { from: start(lane), rows: start(lane + 1) - start(lane) } }))
+  }
 }
 
-/** One of several lanes' rows of every group; a view where they lie together. */
-export function takeShare ({ shape, data }: TensorData, groups: number, { from, rows }: Share): TensorData {
-  const perGroup = shape[0] as number / groups
-  const size = data.length / (shape[0] as number)
-  const taken = [groups * rows, ...shape.slice(1)]
-  const part = (group: number): Float32Array => data.subarray((group * perGroup + from) * size, (group * perGroup + from + rows) * size)
-  if (groups === 1) return { shape: taken, data: part(0) }
-  const joined = new Float32Array(groups * rows * size)
-  for (let group = 0; group < groups; group++) joined.set(part(group), group * rows * size)
-  return { shape: taken, data: joined }
+/** One lane's rows of every group; a view where they lie together. */
+export function takeShare (whole: TensorData, groups: number, { share }: Lane): TensorData {
+  if (share === undefined) return whole
+  const { shape: [rows, ...rest], data } = whole as { shape: readonly [number, ...number[]], data: Float32Array }
+  const size = elements(rest)
+  const part = (group: number): Float32Array => {
+    const start = (group * rows / groups + share.from) * size
+    return data.subarray(start, start + share.rows * size)
+  }
+  const shape = [groups * share.rows, ...rest]
+  if (groups === 1) return { shape, data: part(0) }
+  const joined = new Float32Array(elements(shape))
+  for (let group = 0; group < groups; group++) joined.set(part(group), group * share.rows * size)
+  return { shape, data: joined }
 }
 
 /** The inverse of `takeShare` over all lanes. */
-export function joinShares (parts: readonly TensorData[], groups: number, shares: readonly Share[]): TensorData {
-  const [{ shape: [, ...rest] }] = parts as [TensorData]
-  const size = rest.reduce((product, dim) => product * dim, 1)
-  const perGroup = shares.reduce((sum, { rows }) => sum + rows, 0)
-  const data = new Float32Array(groups * perGroup * size)
-  for (const [lane, { from, rows }] of shares.entries()) {
+export function joinShares (parts: readonly TensorData[], groups: number, lanes: readonly Lane[]): TensorData {
+  const [first] = parts as [TensorData]
+  if (parts.length === 1) return first
+  const rest = first.shape.slice(1)
+  const size = elements(rest)
+  const rows = parts.reduce((sum, { shape }) => sum + (shape[0] as number), 0)
+  const data = new Float32Array(rows * size)
+  for (const [lane, { share }] of lanes.entries()) {
+    if (share === undefined) continue
     const { data: part } = parts[lane] as TensorData
-    for (let group = 0; group < groups; group++) data.set(part.subarray(group * rows * size, (group + 1) * rows * size), (group * perGroup + from) * size)
+    for (let group = 0; group < groups; group++) data.set(part.subarray(group * share.rows * size, (group + 1) * share.rows * size), (group * rows / groups + share.from) * size)
   }
-  return { shape: [groups * perGroup, ...rest], data }
+  return { shape: [rows, ...rest], data }
 }

@@ -10,12 +10,14 @@
  */
 import { GELU_DENSITY, GELU_SLOPE, GELU_TANH, axesOf } from '../../graph/graph.ts'
 import { FLOAT, INT32 } from './graph-def.ts'
-import type { Attribute, Constant, NodeDef } from './graph-def.ts'
+import type { Argument, Attribute, Constant, NodeDef } from './graph-def.ts'
 import type { Dim, GeluForm, Node, Op, Shape } from '../../graph/graph.ts'
 import type { Program } from '../../graph/gradients.ts'
 
 export interface Lowered {
   readonly nodes: readonly NodeDef[]
+  /** What the nodes are fed, by name. */
+  readonly placeholders: ReadonlyMap<string, Argument>
   /** Placeholder -> the shape to feed it, resolved for the sizes of the pass. */
   readonly shapes: ReadonlyMap<string, Shape>
   /** Output name -> tensor. */
@@ -32,24 +34,25 @@ export const GRADIENTS = 'gradients'
 /** The tensor that a node of the program computes, or that is fed in its place. */
 export function tensorOf (id: number): string { return `n${id}` }
 
-/** A symbol's size is known only when it is fed. */
-export function sizesOf (shape: Shape): number[] { return shape.map(dim => typeof dim === 'number' ? dim : -1) }
+/** A tensor of floats as a graph or a function is given it. */
+export function given (name: string, shape: Shape): Argument { return { name, type: FLOAT, shape: shape.map(dim => typeof dim === 'number' ? dim : -1) } }
 
 export function lower (program: Program): Lowered { return new Lowering().run(program) }
 
 class Lowering {
   readonly #nodes: NodeDef[] = []
+  readonly #placeholders = new Map<string, Argument>()
   readonly #shapes = new Map<string, Shape>()
   readonly #constants = new Map<string, string>()
 
   run ({ graph, nodes, inputGradients, parameterGradients, grouped }: Program): Lowered {
-    this.#add(PARAMETERS, 'Placeholder', [], { dtype: { type: FLOAT }, shape: { shape: [graph.parameterCount] } })
+    this.#placeholders.set(PARAMETERS, given(PARAMETERS, [graph.parameterCount]))
     const parameters = new Map(graph.parameters.map(parameter => [parameter.name, parameter]))
     for (const node of nodes) {
       const name = tensorOf(node.id)
       const { op } = node
       if (op.kind === 'input' || op.kind === 'seed') {
-        this.#add(name, 'Placeholder', [], { dtype: { type: FLOAT }, shape: { shape: sizesOf(node.shape) } })
+        this.#placeholders.set(name, given(name, node.shape))
       } else if (op.kind === 'parameter') {
         const { offset, size, shape } = parameters.get(op.name) as typeof graph.parameters[number]
         const part = this.#add(`${name}_flat`, 'Slice', [PARAMETERS, this.#ints([offset]), this.#ints([size])], { T: { type: FLOAT }, Index: { type: INT32 } })
@@ -70,6 +73,7 @@ class Lowering {
       new Map([...ids].map(([name, id], i) => [name, this.#identity(`${prefix}${i}`, tensorOf(id))]))
     return {
       nodes: this.#nodes,
+      placeholders: this.#placeholders,
       shapes: this.#shapes,
       outputs: named('output', graph.outputs),
       inputGradients: named('inputGradient', inputGradients)
@@ -188,7 +192,7 @@ class Lowering {
     const name = `shape_${shape.map(dim => String(dim).replaceAll('*', 'x').replaceAll('/', 'per')).join('_')}`
     if (!this.#shapes.has(name)) {
       this.#shapes.set(name, shape)
-      this.#add(name, 'Placeholder', [], { dtype: { type: INT32 }, shape: { shape: [shape.length] } })
+      this.#placeholders.set(name, { name, type: INT32, shape: [shape.length] })
     }
     return name
   }
