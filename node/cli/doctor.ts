@@ -11,7 +11,7 @@ import { exitStatus } from './exit-codes.ts'
 import { examineNetwork, networkLines, notSaid } from '../network/examine.ts'
 import { loadConfig } from '../config/config.ts'
 import { parseAddress } from '../network/bootstrap.ts'
-import { RUNGS, isRungName } from '../../src/backend/ladder.ts'
+import { RUNGS, isRungName, rungsFor } from '../../src/backend/ladder.ts'
 import { NoNodeError, request } from '../control/client.ts'
 import { FmtlError, InvalidParametersError } from '../../src/errors.ts'
 import type { NetworkExamination, NetworkReport } from '../network/examine.ts'
@@ -112,17 +112,21 @@ export async function examine (prefer?: RungName, untilServed = false): Promise<
       rungs.push({ name, loads: false, gflops: null, trainStepMs: null, device: null, software: false, reason: withoutPrefix(name, found.reason) })
       continue
     }
-    const idle = idleReason(name, found.software, prefer)
+    const idle = idleReason({ name, software: found.software, prefer, above: backend })
     if (idle == null) backend ??= name
     rungs.push({ name, loads: true, gflops: round(found.result.gflops), trainStepMs: round(found.result.trainStepMs), device: found.device, software: found.software, reason: idle })
   }
   return { backend, rungs, ...advise(backend, rungs) }
 }
 
-/** Why a rung that loads is passed over, or null. */
-function idleReason (name: RungName, software: boolean, prefer: RungName | undefined): string | null {
+/**
+ * Why a rung that loads is passed over, or null.
+ * @param rung.above - the rung that serves, if it is one further up
+ */
+export function idleReason ({ name, software, prefer, above }: { readonly name: RungName, readonly software: boolean, readonly prefer: RungName | undefined, readonly above: RungName | null }): string | null {
   if (prefer != null && RUNGS.indexOf(name) < RUNGS.indexOf(prefer)) return `FMTL_BACKEND asks for ${prefer}`
   if (software && name !== prefer) return `its only adapter is software; FMTL_BACKEND=${name} uses it nevertheless`
+  if (above !== null && prefer === undefined && rungsFor(0)[0] === name) return `serves models whose passes are too small for ${above}`
   return null
 }
 

@@ -14,6 +14,7 @@ import { frameBytes } from '../../protocols/split-step/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { loadConfig } from '../config/config.ts'
 import { localStepsOf } from '../../src/training/spec.ts'
+import { passWork } from '../../src/training/work.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { chosenPlan, printPlan } from './plan-report.ts'
 import { printPeerPlan } from './plan-peers.ts'
@@ -177,7 +178,7 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
 
 async function measure (config: Config, charter: Charter, rule: LoadedRule | undefined): Promise<DeviceSpeed> {
   const { backend: prefer } = config.node
-  const rung = await loadBestRung(prefer === undefined ? {} : { prefer })
+  const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: passWork(charter, 'both') })
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
   return await measureDevice(backend, charter, await rowsOf(config, charter), rule)
 }

@@ -18,6 +18,7 @@ import { expectFoundation } from '../foundation/spec.ts'
 import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../training/memory.ts'
 import { loadStrategy } from '../strategies/outside.ts'
 import { openDataset } from '../data/open.ts'
+import { passWork } from '../training/work.ts'
 import { queued } from './remote.ts'
 import { seatOf } from '../methods/seat.ts'
 import { toWire } from './wire-error.ts'
@@ -48,6 +49,8 @@ type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>
 /** Work that has been checked and costs no more than its rows yet. */
 interface Prepared {
   readonly what: string
+  /** Positions times parameters of one of its passes. */
+  readonly passes: number
   /** For a trainer that may use so many bytes. */
   readonly estimate: (memoryBytes: number) => MemoryEstimate
   readonly description?: ClientDescription | PeerDescription
@@ -61,6 +64,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     const { rule } = init.strategyFile === undefined ? {} : await loadStrategy(init.strategyFile)
     return {
       what: 'a host',
+      passes: passWork(charter, 'host'),
       estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
       build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule, init.start)
     }
@@ -71,6 +75,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     const { peer } = init
     return {
       what: `peer ${data.id}`,
+      passes: passWork(charter, 'peer'),
       estimate: () => estimatePeer(charter, data),
       description: describePeer(charter, data),
       build: backend => new PeerTrainer(backend, charter, data, { peer })
@@ -79,6 +84,7 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   const { control, baseline = true, partsSeed, start, name = data.id } = init
   return {
     what: `client ${data.id}`,
+    passes: passWork(charter, 'client'),
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
     build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
@@ -145,7 +151,7 @@ class Lazy {
     Atomics.store(holding, 0, 1)
     try {
       expectGoing()
-      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, onFall })
+      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: this.#work.passes, onFall })
       this.#device = rung.device
       rung.device?.interruptWhen(stopped)
       rung.device?.lost.then(this.#onLost, () => undefined)

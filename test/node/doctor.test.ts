@@ -9,6 +9,7 @@ import { components } from '../../node/components.ts'
 import { createNode } from '../../node/libp2p.ts'
 import { enterSite, foundSite, temporaryHome, until } from './membership/helpers.ts'
 import { examineNetwork, examineRunning, networkLines } from '../../node/network/examine.ts'
+import { idleReason } from '../../node/cli/doctor.ts'
 import { membershipOf } from '../../node/membership/doctor.ts'
 import { serveReach } from '../../protocols/reach/index.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -115,4 +116,12 @@ test('doctor says whose port is taken, and that nobody was asked', async t => {
   const report = await examineNetwork({ listen: [taken], announce: [], peers: [] })
   t.regex(report.problem ?? '', /^address 127\.0\.0\.1:\d+ is already in use; choose another port, or stop the program that has it$/)
   t.is(report.verdict, 'whether others can dial this node is not known: this node listens nowhere')
+})
+
+test('where a graphics device serves, TensorFlow serves what is too small for it, unless somebody asked for the device', t => {
+  const tensorflow = { name: 'tensorflow', software: false, prefer: undefined, above: 'webgpu' } as const
+  t.is(idleReason(tensorflow), 'serves models whose passes are too small for webgpu')
+  t.is(idleReason({ ...tensorflow, prefer: 'webgpu' }), null)
+  t.is(idleReason({ ...tensorflow, above: null }), null)
+  t.is(idleReason({ ...tensorflow, name: 'wasm' }), null)
 })

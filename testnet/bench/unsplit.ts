@@ -1,6 +1,7 @@
 /** The process behind `bench split --impl unsplit`: reads its settings from standard input, prints the times of its steps, ms. */
 import { text } from 'node:stream/consumers'
 import { LocalTrainer } from '../../src/training/local-trainer.ts'
+import { passWork } from '../../src/training/work.ts'
 import { createBackend } from '../../src/backend/index.ts'
 import { loadBestRung } from '../../src/backend/ladder.ts'
 import { openDataset } from '../../src/data/open.ts'
@@ -18,7 +19,7 @@ interface Init {
 
 tuneHeap()
 const { charter, rows, warmup, steps, backend } = JSON.parse(await text(process.stdin)) as Init
-const rung = await loadBestRung(backend === undefined ? {} : { prefer: backend })
+const rung = await loadBestRung({ ...backend === undefined ? {} : { prefer: backend }, work: passWork(charter, 'both') })
 const dataset = await openDataset('scenes', { seed: charter.seed, clients: 1, rows, tasks: charter.tasks.map(task => task.id) })
 const data = await dataset.client(dataset.clientIds[0] as string)
 const trainer = new LocalTrainer(createBackend(rung), data, charter.model, charter.training, charter.seed)

@@ -39,9 +39,11 @@ export async function loadWebgpu (): Promise<Rung> {
   return { name: 'webgpu', tf, memoryBytes: adapter.limits.maxBufferSize, software: isSoftware(adapter.info), device: watchDevice(name, device) }
 }
 
-/** Drivers fill in different fields: SwiftShader's description names its processor, others leave it empty. */
+/** Drivers fill in different fields, and what describes an adapter is often its driver alone ('NVIDIA: 580.159.04'). */
 function nameOf ({ description, vendor, architecture }: Adapter['info']): string {
-  return description !== '' ? description : `${vendor} ${architecture}`.trim() || 'unnamed adapter'
+  const name = [vendor, architecture].filter(part => part !== '').join(' ')
+  if (name === '' || description === '') return name || description || 'unnamed adapter'
+  return `${name}, ${description}`
 }
 
 /** Asking Dawn without a driver prints a warning of its own, so Linux is asked first: device files, or a driver named by hand. */
