@@ -234,7 +234,7 @@ class EagerModel implements Model {
     const tf = this.#tf
     const tensors = new Map<number, tfjs.Tensor>()
     tf.tidy(() => {
-      const whole = tf.tensor1d(flat.slice(), 'float32') // tfjs may keep the array it is given
+      const whole = tf.tensor1d(flat, 'float32') // the first cut uploads it, and no tensor that outlives this keeps the array
       for (const { name, shape, offset, size } of this.#program.graph.parameters) {
         tensors.set(this.#parameterIds.get(name) as number, tf.keep(tf.reshape(tf.slice1d(whole, offset, size), [...shape])))
       }
@@ -289,7 +289,8 @@ class EagerModel implements Model {
       return id === undefined ? tf.zeros<tfjs.Rank.R2>([groups, size]) : tf.reshape<tfjs.Rank.R2>(values.get(id) as tfjs.Tensor, [groups, size])
     }), 1))
     try {
-      return (await joined.data() as Float32Array).slice() // of a single part it may be the caller's own seed
+      const gradients = await joined.data() as Float32Array
+      return graph.parameters.length === 1 ? gradients.slice() : gradients // of a single part it may be the caller's own seed
     } finally {
       joined.dispose()
     }

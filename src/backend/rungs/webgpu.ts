@@ -39,11 +39,10 @@ export async function loadWebgpu (): Promise<Rung> {
   return { name: 'webgpu', tf, memoryBytes: adapter.limits.maxBufferSize, software: isSoftware(adapter.info), device: watchDevice(name, device) }
 }
 
-/** Drivers fill in different fields, and what describes an adapter is often its driver alone ('NVIDIA: 580.159.04'). */
+/** Drivers fill in different fields, and some describe no more than themselves ('NVIDIA: 580.159.04'). */
 function nameOf ({ description, vendor, architecture }: Adapter['info']): string {
-  const name = [vendor, architecture].filter(part => part !== '').join(' ')
-  if (name === '' || description === '') return name || description || 'unnamed adapter'
-  return `${name}, ${description}`
+  const parts = description.toLowerCase().startsWith(vendor.toLowerCase()) ? [architecture] : [vendor, architecture]
+  return [...parts, description].filter(part => part !== '').join(' ') || 'unnamed adapter'
 }
 
 /** Asking Dawn without a driver prints a warning of its own, so Linux is asked first: device files, or a driver named by hand. */
