@@ -58,6 +58,14 @@ export interface Recipe {
   readonly spread?: boolean
   readonly model?: Readonly<Record<string, unknown>>
   readonly training?: Readonly<Record<string, unknown>>
+  /** By task: what is set otherwise where it is the only one that is trained. */
+  readonly alone?: Readonly<Record<string, Pick<Recipe, 'model' | 'training'>>>
+}
+
+/** What a recipe recommends for these tasks. */
+export function recipeFor ({ alone, ...recipe }: Recipe, tasks: readonly string[]): Recipe {
+  const own = tasks.length === 1 ? alone?.[tasks[0] as string] : undefined
+  return own === undefined ? recipe : { ...recipe, model: { ...recipe.model, ...own.model }, training: { ...recipe.training, ...own.training } }
 }
 
 export interface DatasetOptions {

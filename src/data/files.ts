@@ -15,6 +15,7 @@ import { drawRows, takeLast, takeShare } from './split.ts'
 import { DataError, InvalidParametersError } from '../errors.ts'
 import { Random, deriveSeed } from '../random.ts'
 import { elements } from '../tensor/tensor.ts'
+import { recipeFor } from './dataset.ts'
 import type { ClientData, Dataset, DatasetOptions, InputSpec, Recipe, Rows } from './dataset.ts'
 import type { InputReader } from './inputs.ts'
 import type { Manifest, RowRule } from './manifest.ts'
@@ -79,7 +80,7 @@ class FileDataset implements Dataset {
     this.name = manifest.name
     this.input = reader.spec
     this.tasks = targets.map(({ spec }) => spec)
-    this.recipe = manifest.recipe ?? {}
+    this.recipe = recipeFor(manifest.recipe ?? {}, this.tasks.map(({ id }) => id))
     this.#manifest = manifest
     this.#folder = folder
     this.#options = options

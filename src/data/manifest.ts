@@ -293,11 +293,21 @@ function checkReferences (manifest: Manifest, fail: Fail): void {
       if (clients.files !== undefined && !clients.files.includes(client)) fail([...at, 'clients', j], `no client '${client}', there are ${clients.files.join(', ')}`)
     }
   }
-  for (const [i, id] of (recipe?.tasks ?? []).entries()) {
-    if (!ids.includes(id)) fail(['recipe', 'tasks', i], `no task '${id}', there are ${ids.join(', ')}`)
+  for (const [i, id] of (recipe?.tasks ?? []).entries()) known(['recipe', 'tasks', i], id)
+  headsOf(['recipe'], recipe)
+  for (const [id, own] of Object.entries(recipe?.alone ?? {})) {
+    known(['recipe', 'alone'], id)
+    headsOf(['recipe', 'alone', id], own)
   }
-  for (const [i, id] of ((recipe?.model?.sharedHeads ?? []) as readonly string[]).entries()) {
-    if (!ids.includes(id)) fail(['recipe', 'model', 'sharedHeads', i], `no task '${id}', there are ${ids.join(', ')}`)
+
+  function headsOf (at: readonly string[], { model }: Pick<Recipe, 'model'> = {}): void {
+    for (const key of ['sharedHeads', 'correctedHeads']) {
+      for (const [i, id] of ((model?.[key] ?? []) as readonly string[]).entries()) known([...at, 'model', key, i], id)
+    }
+  }
+
+  function known (at: ReadonlyArray<string | number>, id: string): void {
+    if (!ids.includes(id)) fail(at, `no task '${id}', there are ${ids.join(', ')}`)
   }
 
   function classTask (at: readonly string[], id: string): void {

@@ -9,6 +9,7 @@ import { chosenTasks } from './files.ts'
 import { takeShare } from './split.ts'
 import { InvalidParametersError } from '../errors.ts'
 import { Random, deriveSeed, mix } from '../random.ts'
+import { recipeFor } from './dataset.ts'
 import type { ClientData, Dataset, DatasetOptions, InputSpec, Recipe, Rows } from './dataset.ts'
 import type { ScenesManifest } from './manifest.ts'
 import type { TaskSpec } from '../tasks/task.ts'
@@ -373,7 +374,7 @@ export function openScenes (manifest: ScenesManifest, options: DatasetOptions): 
     input,
     tasks,
     clientIds,
-    recipe,
+    recipe: recipeFor(recipe, wanted),
     async client (id) {
       const client = clientIds.indexOf(id)
       if (client < 0) throw new InvalidParametersError(`no client '${id}' in ${manifest.name}, there are ${clientIds.join(', ')}`, { next: 'name one of these' })

@@ -56,6 +56,8 @@ for (const { id, from, to, says, more } of [
   { id: 'classes that do not fit a threshold', from: 'above: 0', to: 'above: 0, classes: [a, b, c]', says: /above makes 2 classes/ },
   { id: 'a dense task without pictures', from: 'tasks:\n', to: 'tasks:\n  - { id: edge, kind: dense-binary, column: diagnosis }\n', says: /task 'edge' of kind dense-binary needs file/ },
   { id: 'a recipe for an unknown task', from: 'tasks:\n', to: 'recipe: { tasks: [well] }\ntasks:\n', says: /recipe\.tasks\.0: no task 'well', there are ill/ },
+  { id: 'a recipe for an unknown task alone', from: 'tasks:\n', to: 'recipe: { alone: { well: {} } }\ntasks:\n', says: /recipe\.alone: no task 'well', there are ill/ },
+  { id: 'a corrected head of no task', from: 'tasks:\n', to: 'recipe: { alone: { ill: { model: { correctedHeads: [well] } } } }\ntasks:\n', says: /recipe\.alone\.ill\.model\.correctedHeads\.0: no task 'well'/ },
   { id: 'an unknown training key', from: 'tasks:\n', to: 'recipe: { training: { learningRate: 1 } }\ntasks:\n', says: /recipe\.training\.learningRate: unknown key; allowed here: rounds, stepsPerRound/ },
   { id: 'a task twice', from: '    - { name: sex', to: '    - { name: sex', says: /a second task 'ill'/, more: '  - { id: ill, kind: classes, column: x, above: 1 }\n' },
   { id: 'scenes with files', from: 'name: clinic', to: 'name: clinic\nscenes: {}', says: /has no files/ }

@@ -65,6 +65,15 @@ test('training, hold-out and test rows are disjoint, cover the client, and repea
   t.is(a.holdout.count, Math.round(0.25 * (a.train.count + a.holdout.count)))
 })
 
+test('a recipe may say otherwise for a task that is trained alone', async (t) => {
+  const folder = await folderOf(t, { ...clinic, 'fmtl.yaml': manifest.replace('holdout: 0.25 }', 'holdout: 0.25, model: { width: 8, layers: 1 }, training: { batch: 4 }, alone: { stay: { model: { width: 16 }, training: { rounds: 3 } } } }') })
+  const recipe = async (...tasks: string[]): Promise<unknown> => (await openDataset(folder, { seed: 1, tasks })).recipe
+  const rest = { tasks: ['ill', 'stay'], holdout: 0.25 }
+  t.deepEqual(await recipe('ill', 'stay'), { ...rest, model: { width: 8, layers: 1 }, training: { batch: 4 } })
+  t.deepEqual(await recipe('ill'), { ...rest, model: { width: 8, layers: 1 }, training: { batch: 4 } })
+  t.deepEqual(await recipe('stay'), { ...rest, model: { width: 16, layers: 1 }, training: { batch: 4, rounds: 3 } })
+})
+
 test('which tasks are loaded does not change which rows are drawn', async (t) => {
   const folder = await folderOf(t, clinic)
   const a = await (await openDataset(folder, { seed: 4, rows: 20 })).client('south')
