@@ -11,6 +11,7 @@ import { bindInputs, seedFor } from './arguments.ts'
 import { GELU_DENSITY, GELU_SLOPE, GELU_TANH, axesOf, resolveShape } from '../graph/graph.ts'
 import type { Backend, ForwardOptions, Gradients, Kept, Model, Passed } from './backend.ts'
 import type { Device } from './device.ts'
+import type { Fused } from './rungs/rung.ts'
 import type { Sizes } from './arguments.ts'
 import type { GeluForm, Node, Op } from '../graph/graph.ts'
 import type { Program } from '../graph/gradients.ts'
@@ -24,6 +25,7 @@ export interface EagerRung {
   readonly tf: Tf
   readonly memoryBytes: number
   readonly device?: Device
+  readonly fused?: Fused
 }
 
 export function createEagerBackend (rung: EagerRung): Backend {
@@ -97,6 +99,7 @@ class EagerModel implements Model {
   readonly parameterCount: number
   readonly #tf: Tf
   readonly #device: Device | undefined
+  readonly #fused: Fused | undefined
   readonly #scalars: Scalars
   readonly #program: Program
   readonly #parameterIds: ReadonlyMap<string, number>
@@ -108,9 +111,10 @@ class EagerModel implements Model {
   readonly #gradients: ReadonlySet<number>
   #parameters: ParameterSet | undefined
 
-  constructor ({ tf, device }: EagerRung, program: Program) {
+  constructor ({ tf, device, fused }: EagerRung, program: Program) {
     this.#tf = tf
     this.#device = device
+    this.#fused = fused
     this.#scalars = new Scalars(tf)
     this.#program = program
     this.parameterCount = program.graph.parameterCount
@@ -311,8 +315,9 @@ class EagerModel implements Model {
 
   #apply (node: Node, values: ReadonlyMap<number, tfjs.Tensor>, sizes: Sizes): tfjs.Tensor {
     this.#device?.check()
-    const [a, b, c] = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
-    return apply(this.#tf, this.#scalars, node.op, a, b, c, () => resolveShape(node.shape, sizes))
+    const inputs = node.inputs.map(id => values.get(id)) as [tfjs.Tensor, tfjs.Tensor, tfjs.Tensor]
+    const [a, b, c] = inputs
+    return this.#fused?.(node.op, inputs) ?? apply(this.#tf, this.#scalars, node.op, a, b, c, () => resolveShape(node.shape, sizes))
   }
 }
 

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { choosePrograms } from './webgpu-products.ts'
+import { fusePrograms } from './webgpu-programs.ts'
 import { watchDevice } from '../device.ts'
 import type { GpuDevice } from '../device.ts'
 import type { Rung } from './rung.ts'
@@ -36,7 +37,14 @@ export async function loadWebgpu (): Promise<Rung> {
   if (!await tf.setBackend('webgpu')) throw new Error(`${name} gave no device`)
   const { device } = tf.backend() as unknown as { readonly device: GpuDevice }
   // WebGPU does not tell how much memory there is: the largest buffer it grants is a lower bound.
-  return { name: 'webgpu', tf, memoryBytes: adapter.limits.maxBufferSize, software: isSoftware(adapter.info), device: watchDevice(name, device) }
+  return {
+    name: 'webgpu',
+    tf,
+    memoryBytes: adapter.limits.maxBufferSize,
+    software: isSoftware(adapter.info),
+    device: watchDevice(name, device),
+    fused: fusePrograms(tf)
+  }
 }
 
 /** Drivers fill in different fields, and some describe no more than themselves ('NVIDIA: 580.159.04'). */
