@@ -11,7 +11,7 @@ export const fedavg: Strategy = {
   name: 'fedavg',
   source: 'McMahan et al., arXiv 1602.05629',
   kind: 'whole',
-  model: { trunk: 'client', sharedEmbedder: true, sharedHeads: 'all', dropout: 0 },
+  model: { trunk: 'client', sharedEmbedder: true, sharedHeads: 'all', correctedHeads: [], dropout: 0 },
   training: { stepsPerRound: 1, localSteps: 20 },
   projection: { rule: 'mean', strict: 'off', balance: 'none' },
   merge: { mode: 'all', rate: 1, momentum: 0 }

@@ -17,7 +17,7 @@ export const fedpae: Strategy = {
   name: 'fedpae',
   source: 'Mueller et al., arXiv 2410.14075',
   kind: 'peer',
-  model: { trunk: 'client', sharedEmbedder: false, sharedHeads: [], dropout: 0 },
+  model: { trunk: 'client', sharedEmbedder: false, sharedHeads: [], correctedHeads: [], dropout: 0 },
   projection: { rule: 'mean', strict: 'off', balance: 'none' },
   merge: { mode: 'none' },
   bench: { architectures: [{}, { width: 32, layers: 1, heads: 4, hidden: 64 }] }

@@ -15,7 +15,7 @@ export const splitfed: Strategy = {
   name: 'splitfed',
   source: 'Thapa et al., arXiv 2004.12088',
   kind: 'split',
-  model: { sharedEmbedder: true, sharedHeads: 'all' },
+  model: { sharedEmbedder: true, sharedHeads: 'all', correctedHeads: [] },
   projection: mtsl.projection,
   merge: { mode: 'all', rate: 1, momentum: 0 }
 }

@@ -12,6 +12,8 @@ for (const strategy of strategies) {
     t.is(model.trunk === 'client', strategy.kind === 'whole' || strategy.kind === 'peer')
     if (strategy.method === undefined) t.is(shared.includes('trunk'), strategy.kind === 'whole' && model.kind !== 'linear') // else what travels is the method's to say
     t.is(findStrategy(strategy.name), strategy)
+    const corrected = { model: { sharedHeads: ['side'], correctedHeads: ['side'] } }
+    t.notThrows(() => smallCharter([LEVEL, SIDE], settingsOf(strategy, corrected, {})), 'a recipe that corrects heads is no obstacle')
   })
 }
 
