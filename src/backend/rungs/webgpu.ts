@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { choosePrograms } from './webgpu-products.ts'
 import { fusePrograms } from './webgpu-programs.ts'
+import { usableMemoryBytes } from '../compat.ts'
 import { watchDevice } from '../device.ts'
 import type { GpuDevice } from '../device.ts'
 import type { Rung } from './rung.ts'
@@ -36,11 +37,12 @@ export async function loadWebgpu (): Promise<Rung> {
   const name = nameOf(adapter.info)
   if (!await tf.setBackend('webgpu')) throw new Error(`${name} gave no device`)
   const { device } = tf.backend() as unknown as { readonly device: GpuDevice }
-  // WebGPU does not tell how much memory there is: the largest buffer it grants is a lower bound.
+  // WebGPU does not tell how much memory there is, and the largest buffer that a driver grants may be more than it has (1 TiB
+  // on an H100): no more than this machine's own is counted on.
   return {
     name: 'webgpu',
     tf,
-    memoryBytes: adapter.limits.maxBufferSize,
+    memoryBytes: Math.min(adapter.limits.maxBufferSize, usableMemoryBytes()),
     software: isSoftware(adapter.info),
     device: watchDevice(name, device),
     fused: fusePrograms(tf)
