@@ -49,8 +49,9 @@ const UNSPLIT = fileURLToPath(new URL('./unsplit.ts', import.meta.url))
 /** Side of the built-in pictures. */
 const PICTURE = 32
 const ROWS = 64
-/** A run that gives no step for so long has failed. */
+/** A run that gives no step for so long has failed; every client's process takes its share of the cores to start. */
 const STALL_MS = 60_000
+const START_MS = 4_000
 
 export function registerSplit (bench: Command): void {
   withOutput(bench.command('split').description('split training over loopback TCP against the same model unsplit'),
@@ -162,7 +163,8 @@ async function split (init: SplitInit, clients: number): Promise<Window> {
   const { promise, resolve, reject } = Promise.withResolvers<Window>()
   const marks: Array<{ step: number, at: number, contributions: Readonly<Record<string, number>> }> = []
   let slowed = false
-  const stall = setTimeout(() => reject(new InvalidParametersError(`no step for ${STALL_MS / 1000} s`)), STALL_MS)
+  const stallMs = STALL_MS + clients * START_MS
+  const stall = setTimeout(() => reject(new InvalidParametersError(`no step for ${stallMs / 1000} s`)), stallMs)
   const runner = new ProcessRunner(agreed, event => {
     if (event.type === 'error') reject(new InvalidParametersError(event.message))
     if (event.type !== 'step') return
