@@ -49,8 +49,6 @@ type Trainer = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>
 /** Work that has been checked and costs no more than its rows yet. */
 interface Prepared {
   readonly what: string
-  /** Positions times parameters of one of its passes. */
-  readonly passes: number
   /** For a trainer that may use so many bytes. */
   readonly estimate: (memoryBytes: number) => MemoryEstimate
   readonly description?: ClientDescription | PeerDescription
@@ -64,7 +62,6 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     const { rule } = init.strategyFile === undefined ? {} : await loadStrategy(init.strategyFile)
     return {
       what: 'a host',
-      passes: passWork(charter, 'host'),
       estimate: memoryBytes => estimateHost(charter, init.slots ?? 1, memoryBytes),
       build: (backend, memoryBytes) => new HostTrainer(backend, charter, memoryBytes, rule, init.start)
     }
@@ -75,7 +72,6 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
     const { peer } = init
     return {
       what: `peer ${data.id}`,
-      passes: passWork(charter, 'peer'),
       estimate: () => estimatePeer(charter, data),
       description: describePeer(charter, data),
       build: backend => new PeerTrainer(backend, charter, data, { peer })
@@ -84,7 +80,6 @@ async function prepare (init: TrainerInit): Promise<Prepared> {
   const { control, baseline = true, partsSeed, start, name = data.id } = init
   return {
     what: `client ${data.id}`,
-    passes: passWork(charter, 'client'),
     estimate: () => estimateClient(charter, data, baseline ? (control ? 2 : 1) : 0),
     description: describeClient(charter, data),
     build: backend => new ClientTrainer(backend, charter, data, { control, baseline, ...start === undefined ? {} : { start }, seat: seatOf(dataset.clientIds, data.id, name), ...partsSeed === undefined ? {} : { partsSeed } })
@@ -145,13 +140,13 @@ class Lazy {
   }
 
   async #loadRung (prefer: RungName | undefined, onFall: (line: string) => void): Promise<Rung> {
-    const { stopping, holding } = this.#init
+    const { stopping, holding, trainer: { charter, kind } } = this.#init
     const stopped = (): boolean => Atomics.load(stopping, 0) !== 0
     const expectGoing = (): void => { if (stopped()) throw new BackendError('stopped while it was loading') }
     Atomics.store(holding, 0, 1)
     try {
       expectGoing()
-      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: this.#work.passes, onFall })
+      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: passWork(charter, kind), onFall })
       this.#device = rung.device
       rung.device?.interruptWhen(stopped)
       rung.device?.lost.then(this.#onLost, () => undefined)

@@ -32,6 +32,11 @@ export function embedderOf ({ embedder, embedders, backbone }: ModelSpec, input:
   return createEmbedder(embedders?.[inputName(input)] ?? embedder, input, backbone.width)
 }
 
+/** Positions that one row has in the trunk, of the input that has the most. */
+export function mostTokens (model: ModelSpec, of: Inputs): number {
+  return Math.max(...inputsOf(of).map(input => embedderOf(model, input).tokens))
+}
+
 export function sharesEmbedder ({ sharedEmbedder }: Pick<ModelSpec, 'sharedEmbedder'>, input: InputSpec): boolean {
   return typeof sharedEmbedder === 'boolean' ? sharedEmbedder : sharedEmbedder.includes(inputName(input))
 }

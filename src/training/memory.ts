@@ -30,7 +30,7 @@ import { architecturesOf } from '../bench/spec.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { composeModel } from '../models/whole.ts'
 import { createCorrection, createHead } from '../models/head.ts'
-import { embedderOf, inputsOf } from '../models/inputs.ts'
+import { embedderOf, mostTokens } from '../models/inputs.ts'
 import { partGraphs } from '../models/units.ts'
 import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
@@ -87,7 +87,7 @@ export function estimateHost (charter: Charter, slots: number, memoryBytes = Inf
   const trunk = buildTrunk(model.backbone)
   const units = [...partGraphs(charter)].filter(([name]) => shared.includes(name)).map(([, graph]) => graph)
   const parameters = [trunk, ...units].reduce((sum, graph) => sum + graph.parameterCount, 0)
-  const tokens = Math.max(...inputsOf(charter).map(input => embedderOf(model, input).tokens))
+  const tokens = mostTokens(model, charter)
   if (model.trunk === 'client') return sum({ weights: HOST_SETS * parameters, [`${slots} clients`]: slots * (training.attention === undefined ? 1 : 2) * parameters })
   const step = pass(differentiate(trunk, ['activations']), sizes(training.batch, tokens))
   const evaluation = pass(differentiate(trunk, []), sizes(EVALUATION_ROWS, tokens))

@@ -1,7 +1,7 @@
 /** How much one pass computes, by which a node chooses what computes it. */
 import { architecturesOf } from '../bench/spec.ts'
 import { buildTrunk } from '../models/trunk.ts'
-import { embedderOf, inputsOf } from '../models/inputs.ts'
+import { mostTokens } from '../models/inputs.ts'
 import type { Charter } from '../federation/charter.ts'
 
 /** A node's part in a charter; `both`: host and clients in one process. */
@@ -13,9 +13,5 @@ export function passWork (charter: Charter, part: Part): number {
   const atHost = model.trunk !== 'client' && method === undefined
   if ((part === 'host' && !atHost) || (part === 'client' && atHost)) return 0
   const models = bench === undefined ? [model] : architecturesOf(bench, model, input).map(architecture => architecture.model)
-  return training.batch * Math.max(...models.map(of => {
-    if (of.kind === 'linear') return 0
-    const tokens = Math.max(...inputsOf(charter).map(input => embedderOf(of, input).tokens))
-    return tokens * buildTrunk(of.backbone).parameterCount
-  }))
+  return training.batch * Math.max(...models.map(of => of.kind === 'linear' ? 0 : mostTokens(of, charter) * buildTrunk(of.backbone).parameterCount))
 }

@@ -49,7 +49,7 @@ const UNSPLIT = fileURLToPath(new URL('./unsplit.ts', import.meta.url))
 /** Side of the built-in pictures. */
 const PICTURE = 32
 const ROWS = 64
-/** A run that gives no step for so long has failed; every client's process takes its share of the cores to start. */
+/** A run that gives no step for so long, and as much longer for each client, whose process shares the cores while it starts, has failed. */
 const STALL_MS = 60_000
 const START_MS = 4_000
 
