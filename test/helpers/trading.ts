@@ -114,6 +114,6 @@ export async function settled (traders: readonly Trader[], models: number): Prom
   await until(() => traders.every(trader => {
     const last = trader.events.findLast(event => event.type === 'committee')
     const { kept, refused } = trader.role.view.figures.cards
-    return kept + refused >= models && last?.type === 'committee' && last.pending === 0 && last.explanation.models >= taken(trader)
+    return kept + refused >= models && last?.type === 'committee' && last.pending === 0 && last.explanation.models - last.explanation.own >= taken(trader)
   }), 60_000)
 }
