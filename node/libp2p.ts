@@ -7,7 +7,6 @@
 import { dcutr } from '@libp2p/dcutr'
 import { gossipsub, StrictSign } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -16,6 +15,7 @@ import { ResourceError } from '../src/errors.ts'
 import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAMS_PER_PEER, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
 import { dialOrder } from './network/addresses.ts'
 import { discoverers } from './network/discovery.ts'
+import { encryption } from './network/encryption.ts'
 import { gater } from './network/gate.ts'
 import { parseAddress, reasons } from './network/bootstrap.ts'
 import { privateNetwork } from './network/private-network.ts'
@@ -96,7 +96,7 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       transports: [tcp(), circuit],
       ...networkKey === undefined ? {} : { connectionProtector: privateNetwork(networkKey) },
       peerDiscovery: found.peerDiscovery,
-      connectionEncrypters: [noise()],
+      connectionEncrypters: [encryption()],
       // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
       streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
       connectionGater: gater(gate, onRefused),
