@@ -9,8 +9,10 @@ import { createNode } from '../../node/libp2p.ts'
 import { createProtocols } from '../../protocols/index.ts'
 import { ResourceError } from '../../src/errors.ts'
 import { BENCH, UsageMeter } from './net-peer.ts'
+import { plainNode } from './raw-streams.ts'
 import { tuneHeap } from '../../src/compute/heap.ts'
 import type { ChildProcess } from 'node:child_process'
+import type { Libp2p } from '@libp2p/interface'
 import type { Node } from '../../node/libp2p.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { Frame, FrameChannel } from '../../src/backbone/frames.ts'
@@ -25,6 +27,8 @@ interface Peer {
 
 export class Ends {
   readonly node: Node
+  /** js-libp2p as it comes, connected to the first peer's. */
+  readonly plain: Libp2p
   readonly #protocols: Protocols
   readonly #peers: readonly Peer[]
   readonly #channel: FrameChannel
@@ -33,8 +37,9 @@ export class Ends {
   #step = 0
   #seed = 0
 
-  private constructor (node: Node, protocols: Protocols, peers: readonly Peer[], channel: FrameChannel) {
-    this.node = node
+  private constructor (nodes: { readonly node: Node, readonly plain: Libp2p }, protocols: Protocols, peers: readonly Peer[], channel: FrameChannel) {
+    this.node = nodes.node
+    this.plain = nodes.plain
     this.#protocols = protocols
     this.#peers = peers
     this.#channel = channel
@@ -48,18 +53,20 @@ export class Ends {
   static async open (count: number, maxBlobBytes: number): Promise<Ends> {
     tuneHeap() // as a node does
     const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
+    const plain = await plainNode()
     const protocols = createProtocols(components(node), { ...BENCH, maxBlobBytes })
     await protocols.start()
     const peers: Peer[] = []
     for (let i = 0; i < count; i++) {
       const child = fork(PEER, [String(maxBlobBytes)])
-      const { addresses, peer } = await answered<PeerReady>(child)
+      const { addresses, plain: plainAddresses, peer } = await answered<PeerReady>(child)
       await node.dial(addresses.map(address => multiaddr(address)))
+      if (i === 0) await plain.dial(plainAddresses.map(address => multiaddr(address)))
       peers.push({ child, id: peer })
     }
     const host = peers[0]?.id ?? ''
     const admission = await protocols.attach(host, { client: node.peerId.toString(), name: 'bench', model: BENCH.model, tasks: [], cut: [1], samples: 1, batch: 1 })
-    return new Ends(node, protocols, peers, await protocols.openChannel(host, admission))
+    return new Ends({ node, plain }, protocols, peers, await protocols.openChannel(host, admission))
   }
 
   /** @returns seconds until the first peer had taken `count` frames with a tensor of `bytes` */
@@ -99,7 +106,7 @@ export class Ends {
     await this.#channel.close()
     for (const { child } of this.#peers) child.disconnect()
     await this.#protocols.stop()
-    await this.node.stop()
+    await Promise.all([this.node.stop(), this.plain.stop()])
   }
 
   async #echo (floats: number): Promise<number> {

@@ -1,5 +1,5 @@
 /**
- * A process of its own with one node: the other end of `bench net`. It is told what to do over the process channel, and
+ * A process of its own with one node, and beside it one of js-libp2p alone: the other end of `bench net`. It is told what to do over the process channel, and
  * ends with it.
  */
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -7,13 +7,14 @@ import { components } from '../../node/components.ts'
 import { createNode } from '../../node/libp2p.ts'
 import { Gauges } from '../../node/telemetry/gauges.ts'
 import { createProtocols } from '../../protocols/index.ts'
-import { serveRaw } from './raw-streams.ts'
+import { plainNode, serveRaw } from './raw-streams.ts'
 import { tuneHeap } from '../../src/compute/heap.ts'
 import type { FrameChannel } from '../../src/backbone/frames.ts'
 
 /** `blob`: provide that many bytes that differ by `seed`; `usage`: of this thread since that was last asked. */
 export type PeerOrder = { readonly order: 'blob', readonly bytes: number, readonly seed: number } | { readonly order: 'usage' }
-export interface PeerReady { readonly addresses: readonly string[], readonly peer: string }
+/** `plain`: addresses of a second node, of js-libp2p as it comes. */
+export interface PeerReady { readonly addresses: readonly string[], readonly plain: readonly string[], readonly peer: string }
 export interface PeerBlob { readonly hash: string }
 export interface Usage { readonly cpuMs: number, readonly loopLagP99Ms: number, readonly loopLagMaxMs: number }
 
@@ -66,14 +67,15 @@ async function serve (maxBlobBytes: number): Promise<void> {
     admit: async request => ({ session: `session of ${request.client}`, step: 0, version: 0, credits: 1, maxBatch: 1 }),
     onChannel: (_session, channel) => { answer(channel).catch(() => undefined) } // the bench sees its own end of it
   })
-  await serveRaw(node)
+  const plain = await plainNode()
+  await Promise.all([serveRaw(node), serveRaw(plain)])
   const usage = new UsageMeter()
   process.on('message', (message: PeerOrder) => {
     if (message.order === 'usage') process.send?.(usage.read())
     else process.send?.({ hash: protocols.blobs.put(blobOf(message.bytes, message.seed)) } satisfies PeerBlob)
   })
   process.once('disconnect', () => { process.exit(0) })
-  process.send?.({ addresses: node.getMultiaddrs().map(String), peer: node.peerId.toString() } satisfies PeerReady)
+  process.send?.({ addresses: node.getMultiaddrs().map(String), plain: plain.getMultiaddrs().map(String), peer: node.peerId.toString() } satisfies PeerReady)
 }
 
 if (process.send !== undefined && process.argv[2] !== undefined) await serve(Number(process.argv[2]))

@@ -1,8 +1,9 @@
 /**
  * `fmtl-node bench net`: what our framing, tensors and blobs cost on top of js-libp2p.
  *
- * Both sides use the same connections (TCP, Noise, Yamux, loopback) between processes of their own, as in real life: in
- * one process the library's work at both ends would hide half of ours. Runs of the two sides alternate.
+ * All sides run over loopback between processes of their own, as in real life: in one process the library's work at both
+ * ends would hide half of ours. Runs of the sides alternate. `libp2p` is the library as it comes (TCP, Noise, Yamux), on a
+ * connection of its own; `bytes` sends as it does, on the connection that `fmtl` uses, whose Noise is ours to set up.
  */
 import { InvalidParametersError } from '../../src/errors.ts'
 import { Ends } from './net-ends.ts'
@@ -10,6 +11,7 @@ import { rawEcho, rawFetch, rawSend } from './raw-streams.ts'
 import { BenchOutput, median, spreadOf, withOutput, whole } from './report.ts'
 import type { Command } from 'commander'
 import type { BenchFlags } from './report.ts'
+import type { RawNode } from './raw-streams.ts'
 
 interface NetFlags extends BenchFlags {
   readonly tests: string
@@ -37,7 +39,7 @@ export function registerNet (bench: Command): void {
 
 /** One side of a comparison. */
 interface Side {
-  readonly impl: 'fmtl' | 'libp2p'
+  readonly impl: 'fmtl' | 'libp2p' | 'bytes'
   readonly test: string
   readonly nodes: number
   /** @returns seconds of one measurement, or ms of an echo */
@@ -84,7 +86,7 @@ function comparisons (ends: Ends, tests: readonly string[], messages: readonly n
       total: count * bytes,
       sides: [
         { impl: 'fmtl', test: 'stream', nodes: 2, measure: async () => await ends.send(bytes, count) },
-        { impl: 'libp2p', test: 'stream', nodes: 2, measure: async () => await rawSend(ends.node, count * bytes, bytes) }
+        ...raw(ends, 'stream', async node => await rawSend(node, count * bytes, bytes))
       ]
     }
   })
@@ -94,7 +96,7 @@ function comparisons (ends: Ends, tests: readonly string[], messages: readonly n
       bytes,
       sides: [
         { impl: 'fmtl', test: 'echo', nodes: 2, measure: async () => median(await ends.echo(bytes, count)) },
-        { impl: 'libp2p', test: 'echo', nodes: 2, measure: async () => median(await rawEcho(ends.node, bytes, count)) }
+        ...raw(ends, 'echo', async node => median(await rawEcho(node, bytes, count)))
       ]
     }
   })
@@ -103,7 +105,7 @@ function comparisons (ends: Ends, tests: readonly string[], messages: readonly n
     total: blobBytes,
     sides: [
       { impl: 'fmtl', test: 'blob', nodes: 2, measure: async () => await ends.fetch(blobBytes, 1) },
-      { impl: 'libp2p', test: 'blob', nodes: 2, measure: async () => await rawFetch(ends.node, blobBytes, MiB) },
+      ...raw(ends, 'blob', async node => await rawFetch(node, blobBytes, MiB)),
       ...tests.includes('blob3') ? [{ impl: 'fmtl' as const, test: 'blob3', nodes: 4, measure: async () => await ends.fetch(blobBytes, 3) }] : []
     ]
   }
@@ -111,6 +113,14 @@ function comparisons (ends: Ends, tests: readonly string[], messages: readonly n
     ...tests.includes('stream') ? streams : [],
     ...tests.includes('echo') ? echoes : [],
     ...tests.includes('blob') || tests.includes('blob3') ? [blobs] : []
+  ]
+}
+
+/** Without us: on a connection of the library's own, and on ours. */
+function raw ({ plain, node }: Ends, test: string, measure: (node: RawNode) => Promise<number>): Side[] {
+  return [
+    { impl: 'libp2p', test, nodes: 2, measure: async () => await measure(plain) },
+    { impl: 'bytes', test, nodes: 2, measure: async () => await measure(node) }
   ]
 }
 

@@ -2,9 +2,16 @@
  * The jobs of `bench net` with js-libp2p alone, for comparison: bytes sent one way, fetched one way, and echoed. Neither
  * framing nor checks; a writer waits whenever the library says that it should.
  */
+import { createLibp2p } from 'libp2p'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
 import { DataError } from '../../src/errors.ts'
-import type { Node } from '../../node/libp2p.ts'
-import type { Stream } from '@libp2p/interface'
+import { STREAM_WINDOW_BYTES } from '../../protocols/limits.ts'
+import type { Libp2p, Stream } from '@libp2p/interface'
+
+/** What a job needs of a node that is connected to one peer. */
+export type RawNode = Pick<Libp2p, 'handle' | 'getPeers' | 'dialProtocol'>
 
 const SINK = '/fmtl-bench/sink/1.0.0'
 const SOURCE = '/fmtl-bench/source/1.0.0'
@@ -13,7 +20,17 @@ const ECHO = '/fmtl-bench/echo/1.0.0'
 const ORDER_BYTES = 8
 const DONE = Uint8Array.of(1)
 
-export async function serveRaw (node: Node): Promise<void> {
+/** The library as it comes, but for a window as wide as ours. */
+export async function plainNode (): Promise<Libp2p> {
+  return await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })]
+  })
+}
+
+export async function serveRaw (node: RawNode): Promise<void> {
   await node.handle(SINK, async stream => {
     const arrived = new Arrivals(stream)
     const { total } = await arrived.order()
@@ -38,7 +55,7 @@ export async function serveRaw (node: Node): Promise<void> {
 }
 
 /** Sends `total` bytes in writes of `block`. @returns seconds until the other end said that it has them all */
-export async function rawSend (node: Node, total: number, block: number): Promise<number> {
+export async function rawSend (node: RawNode, total: number, block: number): Promise<number> {
   const stream = await open(node, SINK, total, block)
   const arrived = new Arrivals(stream)
   const startedAt = performance.now()
@@ -50,7 +67,7 @@ export async function rawSend (node: Node, total: number, block: number): Promis
 }
 
 /** @returns seconds from asking for `total` bytes to having them */
-export async function rawFetch (node: Node, total: number, block: number): Promise<number> {
+export async function rawFetch (node: RawNode, total: number, block: number): Promise<number> {
   const startedAt = performance.now()
   const stream = await open(node, SOURCE, total, block)
   await new Arrivals(stream).bytes(total)
@@ -60,7 +77,7 @@ export async function rawFetch (node: Node, total: number, block: number): Promi
 }
 
 /** Sends `bytes` there and back `count` times on one stream, the next when the last is back. @returns ms of each */
-export async function rawEcho (node: Node, bytes: number, count: number): Promise<number[]> {
+export async function rawEcho (node: RawNode, bytes: number, count: number): Promise<number[]> {
   const stream = await open(node, ECHO, bytes * count, bytes)
   const arrived = new Arrivals(stream)
   const times: number[] = []
@@ -75,7 +92,7 @@ export async function rawEcho (node: Node, bytes: number, count: number): Promis
 }
 
 /** To the one peer that the node is connected to. */
-async function open (node: Node, protocol: string, total: number, block: number): Promise<Stream> {
+async function open (node: RawNode, protocol: string, total: number, block: number): Promise<Stream> {
   const [peer] = node.getPeers()
   if (peer === undefined) throw new DataError('no peer to measure with')
   const stream = await node.dialProtocol(peer, protocol)
