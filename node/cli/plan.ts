@@ -178,7 +178,7 @@ function waysOf (charter: Charter, { device, link, clients, slower }: { device: 
 
 async function measure (config: Config, charter: Charter, rule: LoadedRule | undefined): Promise<DeviceSpeed> {
   const { backend: prefer } = config.node
-  const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: passWork(charter, 'both') })
+  const rung = await loadBestRung({ prefer, work: passWork(charter, 'both') })
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
   return await measureDevice(backend, charter, await rowsOf(config, charter), rule)
 }

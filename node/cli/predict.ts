@@ -2,6 +2,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { DataError, DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import { RUNGS, isRungName, loadBestRung } from '../../src/backend/ladder.ts'
+import { EVALUATION_ROWS } from '../../src/training/evaluation.ts'
 import { Random } from '../../src/random.ts'
 import { bytes, clean, metric, table } from './format.ts'
 import { compare } from '../../src/data/check-charter.ts'
@@ -10,6 +11,7 @@ import { decodeSafetensors } from '../store/safetensors.ts'
 import { examples, formatOption } from './help.ts'
 import { linesOf, scoresOf } from '../../src/export/answers.ts'
 import { loadPredictor } from '../../src/export/predictor.ts'
+import { modelWork } from '../../src/training/work.ts'
 import { openDataset } from '../../src/data/open.ts'
 import { readCard } from '../../src/export/card.ts'
 import type { Card } from '../../src/export/card.ts'
@@ -58,7 +60,7 @@ async function run (flags: Flags): Promise<void> {
   const rows = await readRows(flags, card)
   const { backend: prefer } = flags
   if (prefer !== undefined && !isRungName(prefer)) throw new InvalidParametersError(`--backend cannot be '${prefer}'`, { next: `use one of ${RUNGS.join(', ')}` })
-  const rung = await loadBestRung(prefer === undefined ? {} : { prefer })
+  const rung = await loadBestRung({ prefer, work: modelWork(card.model, card, Math.min(rows.count, EVALUATION_ROWS)) })
   const predictor = loadPredictor(createBackend(rung), card, tensors)
   try {
     const x = flags.attack === undefined ? rows.x : await attackedRows(predictor, flags.attack, rows, card)

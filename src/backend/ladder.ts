@@ -57,7 +57,7 @@ export function rungsFor (work: number): readonly RungName[] {
 
 export interface LadderOptions {
   /** Start here instead of at the top. Asked for by name, a software GPU counts too, and a real one for small passes. */
-  prefer?: RungName
+  prefer?: RungName | undefined
   /** Positions times parameters of one pass of what is to be computed; small ones go to TensorFlow first. Default: large. */
   work?: number
   /** One line for each rung that was tried and does not serve. */

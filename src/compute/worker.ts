@@ -146,7 +146,7 @@ class Lazy {
     Atomics.store(holding, 0, 1)
     try {
       expectGoing()
-      const rung = await loadBestRung({ ...prefer === undefined ? {} : { prefer }, work: passWork(charter, kind), onFall })
+      const rung = await loadBestRung({ prefer, work: passWork(charter, kind), onFall })
       this.#device = rung.device
       rung.device?.interruptWhen(stopped)
       rung.device?.lost.then(this.#onLost, () => undefined)

@@ -3,6 +3,8 @@ import { architecturesOf } from '../bench/spec.ts'
 import { buildTrunk } from '../models/trunk.ts'
 import { mostTokens } from '../models/inputs.ts'
 import type { Charter } from '../federation/charter.ts'
+import type { Inputs } from '../models/inputs.ts'
+import type { ModelSpec } from '../models/spec.ts'
 
 /** A node's part in a charter; `both`: host and clients in one process. */
 export type Part = 'host' | 'client' | 'peer' | 'both'
@@ -13,5 +15,10 @@ export function passWork (charter: Charter, part: Part): number {
   const atHost = model.trunk !== 'client' && method === undefined
   if ((part === 'host' && !atHost) || (part === 'client' && atHost)) return 0
   const models = bench === undefined ? [model] : architecturesOf(bench, model, input).map(architecture => architecture.model)
-  return training.batch * Math.max(...models.map(of => of.kind === 'linear' ? 0 : mostTokens(of, charter) * buildTrunk(of.backbone).parameterCount))
+  return Math.max(...models.map(of => modelWork(of, charter, training.batch)))
+}
+
+/** Positions of so many rows times parameters of the trunk. */
+export function modelWork (model: ModelSpec, inputs: Inputs, rows: number): number {
+  return model.kind === 'linear' ? 0 : rows * mostTokens(model, inputs) * buildTrunk(model.backbone).parameterCount
 }

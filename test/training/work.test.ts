@@ -1,5 +1,5 @@
 import test from 'ava'
-import { passWork } from '../../src/training/work.ts'
+import { modelWork, passWork } from '../../src/training/work.ts'
 import { loadBestRung, rungsFor } from '../../src/backend/ladder.ts'
 import { smallCharter } from '../helpers/federation.ts'
 import { buildTrunk } from '../../src/models/trunk.ts'
@@ -18,6 +18,8 @@ test('work is positions of a batch times parameters of the trunk, where the trun
   t.is(passWork(averaging, 'host'), 0)
   t.is(passWork(averaging, 'client'), work)
   t.is(passWork({ ...charter, training: { ...training, batch: 3 * training.batch } }, 'host'), 3 * work)
+  t.is(modelWork(model, charter, 5 * training.batch), 5 * work)
+  t.is(modelWork({ ...model, kind: 'linear' }, charter, training.batch), 0)
 })
 
 test('small passes go to TensorFlow before a graphics device, large ones after it; every rung is tried once', t => {

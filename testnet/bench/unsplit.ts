@@ -19,7 +19,7 @@ interface Init {
 
 tuneHeap()
 const { charter, rows, warmup, steps, backend } = JSON.parse(await text(process.stdin)) as Init
-const rung = await loadBestRung({ ...backend === undefined ? {} : { prefer: backend }, work: passWork(charter, 'both') })
+const rung = await loadBestRung({ prefer: backend, work: passWork(charter, 'both') })
 const dataset = await openDataset('scenes', { seed: charter.seed, clients: 1, rows, tasks: charter.tasks.map(task => task.id) })
 const data = await dataset.client(dataset.clientIds[0] as string)
 const trainer = new LocalTrainer(createBackend(rung), data, charter.model, charter.training, charter.seed)

@@ -11,7 +11,7 @@ import type { TestnetPlan } from '../plan.ts'
 export async function runPeersInProcess ({ charter, dataset, clients, options }: TestnetPlan, emit: (event: NodeEvent) => void): Promise<void> {
   const startedAt = performance.now()
   const falls: string[] = []
-  const rung = await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, work: passWork(charter, 'peer'), onFall: line => falls.push(line) })
+  const rung = await loadBestRung({ prefer: options.backend, work: passWork(charter, 'peer'), onFall: line => falls.push(line) })
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) })
   const seconds = (performance.now() - startedAt) / 1000
   for (const { name, peer } of clients) {

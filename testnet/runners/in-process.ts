@@ -12,7 +12,7 @@ export async function runInProcess (plan: TestnetPlan, emit: (event: NodeEvent) 
   const { charter, rule, foundation, dataset, hosts, clients, options } = plan
   const startedAt = performance.now()
   const falls: string[] = []
-  const rung = await loadBestRung({ ...options.backend === undefined ? {} : { prefer: options.backend }, work: passWork(charter, 'both'), onFall: line => falls.push(line) })
+  const rung = await loadBestRung({ prefer: options.backend, work: passWork(charter, 'both'), onFall: line => falls.push(line) })
   const backend = createBackend(rung, { onFall: line => process.stderr.write(`${line}\n`) }) // models load after the nodes have said what they run on
   const seconds = (performance.now() - startedAt) / 1000
   const started = (node: { name: string, peer: string }, role: 'host' | 'client'): void => emit({

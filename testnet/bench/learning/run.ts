@@ -236,7 +236,7 @@ if (process.send !== undefined) {
   let backend: Backend | undefined
   process.on('message', (order: RunOrder) => {
     const answer = async (): Promise<RunAnswer> => {
-      backend ??= createBackend(await loadBestRung(order.backend === undefined ? {} : { prefer: order.backend }))
+      backend ??= createBackend(await loadBestRung({ prefer: order.backend }))
       return { run: await perform(order, backend) }
     }
     answer()
