@@ -2,14 +2,15 @@
 import { combined } from './choice.ts'
 import { createTask } from '../tasks/index.ts'
 import { naturalTargets } from './rows.ts'
+import { rowLosses } from '../tasks/row-losses.ts'
 import { serve } from '../ensemble/index.ts'
 import { meanTensor } from '../tensor/tensor.ts'
 import type { BenchEntry } from './model-bench.ts'
 import type { Choice } from './choice.ts'
-import type { ClientData, Rows } from '../data/dataset.ts'
+import type { ClientData } from '../data/dataset.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Combination } from '../ensemble/index.ts'
-import type { Scores, Task } from '../tasks/task.ts'
+import type { Scores } from '../tasks/task.ts'
 import type { SimpleFit } from '../training/simple/index.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 
@@ -59,7 +60,7 @@ export function benchReport (init: BenchReportInit): ClientReport {
   }
   const [holdout, test] = [answersOf('holdout'), answersOf('test')]
   const among = (ids: readonly string[]): Array<{ id: string, losses: Float64Array }> =>
-    ids.filter(id => holdout.has(id) && test.has(id)).map(id => ({ id, losses: rowLosses(tasks, data.holdout, holdout.get(id) as ByTask) }))
+    ids.filter(id => holdout.has(id) && test.has(id)).map(id => ({ id, losses: rowLosses(tasks.map(task => ({ task, linked: holdout.get(id)?.get(task.spec.id) as TensorData, y: naturalTargets(task.spec, data.holdout) }))) }))
   // Shares of a few votes have no loss that could stand beside that of probabilities.
   const decision = combination === 'hard'
     ? serve({ default: COMMITTEE, candidates: among([COMMITTEE]) })
@@ -89,14 +90,4 @@ function best (entries: readonly BenchEntry[]): BenchEntry {
 
 function halfway (one: ByTask, other: ByTask): ByTask {
   return new Map([...one].map(([task, answers]) => [task, meanTensor([answers, other.get(task) as TensorData])]))
-}
-
-/** Mean over the tasks that a row has a label for; rows without any are left out. */
-function rowLosses (tasks: readonly Task[], rows: Rows, answers: ByTask): Float64Array {
-  const byTask = tasks.map(task => task.rowLoss(answers.get(task.spec.id) as TensorData, naturalTargets(task.spec, rows)))
-  const means = Float64Array.from({ length: rows.count }, (_, row) => {
-    const losses = byTask.map(of => of[row] as number).filter(loss => !Number.isNaN(loss))
-    return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
-  })
-  return means.filter(loss => !Number.isNaN(loss))
 }

@@ -6,6 +6,7 @@
 import { ownLabels, restricted, within, withoutClasses } from './label-scopes.ts'
 import { serve } from '../ensemble/serve.ts'
 import { meanTensor } from '../tensor/tensor.ts'
+import { rowLosses } from '../tasks/row-losses.ts'
 import type { CandidateScore } from '../backbone/frames.ts'
 import type { ClientData, Modality } from '../data/dataset.ts'
 import type { ClientLayout } from './client-layout.ts'
@@ -191,25 +192,16 @@ export class Committee {
     }
   }
 
-  /**
-   * Hold-out loss per row, averaged over the client's tasks that have a label there: what every decision here rests on.
-   * Rows without any label are left out, the same ones for every candidate.
-   */
+  /** On the hold-out. */
   #rowLosses (candidate: string): Float64Array {
     const predictions = this.#predictions.get(`holdout:${candidate}`)
     const { holdout } = this.#data
     if (predictions === undefined || holdout.count === 0) return new Float64Array(holdout.count).fill(Number.NaN)
-    const sums = new Float64Array(holdout.count)
-    const labels = new Uint8Array(holdout.count)
-    for (const task of this.#parts.tasks) {
-      const y = this.#parts.targets(task.spec.id, holdout.y[task.spec.id] as Float32Array, holdout.count)
-      task.rowLoss(predictions.get(task.spec.id) as TensorData, y).forEach((loss, row) => {
-        if (Number.isNaN(loss)) return
-        sums[row] = (sums[row] as number) + loss
-        labels[row] = (labels[row] as number) + 1
-      })
-    }
-    return sums.map((sum, row) => sum / (labels[row] as number)).filter((_, row) => (labels[row] as number) > 0)
+    return rowLosses(this.#parts.tasks.map(task => ({
+      task,
+      linked: predictions.get(task.spec.id) as TensorData,
+      y: this.#parts.targets(task.spec.id, holdout.y[task.spec.id] as Float32Array, holdout.count)
+    })))
   }
 
   #average (name: string, members: readonly string[]): void {
