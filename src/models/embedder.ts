@@ -56,6 +56,7 @@ interface Layout {
   pieceSize: number
   deviation: number
   positions: boolean
+  /** `into` is all zeros before. */
   unfold: (row: Float32Array, into: Float32Array) => void
 }
 
@@ -109,16 +110,17 @@ function patches (spec: EmbedderSpec, input: InputSpec, axes: 1 | 2): Layout {
   const patchRows = axes === 2 ? patch : 1
   const pieceSize = patchRows * patch * channels
   const unfold = (row: Float32Array, into: Float32Array): void => {
+    const line = patch * channels
     let at = 0
     for (let gy = 0; gy < gridRows; gy++) {
       for (let gx = 0; gx < gridColumns; gx++) {
-        for (let dy = 0; dy < patchRows; dy++) {
+        const x = gx * stride - padding
+        const [first, end] = [Math.max(0, -x) * channels, Math.min(patch, width - x) * channels]
+        for (let dy = 0; dy < patchRows; dy++, at += line) {
           const y = axes === 2 ? gy * stride - padding + dy : 0
-          for (let dx = 0; dx < patch; dx++) {
-            const x = gx * stride - padding + dx
-            const inside = y >= 0 && y < height && x >= 0 && x < width
-            for (let c = 0; c < channels; c++) into[at++] = inside ? row[(y * width + x) * channels + c] as number : 0
-          }
+          if (y < 0 || y >= height) continue
+          const from = (y * width + x) * channels
+          for (let i = first; i < end; i++) into[at + i] = row[from + i] as number
         }
       }
     }
