@@ -11,6 +11,7 @@
  */
 import { InvalidParametersError, ProtocolError } from '../errors.ts'
 import { ClientLayout } from '../training/client-layout.ts'
+import { GUESTS } from '../training/memory.ts'
 import { LocalTrainer } from '../training/local-trainer.ts'
 import { ModelBench, modelIdOf } from './model-bench.ts'
 import { SavedState, fingerprintOf, saveUnit, vector } from '../training/saved-state.ts'
@@ -91,6 +92,8 @@ export class PeerTrainer {
   readonly #architectures: readonly Architecture[]
   readonly #own: readonly LocalTrainer[]
   readonly #bench: ModelBench
+  /** By architecture and tasks, the latest last. Weights of peers take turns in them: to build one takes longer than it does to answer. */
+  readonly #guests = new Map<string, WholeModel>()
   #step = 0
   #version = 0
   /** The step at which the bench's answers of the site's own models were given. */
@@ -162,8 +165,8 @@ export class PeerTrainer {
     if (!wanted) return refused(reason)
     if (weights.length !== card.parameters) return refused(`${weights.length} weights came, the card says ${card.parameters}`)
     if (!allFinite(weights)) return refused('its weights are not finite')
-    const { model } = this.#architectures.find(({ id }) => id === card.arch) as Architecture
-    const answers = await this.#ask(model, card.tasks.map(({ id }) => this.#charter.tasks.find(task => task.id === id) as TaskSpec), weights)
+    const architecture = this.#architectures.find(({ id }) => id === card.arch) as Architecture
+    const answers = await this.#ask(architecture, card.tasks.map(({ id }) => this.#charter.tasks.find(task => task.id === id) as TaskSpec), weights)
     if (!finiteAnswers(answers)) return refused('it gives answers that are not finite')
     const entry: BenchEntry = { card, own: false, accuracy: this.#accuracyOf(answers), answers }
     return { accuracy: entry.accuracy, ...this.#bench.put(entry) }
@@ -235,7 +238,7 @@ export class PeerTrainer {
 
   liveTensors (): number { return this.#backend.liveTensors() }
 
-  dispose (): void { for (const model of this.#own) model.dispose() }
+  dispose (): void { for (const model of [...this.#own, ...this.#guests.values()]) model.dispose() }
 
   #explain (): Explanation {
     const { entries } = this.#bench
@@ -248,7 +251,7 @@ export class PeerTrainer {
     const tasks = this.#data.tasks.map(({ id }) => id)
     for (const [i, model] of this.#own.entries()) {
       const { id, model: spec } = this.#architectures[i] as Architecture
-      const answers = await this.#answersOf(spec, this.#data.tasks, model)
+      const answers = await this.#answersOf(new ClientLayout(this.#data, spec, this.#charter.training.smoothing), this.#data.tasks, model)
       if (!finiteAnswers(answers)) throw new InvalidParametersError(`${modelIdOf(i)} has diverged in ${this.#step} steps: its answers are not finite`, { next: 'lower training.lrLocal' })
       const parameters = parametersOf(this.#charter, spec, tasks)
       const card: CardDraft = { peer: this.#peer, modelId: modelIdOf(i), version: this.#version, arch: id, parameters, bytes: FLOAT_BYTES * parameters, tasks: this.#data.tasks.map(cardTask) }
@@ -257,25 +260,42 @@ export class PeerTrainer {
     this.#answeredAt = this.#step
   }
 
-  /** A peer's model is built for as long as it answers. */
-  async #ask (model: ModelSpec, tasks: readonly TaskSpec[], weights: Float32Array): Promise<Answers> {
-    // It does not learn: without moments it takes a third of the memory.
-    const guest = new WholeModel(this.#backend, { ...this.#data, tasks }, model, { seed: 0, training: { ...this.#charter.training, optimiser: 'sgd' }, rate: 0 })
+  /** What a peer's model answers. */
+  async #ask (architecture: Architecture, tasks: readonly TaskSpec[], weights: Float32Array): Promise<Answers> {
+    const key = [architecture.id, ...tasks.map(({ id }) => id)].join(' ')
+    const guest = this.#guests.get(key) ?? this.#guest(architecture, tasks)
+    this.#guests.delete(key) // nobody else fills it meanwhile
     try {
       let rest = weights
       for (const { parameters } of guest.units) {
         parameters.set(rest.subarray(0, parameters.length))
         rest = rest.subarray(parameters.length)
       }
-      return await this.#answersOf(model, tasks, guest)
+      return await this.#answersOf(guest, tasks, guest)
     } finally {
-      guest.dispose()
+      this.#keep(key, guest)
+    }
+  }
+
+  /** It does not learn: without moments it takes a third of the memory. */
+  #guest ({ model }: Architecture, tasks: readonly TaskSpec[]): WholeModel {
+    return new WholeModel(this.#backend, { ...this.#data, tasks }, model, { seed: 0, training: { ...this.#charter.training, optimiser: 'sgd' }, rate: 0 })
+  }
+
+  #keep (key: string, guest: WholeModel): void {
+    this.#guests.get(key)?.dispose()
+    this.#guests.set(key, guest)
+    let room = GUESTS * numbersOf(this.#own)
+    for (const [of, model] of [...this.#guests].reverse()) {
+      room -= numbersOf([model])
+      if (room >= 0 || of === key) continue
+      this.#guests.delete(of)
+      model.dispose()
     }
   }
 
   /** To the site's rows, for the tasks that it has itself, in the order of its rows. */
-  async #answersOf (model: ModelSpec, tasks: readonly TaskSpec[], trained: Pick<LocalTrainer, 'predict'>): Promise<Answers> {
-    const layout = new ClientLayout({ ...this.#data, tasks }, model, this.#charter.training.smoothing)
+  async #answersOf (layout: ClientLayout, tasks: readonly TaskSpec[], trained: Pick<LocalTrainer, 'predict'>): Promise<Answers> {
     const answers = new Map<EvaluationSplit, ReadonlyMap<string, TensorData>>()
     for (const split of splitsOf(this.#data)) {
       const given = await trained.predict(rowsOf(this.#data, split))
@@ -334,8 +354,12 @@ function noRows ({ positions, channels }: TaskSpec): TensorData {
   return { shape: [0, elements(positions), channels], data: new Float32Array(0) }
 }
 
+function numbersOf (models: ReadonlyArray<Pick<LocalTrainer, 'units'>>): number {
+  return models.reduce((sum, { units }) => units.reduce((count, { parameters }) => count + parameters.length, sum), 0)
+}
+
 function weightsOf ({ units }: LocalTrainer): Float32Array {
-  const weights = new Float32Array(units.reduce((sum, { parameters }) => sum + parameters.length, 0))
+  const weights = new Float32Array(numbersOf([{ units }]))
   let at = 0
   for (const { parameters } of units) {
     weights.set(parameters, at)

@@ -55,6 +55,9 @@ const HOST_SETS = 16
 const CLIENT_SETS = 5
 const WHOLE_SETS = 7
 const CANDIDATES = 9
+/** Models that a site which trades them keeps to ask those of others, in weights of its own models, and copies of each weight. */
+export const GUESTS = 2
+const GUEST_SETS = 2
 /** 32-bit numbers per entry of a row in sparse form: column and value, while they are collected and kept. */
 const SPARSE_FLOATS = 9
 const MIB = 2 ** 20
@@ -128,18 +131,20 @@ export function estimateClient (charter: Charter, data: ClientData, locals: numb
 }
 
 /**
- * A site that trades models: what it trains of each architecture, and the answers of a full bench. The rows are counted with
- * every architecture, which is too many rather than too few.
+ * A site that trades models: what it trains of each architecture, what peers' weights go through, and the answers of a full
+ * bench. The rows are counted with every architecture, which is too many rather than too few.
  * @throws {InvalidParametersError} the charter has no bench section
  */
 export function estimatePeer (charter: Charter, data: ClientData): MemoryEstimate {
   const { bench, model, input } = charter
   if (bench === undefined) throw new InvalidParametersError('this charter has no bench section', { next: 'make one with --strategy fedpae' })
-  const own = architecturesOf(bench, model, input).map(architecture => estimateClient({ ...charter, model: architecture.model }, data, 0))
+  const models = architecturesOf(bench, model, input).map(architecture => ({ ...charter, model: architecture.model }))
+  const own = models.map(of => estimateClient(of, data, 0))
+  const guests = FLOAT_BYTES * GUESTS * GUEST_SETS * models.reduce((sum, of) => sum + wholeParameters(of), 0)
   const answers = FLOAT_BYTES * bench.cap / CANDIDATES * predictionFloats(data)
   return {
-    bytes: own.reduce((total, { bytes }) => total + bytes, answers),
-    parts: `${own.map(({ parts }, i) => `model ${i + 1}: ${parts}`).join('; ')}; answers of ${bench.cap} models ${(answers / MIB).toFixed(1)}`
+    bytes: own.reduce((total, { bytes }) => total + bytes, guests + answers),
+    parts: `${own.map(({ parts }, i) => `model ${i + 1}: ${parts}`).join('; ')}; models of others ${(guests / MIB).toFixed(1)}, their answers ${(answers / MIB).toFixed(1)}`
   }
 }
 

@@ -39,7 +39,6 @@ test.serial('a site trains, publishes, considers what others published, chooses 
   await ada.step(100)
   t.deepEqual(ada.progress(), { step: 40, version: 0 }, 'a training does not go on beyond its end')
   await ben.step(40)
-  const live = backend.liveTensors()
   const sent = await publish(ada)
   t.deepEqual(sent.map(({ card }) => [card.peer, card.modelId, card.version, card.tasks.map(({ id }) => id)]), [['ada', 'model-1', 1, ['kind', 'reach']], ['ada', 'model-2', 1, ['kind', 'reach']]])
   for (const [i, { card, weights }] of sent.entries()) {
@@ -49,7 +48,9 @@ test.serial('a site trains, publishes, considers what others published, chooses 
     t.true(kept && accuracy > 0 && accuracy <= 1)
     t.false(ben.wanted(card).wanted, 'it has it now')
   }
-  t.is(backend.liveTensors(), live, 'a peer\'s model is gone when it has answered')
+  const live = backend.liveTensors()
+  for (const { card, weights } of sent) t.true((await ben.consider({ ...card, version: 2 }, weights)).kept)
+  t.is(backend.liveTensors(), live, 'models of peers take turns in those that are kept to ask them')
   const explanation = await ben.select()
   t.like(explanation, { peer: 'ben', models: 4, own: 2 })
   t.deepEqual(explanation.tasks.map(({ task, models, samples }) => [task, models, samples]), [['kind', 4, 30], ['reach', 4, 30]])

@@ -8,7 +8,7 @@ import { KIND, peerCharter, peerSites } from '../helpers/peer-sites.ts'
 import { clientData, LEVEL, MASK, PICTURES, SIDE } from '../helpers/synthetic.ts'
 import { createCharter } from '../../src/federation/charter.ts'
 import { createEagerBackend } from '../../src/backend/eager.ts'
-import { estimateClient, estimateHost, estimatePeer, expectRoom } from '../../src/training/memory.ts'
+import { estimateClient, estimateHost, estimatePeer, expectRoom, wholeParameters } from '../../src/training/memory.ts'
 import { loadRung } from '../../src/backend/ladder.ts'
 import { Random } from '../../src/random.ts'
 import { simpleFloats } from '../../src/training/simple/index.ts'
@@ -90,11 +90,12 @@ test('a fit of the simple model counts where it takes more than a step, and only
   t.true(estimateClient(agreed, many, 0).bytes < 4 * simpleFloats(many))
 })
 
-test('a site that trades models needs room for each that it trains, and for the answers of a full bench', async t => {
+test('a site that trades models needs room for each that it trains, for those it asks peers\' in, and for the answers of a full bench', async t => {
   const rows = await peerSites({ seed: 1, alpha: 100 }).client('site-1')
   const of = (bench: Partial<BenchSpec>): number => estimatePeer(peerCharter([KIND], 1, { bench }), rows).bytes
   const one = of({ architectures: [{}] })
-  t.is(of({ architectures: [{}, {}] }) - one, estimateClient(peerCharter([KIND], 1), rows, 0).bytes)
+  const charterOfOne = peerCharter([KIND], 1)
+  t.is(of({ architectures: [{}, {}] }) - one, estimateClient(charterOfOne, rows, 0).bytes + 4 * 2 * 2 * wholeParameters(charterOfOne))
   t.true(of({ architectures: [{}], cap: 64 }) > one)
   t.throws(() => estimatePeer(charter(16, 4), rows), { instanceOf: InvalidParametersError, message: /no bench section/ })
 })
