@@ -1,8 +1,10 @@
 /** What a site with a bench got out of it, on its test rows: the form of every strategy's report (src/training/committee.ts). */
 import { combined } from './choice.ts'
 import { createTask } from '../tasks/index.ts'
+import { labelScopes } from '../training/scope-report.ts'
 import { naturalTargets } from './rows.ts'
 import { rowLosses } from '../tasks/row-losses.ts'
+import { rowsOf } from '../training/own-models.ts'
 import { serve } from '../ensemble/index.ts'
 import { meanTensor } from '../tensor/tensor.ts'
 import type { BenchEntry } from './model-bench.ts'
@@ -10,6 +12,7 @@ import type { Choice } from './choice.ts'
 import type { ClientData } from '../data/dataset.ts'
 import type { ClientReport } from '../training/committee.ts'
 import type { Combination } from '../ensemble/index.ts'
+import type { EvaluationSplit } from '../training/client-trainer.ts'
 import type { Scores } from '../tasks/task.ts'
 import type { SimpleFit } from '../training/simple/index.ts'
 import type { TensorData } from '../tensor/tensor.ts'
@@ -25,8 +28,6 @@ export interface BenchReportInit {
 }
 
 type ByTask = ReadonlyMap<string, TensorData>
-type Split = 'holdout' | 'test'
-
 /** The same two everywhere: they stand beside the candidates of other strategies. */
 const [COMMITTEE, OWN, WITH_OWN, WITH_SIMPLE] = ['committee', 'ownEnsemble', 'ensemble', 'simple+federated'] as const
 
@@ -42,11 +43,12 @@ export function benchReport (init: BenchReportInit): ClientReport {
   const { data, smoothing, combination, entries, committee, simple: { model, line } } = init
   const tasks = data.tasks.map(spec => createTask({ smoothing, ...spec }))
   const own = best(entries.filter(entry => entry.own))
-  const answersOf = (split: Split): ReadonlyMap<string, ByTask> => {
+  const answersOf = (split: EvaluationSplit): ReadonlyMap<string, ByTask> => {
     const by = (of: (able: readonly BenchEntry[], task: string) => readonly BenchEntry[]): ByTask => new Map(tasks.map(({ spec }) =>
       [spec.id, combined(spec, of(entries.filter(({ answers }) => answers.get(split)?.has(spec.id) === true), spec.id), split, combination)]))
     const chosen = by((_, task) => (committee.get(task) as Choice).members)
-    const simple = model?.predict(data[split])
+    const rows = rowsOf(data, split)
+    const simple = model?.predict(rows)
     return new Map([
       ['local', by(() => [own])],
       [OWN, by(able => able.filter(entry => entry.own))],
@@ -55,16 +57,15 @@ export function benchReport (init: BenchReportInit): ClientReport {
       [COMMITTEE, chosen],
       [WITH_OWN, halfway(by(able => able.filter(entry => entry.own)), chosen)],
       ['federated', chosen],
-      ...simple === undefined || data[split].count === 0 ? [] : [['simple', simple] as const, [WITH_SIMPLE, halfway(simple, chosen)] as const]
+      ...simple === undefined || rows.count === 0 ? [] : [['simple', simple] as const, [WITH_SIMPLE, halfway(simple, chosen)] as const]
     ])
   }
-  const [holdout, test] = [answersOf('holdout'), answersOf('test')]
+  const [holdout, test, all] = [answersOf('holdout'), answersOf('test'), data.all === undefined ? undefined : answersOf('all')]
   const among = (ids: readonly string[]): Array<{ id: string, losses: Float64Array }> =>
     ids.filter(id => holdout.has(id) && test.has(id)).map(id => ({ id, losses: rowLosses(tasks.map(task => ({ task, linked: holdout.get(id)?.get(task.spec.id) as TensorData, y: naturalTargets(task.spec, data.holdout) }))) }))
   // Shares of a few votes have no loss that could stand beside that of probabilities.
-  const decision = combination === 'hard'
-    ? serve({ default: COMMITTEE, candidates: among([COMMITTEE]) })
-    : serve({ default: WITH_OWN, candidates: among([WITH_OWN, COMMITTEE, OWN, WITH_SIMPLE, 'simple']) })
+  const candidates = (combination === 'hard' ? [COMMITTEE] : [WITH_OWN, COMMITTEE, OWN, WITH_SIMPLE, 'simple']).filter(id => holdout.has(id) && test.has(id))
+  const decision = serve({ default: candidates[0] as string, candidates: among(candidates) })
   const bestLocal = test.has('simple') && serve({ default: 'simple', candidates: among(['simple', 'local']), k: 0 }).served === 'simple' ? 'simple' : 'local'
   return {
     client: data.id,
@@ -78,7 +79,16 @@ export function benchReport (init: BenchReportInit): ClientReport {
       scores.bestLocal = scores[bestLocal] as Scores
       scores.served = scores[decision.served] as Scores
       const { higherIsBetter, support } = scores.served
-      return { id, metric, higherIsBetter, support, scores }
+      const scopes = labelScopes(task, {
+        data,
+        shown: [...test.keys()],
+        bestLocal,
+        amongOwn: candidates,
+        amongAll: others => ({ served: 'wholeBench', reason: `wholeBench: the committee was chosen by rows that have none of the other ${others} labels` }),
+        answers: (split, candidate) => ({ holdout, test, all })[split]?.get(candidate)?.get(id) as TensorData,
+        targets: (y, count) => naturalTargets(task.spec, { y: { [id]: y }, count })
+      })
+      return { id, metric, higherIsBetter, support, scores, ...scopes === undefined ? {} : { scopes } }
     })
   }
 }

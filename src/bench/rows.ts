@@ -5,6 +5,6 @@ import type { TaskSpec } from '../tasks/task.ts'
 import type { TensorData } from '../tensor/tensor.ts'
 
 /** [rows, positions, targets]. */
-export function naturalTargets ({ id, positions, targets }: TaskSpec, { y, count }: Rows): TensorData {
+export function naturalTargets ({ id, positions, targets }: TaskSpec, { y, count }: Pick<Rows, 'y' | 'count'>): TensorData {
   return { shape: [count, elements(positions), targets], data: y[id] as Float32Array }
 }

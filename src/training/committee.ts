@@ -3,7 +3,7 @@
  * predictor. It serves one combination with the federated model, by modality, and leaves it only on evidence from its own
  * hold-out (src/ensemble/serve.ts).
  */
-import { ownLabels, restricted, within, withoutClasses } from './label-scopes.ts'
+import { labelScopes } from './scope-report.ts'
 import { serve } from '../ensemble/serve.ts'
 import { meanTensor } from '../tensor/tensor.ts'
 import { rowLosses } from '../tasks/row-losses.ts'
@@ -151,45 +151,19 @@ export class Committee {
     }
   }
 
-  /** Scores of a task with restricted and with all labels, where the site's rows lack some. */
   #scopes (task: Task, shown: readonly string[], usual: string, bestLocal: string | undefined): LabelScopes | undefined {
-    const { spec } = task
-    const labels = ownLabels(spec, this.#data)
-    if (labels === undefined) return undefined
-    const { holdout, test, all = test } = this.#data
-    const of = (split: EvaluationSplit, candidate: string): TensorData => (this.#predictions.get(`${split}:${candidate}`) as Predictions).get(spec.id) as TensorData
-    const scored = (served: string, score: (candidate: string) => Scores): Record<string, Scores> => {
-      const scores = Object.fromEntries(shown.map(name => [name, withoutClasses(score(name))]))
-      return { ...scores, ...bestLocal === undefined ? {} : { bestLocal: scores[bestLocal] as Scores }, served: scores[served] as Scores }
-    }
-    const taught = this.#sharedTasks.includes(spec.id)
-    const others = spec.channels - labels.size
-    const servedOfAll = taught ? 'federated' : usual
-    const holdoutY = this.#parts.targets(spec.id, within(spec, holdout, labels), holdout.count)
-    const among = OWN_CANDIDATES.find(ids => ids.every(id => shown.includes(id))) ?? [usual]
-    const decision = serve({
-      default: among[0] as string,
-      candidates: among.map(id => ({ id, losses: holdout.count === 0 ? [] : task.rowLoss(restricted(of('holdout', id), labels), holdoutY).filter(loss => !Number.isNaN(loss)) }))
+    const { id } = task.spec
+    return labelScopes(task, {
+      data: this.#data,
+      shown,
+      bestLocal,
+      amongOwn: OWN_CANDIDATES.find(ids => ids.every(candidate => shown.includes(candidate))) ?? [usual],
+      amongAll: others => this.#sharedTasks.includes(id)
+        ? { served: 'federated', reason: `federated: all members taught its head; the hold-out here has none of the other ${others} labels and cannot judge` }
+        : { served: usual, reason: `${usual}: the head of ${id} is private, no model here knows the other ${others} labels` },
+      answers: (split, candidate) => (this.#predictions.get(`${split}:${candidate}`) as Predictions).get(id) as TensorData,
+      targets: (y, rows) => this.#parts.targets(id, y, rows)
     })
-    const ownY = this.#parts.targets(spec.id, within(spec, test, labels), test.count)
-    const allY = this.#parts.targets(spec.id, all.y[spec.id] as Float32Array, all.count)
-    const split = this.#data.all === undefined ? 'test' : 'all'
-    return {
-      own: {
-        classes: labels.size,
-        scores: scored(decision.served, candidate => task.score(restricted(of('test', candidate), labels), ownY)),
-        served: decision.served,
-        reason: decision.reason
-      },
-      all: {
-        classes: spec.channels,
-        scores: scored(servedOfAll, candidate => task.score(of(split, candidate), allY)),
-        served: servedOfAll,
-        reason: taught
-          ? `federated: all members taught its head; the hold-out here has none of the other ${others} labels and cannot judge`
-          : `${usual}: the head of ${spec.id} is private, no model here knows the other ${others} labels`
-      }
-    }
   }
 
   /** On the hold-out. */

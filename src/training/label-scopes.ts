@@ -57,6 +57,3 @@ export function within (task: TaskSpec, { y, count }: Rows, labels: ReadonlySet<
   }
   return targets
 }
-
-/** @param scores - as a task gives them. A table per class for every candidate and scope would be most of a report. */
-export function withoutClasses ({ classes, ...scores }: Scores): Scores { return scores }
