@@ -46,16 +46,22 @@ export function dominates (a: readonly number[], b: readonly number[]): boolean 
   return better
 }
 
-/** Fronts of indices, best first; equal points share a front. */
-export function nonDominatedFronts (points: ReadonlyArray<readonly number[]>): number[][] {
-  const beaten = points.map((p) => points.reduce((count, q) => dominates(q, p) ? count + 1 : count, 0))
+/**
+ * Fronts of indices, best first; equal points share a front.
+ * @param enough - no front is looked for once so many points are in those found; default all points
+ */
+export function nonDominatedFronts (points: ReadonlyArray<readonly number[]>, enough = points.length): number[][] {
+  const beaten = timesBeaten(points)
   const fronts: number[][] = []
-  let front = beaten.flatMap((count, i) => count === 0 ? [i] : [])
+  let placed = 0
+  let front = [...beaten.keys()].filter((i) => beaten[i] === 0)
   while (front.length > 0) {
     fronts.push(front)
+    placed += front.length
+    if (placed >= enough) break
     const next: number[] = []
     for (let i = 0; i < points.length; i++) {
-      if ((beaten[i] as number) === 0) continue
+      if (beaten[i] === 0) continue
       for (const f of front) {
         if (dominates(points[f] as readonly number[], points[i] as readonly number[])) beaten[i] = (beaten[i] as number) - 1
       }
@@ -64,6 +70,26 @@ export function nonDominatedFronts (points: ReadonlyArray<readonly number[]>): n
     front = next
   }
   return fronts
+}
+
+/** By how many others each point is dominated; every pair is looked at once. */
+function timesBeaten (points: ReadonlyArray<readonly number[]>): Int32Array {
+  const beaten = new Int32Array(points.length)
+  for (let i = 0; i < points.length; i++) {
+    const p = points[i] as readonly number[]
+    for (let j = i + 1; j < points.length; j++) {
+      const q = points[j] as readonly number[]
+      let [above, below] = [false, false]
+      for (let o = 0; o < p.length; o++) {
+        if ((p[o] as number) > (q[o] as number)) above = true
+        else if ((p[o] as number) < (q[o] as number)) below = true
+      }
+      if (above === below) continue
+      const loser = above ? j : i
+      beaten[loser] = (beaten[loser] as number) + 1
+    }
+  }
+  return beaten
 }
 
 /** Crowding distance of each member of one front, in its order. */
@@ -142,7 +168,7 @@ export function searchFront (init: SearchInit): Subset[] {
   const repair = (members: Iterable<number>): Subset => {
     const set = new Set(members)
     while (set.size < lo) {
-      const absent = range(models).filter((m) => !set.has(m))
+      const absent = chosen(models, (m) => !set.has(m))
       set.add(absent[random.int(absent.length)] as number)
     }
     while (set.size > hi) {
@@ -156,18 +182,19 @@ export function searchFront (init: SearchInit): Subset[] {
   if (init.seedSubset !== undefined) population[0] = repair(init.seedSubset)
   for (let generation = 0; generation < generations; generation++) {
     const pool = [...population]
+    const masks = population.map((subset) => maskOf(subset, models))
     for (let child = 0; child < 2 * size; child++) {
       const u = random.next()
       const one = random.int(size)
-      const parent = population[one] as Subset
+      const parent = masks[one] as Uint8Array
       if (u < pc) {
         const two = (one + 1 + random.int(size - 1)) % size
-        const other = population[two] as Subset
-        pool.push(repair(range(models).filter((m) => (random.next() < 0.5 ? parent : other).includes(m))))
+        const other = masks[two] as Uint8Array
+        pool.push(repair(chosen(models, (m) => (random.next() < 0.5 ? parent : other)[m] === 1)))
       } else if (u < pc + pm) {
-        pool.push(repair(range(models).filter((m) => parent.includes(m) !== (random.next() < 1 / models))))
+        pool.push(repair(chosen(models, (m) => (parent[m] === 1) !== (random.next() < 1 / models))))
       } else {
-        pool.push(parent)
+        pool.push(population[one] as Subset)
       }
     }
     population = survivors(pool, pool.map(evaluate), size)
@@ -178,7 +205,7 @@ export function searchFront (init: SearchInit): Subset[] {
 
 function survivors (pool: readonly Subset[], points: ReadonlyArray<readonly number[]>, size: number): Subset[] {
   const kept: Subset[] = []
-  for (const front of nonDominatedFronts(points)) {
+  for (const front of nonDominatedFronts(points, size)) {
     let taken = front
     if (kept.length + front.length > size) {
       const distance = crowding(points, front)
@@ -197,6 +224,19 @@ function firstFront (all: readonly Subset[], points: ReadonlyArray<readonly numb
 }
 
 function range (n: number): number[] { return Array.from({ length: n }, (_, i) => i) }
+
+/** 0 to n - 1 that are taken, asked in order. */
+function chosen (n: number, take: (i: number) => boolean): number[] {
+  const of: number[] = []
+  for (let i = 0; i < n; i++) if (take(i)) of.push(i)
+  return of
+}
+
+function maskOf (subset: Subset, models: number): Uint8Array {
+  const mask = new Uint8Array(models)
+  for (const m of subset) mask[m] = 1
+  return mask
+}
 
 export function bySizeThenIds (a: Subset, b: Subset): number {
   if (a.length !== b.length) return a.length - b.length
