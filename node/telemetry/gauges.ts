@@ -4,13 +4,14 @@
  * A timer fires late because this thread was busy, or because the machine gave it no processor. The two are told apart by
  * the processor time of this thread between two wake-ups: no more of a delay than that can be its own doing.
  */
-import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
+import { createHistogram } from 'node:perf_hooks'
+import type { RecordableHistogram } from 'node:perf_hooks'
 
 /**
- * A peer is given up after seconds: twenty milliseconds tell a healthy loop from a blocked one. Ten cost 32 nodes on two cores a
- * tenth of their training in wake-ups.
+ * A peer is given up after seconds: this often tells a healthy loop from a blocked one. A wake-up costs a processor more than what
+ * is done in it, and 32 nodes on two cores pay for those of all: with one each 10 ms, a tenth of their training.
  */
-const RESOLUTION_MS = 20
+const RESOLUTION_MS = 40
 
 export interface GaugeSample {
   readonly rssBytes: number
@@ -24,20 +25,20 @@ export interface GaugeSample {
 }
 
 export class Gauges {
-  readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  /** Whole microseconds from 1, as a histogram wants them. */
+  readonly #late = createHistogram()
   readonly #busy = createHistogram()
+  #last = { at: 0, cpu: 0 }
   #timer: NodeJS.Timeout | undefined
   #kept: Pick<GaugeSample, 'loopLagP99Ms' | 'loopLagMaxMs' | 'loopBusyP99Ms'> | undefined
 
   start (): void {
-    this.#delay.enable()
-    let [at, cpu] = [performance.now(), threadMs()]
+    this.#mark()
     this.#timer ??= setInterval(() => {
-      const [now, used] = [performance.now(), threadMs()]
-      const late = now - at - RESOLUTION_MS
-      this.#busy.record(1 + Math.round(1000 * Math.max(0, Math.min(late, used - cpu)))) // whole microseconds from 1
-      at = now
-      cpu = used
+      const before = this.#mark()
+      const late = Math.max(0, this.#last.at - before.at - RESOLUTION_MS)
+      this.#late.record(counted(late))
+      this.#busy.record(counted(Math.max(0, Math.min(late, this.#last.cpu - before.cpu))))
     }, RESOLUTION_MS)
     this.#timer.unref()
   }
@@ -56,28 +57,35 @@ export class Gauges {
 
   /** A new window for the loop's figures; a delay that is under way is not counted in it. */
   reset (): void {
-    this.#delay.reset()
+    this.#late.reset()
     this.#busy.reset()
+    this.#mark()
     this.#kept = undefined
   }
 
-  stop (): void {
-    this.#delay.disable()
-    clearInterval(this.#timer)
+  stop (): void { clearInterval(this.#timer) }
+
+  /** @returns the last wake-up, or the beginning of the window where that is later */
+  #mark (): { readonly at: number, readonly cpu: number } {
+    const last = this.#last
+    this.#last = { at: performance.now(), cpu: threadMs() }
+    return last
   }
 
   #loop (): Pick<GaugeSample, 'loopLagP99Ms' | 'loopLagMaxMs' | 'loopBusyP99Ms'> {
     return {
-      loopLagP99Ms: lateness(this.#delay.percentile(99)),
-      loopLagMaxMs: lateness(this.#delay.max),
-      loopBusyP99Ms: this.#busy.count === 0 ? 0 : (this.#busy.percentile(99) - 1) / 1000
+      loopLagP99Ms: told(this.#late, of => of.percentile(99)),
+      loopLagMaxMs: told(this.#late, of => of.max),
+      loopBusyP99Ms: told(this.#busy, of => of.percentile(99))
     }
   }
 }
 
-/** The histogram holds nanoseconds between two wake-ups, 0 before the second one. */
-function lateness (ns: number): number {
-  return Math.max(0, ns / 1e6 - RESOLUTION_MS)
+function counted (ms: number): number { return 1 + Math.round(1000 * ms) }
+
+/** ms; 0 before the first wake-up. */
+function told (histogram: RecordableHistogram, figure: (of: RecordableHistogram) => number): number {
+  return histogram.count === 0 ? 0 : (figure(histogram) - 1) / 1000
 }
 
 /** Processor time that this thread has used so far, ms. */
