@@ -3,9 +3,9 @@
  * authentication it has. Whoever wants a route of its own adds it to the table. Answers are `{ success: true, ... }` or
  * `{ success: false, code, message, next }`; GET changes nothing.
  */
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DeadlineError, FmtlError, InvalidParametersError, ResourceError } from '../../src/errors.ts'
 import { diskError } from '../store/durable.ts'
 import type { ControlPath } from './path.ts'
@@ -66,17 +66,18 @@ export class ControlServer {
   async start (): Promise<void> {
     const { path, folder } = this.#init.at
     try {
-      if (process.platform !== 'win32') {
-        if (folder !== undefined) await privateFolder(folder)
-        await rm(path, { force: true })
+      if (process.platform === 'win32') return await this.#listen(path)
+      if (folder !== undefined) await privateFolder(folder)
+      // A socket is made with rights that the whole process shares. Where nobody else can enter it gets its own, and then its place.
+      const room = await mkdtemp(join(dirname(path), '.'))
+      try {
+        const made = join(room, 's')
+        await this.#listen(made)
+        await chmod(made, 0o600)
+        await rename(made, path)
+      } finally {
+        await rm(room, { recursive: true, force: true })
       }
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject)
-        const before = process.umask(0o177) // bound at once, in `listen`: nobody else can ever have opened it
-        this.#server.listen(path, () => { resolve() })
-        process.umask(before)
-      })
-      if (process.platform !== 'win32') await chmod(path, 0o600)
     } catch (err) {
       throw diskError(err, `control socket ${path} not made`, dirname(path))
     }
@@ -88,6 +89,14 @@ export class ControlServer {
     const closed = new Promise<void>(resolve => { this.#server.close(() => { resolve() }) })
     this.#server.closeAllConnections()
     await closed
+    if (process.platform !== 'win32') await rm(this.#init.at.path, { force: true })
+  }
+
+  async #listen (path: string): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(path, () => { resolve() })
+    })
   }
 
   async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,5 +1,5 @@
 /** The control socket: who may open it, what it refuses, and how its client says that nobody is there. */
-import { mkdtemp, mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -67,6 +67,21 @@ test('a folder for the socket that others may write is refused', async t => {
   await mkdir(folder)
   const server = new ControlServer({ at: { path: join(folder, 'control.sock'), folder }, routes: [] })
   await t.throwsAsync(server.start(), { instanceOf: ResourceError, message: /is not this user's alone/ })
+})
+
+test('making a socket changes nothing for what else the process makes meanwhile, and leaves nothing beside it', async t => {
+  const home = await folderOf(t, {})
+  const [before, others] = [process.umask(), join(home, 'others')]
+  await mkdir(others)
+  const folders = Array.from({ length: 200 }, (_, i) => join(others, String(i)))
+  const server = new ControlServer({ at: controlPath(home), routes: [pid] })
+  await Promise.all([server.start(), ...folders.map(async folder => { await mkdir(folder, { mode: 0o700 }) })])
+  for (const folder of folders) t.is((await stat(folder)).mode & 0o777, 0o700)
+  t.is(process.umask(), before)
+  t.deepEqual((await readdir(home)).sort(), ['control.sock', 'others'])
+  t.deepEqual(await request(home, 'GET', '/pid'), { pid: 7 })
+  await server.stop()
+  t.deepEqual(await readdir(home), ['others'])
 })
 
 test('on Windows it is a named pipe', t => {
