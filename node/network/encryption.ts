@@ -14,9 +14,11 @@ const wrapped = new WeakMap<Uint8Array, Uint8Array>()
 
 /** Node's ciphers take a wrapped key wherever they take its bytes; the library's types know of bytes only. */
 function wrap (key: Uint8Array): Uint8Array {
-  const known = wrapped.get(key) ?? createSecretKey(key) as unknown as Uint8Array
-  wrapped.set(key, known)
-  return known
+  const known = wrapped.get(key)
+  if (known !== undefined) return known
+  const made = createSecretKey(key) as unknown as Uint8Array
+  wrapped.set(key, made)
+  return made
 }
 
 export const noiseCrypto: ICryptoInterface = {

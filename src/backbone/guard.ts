@@ -91,7 +91,7 @@ function fingerprint (data: Float32Array): string {
   return [data.length, a >>> 0, b >>> 0, c >>> 0, d >>> 0].join(':')
 }
 
-/** FNV-1a's step, with a rotation: without it the upper bits of a number never reach the lower ones of the hash. */
+/** FNV-1a's step, folded: without that the upper bits of a number never reach the lower ones of the hash. */
 function mixed (hash: number, word: number): number {
   const product = Math.imul(hash ^ word, 0x01000193)
   return product ^ (product >>> 15)

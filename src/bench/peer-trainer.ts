@@ -28,6 +28,7 @@ import { modelFloats } from '../planning/traffic.ts'
 import { readBench, saveBench } from './saved-bench.ts'
 import { rowsOf } from '../training/own-models.ts'
 import { splitsOf } from '../training/committee.ts'
+import { joinedWeights, weightCount } from '../training/unit.ts'
 import type { Answers, BenchEntry } from './model-bench.ts'
 import type { Architecture, BenchSpec } from './spec.ts'
 import type { Backend } from '../backend/backend.ts'
@@ -147,7 +148,7 @@ export class PeerTrainer {
     await this.#answer()
     return this.#bench.entries.filter(({ own }) => own).map(({ card, accuracy }) => ({
       card: { ...card, ...Number.isNaN(accuracy) ? {} : { valAccuracy: Number(accuracy.toFixed(3)) } },
-      weights: weightsOf(this.#own[this.#architectures.findIndex((_, i) => modelIdOf(i) === card.modelId)] as LocalTrainer)
+      weights: joinedWeights((this.#own[this.#architectures.findIndex((_, i) => modelIdOf(i) === card.modelId)] as LocalTrainer).units)
     }))
   }
 
@@ -285,9 +286,9 @@ export class PeerTrainer {
   #keep (key: string, guest: WholeModel): void {
     this.#guests.get(key)?.dispose()
     this.#guests.set(key, guest)
-    let room = GUESTS * numbersOf(this.#own)
+    let room = GUESTS * weightCount(this.#own.flatMap(({ units }) => units))
     for (const [of, model] of [...this.#guests].reverse()) {
-      room -= numbersOf([model])
+      room -= weightCount(model.units)
       if (room >= 0 || of === key) continue
       this.#guests.delete(of)
       model.dispose()
@@ -352,18 +353,4 @@ function finiteAnswers (answers: Answers): boolean {
 
 function noRows ({ positions, channels }: TaskSpec): TensorData {
   return { shape: [0, elements(positions), channels], data: new Float32Array(0) }
-}
-
-function numbersOf (models: ReadonlyArray<Pick<LocalTrainer, 'units'>>): number {
-  return models.reduce((sum, { units }) => units.reduce((count, { parameters }) => count + parameters.length, sum), 0)
-}
-
-function weightsOf ({ units }: LocalTrainer): Float32Array {
-  const weights = new Float32Array(numbersOf([{ units }]))
-  let at = 0
-  for (const { parameters } of units) {
-    weights.set(parameters, at)
-    at += parameters.length
-  }
-  return weights
 }

@@ -28,6 +28,7 @@ export interface BenchReportInit {
 }
 
 type ByTask = ReadonlyMap<string, TensorData>
+
 /** The same two everywhere: they stand beside the candidates of other strategies. */
 const [COMMITTEE, OWN, WITH_OWN, WITH_SIMPLE] = ['committee', 'ownEnsemble', 'ensemble', 'simple+federated'] as const
 
@@ -61,12 +62,13 @@ export function benchReport (init: BenchReportInit): ClientReport {
     ])
   }
   const [holdout, test, all] = [answersOf('holdout'), answersOf('test'), data.all === undefined ? undefined : answersOf('all')]
+  const answering = (ids: readonly string[]): string[] => ids.filter(id => holdout.has(id) && test.has(id))
   const among = (ids: readonly string[]): Array<{ id: string, losses: Float64Array }> =>
-    ids.filter(id => holdout.has(id) && test.has(id)).map(id => ({ id, losses: rowLosses(tasks.map(task => ({ task, linked: holdout.get(id)?.get(task.spec.id) as TensorData, y: naturalTargets(task.spec, data.holdout) }))) }))
+    ids.map(id => ({ id, losses: rowLosses(tasks.map(task => ({ task, linked: holdout.get(id)?.get(task.spec.id) as TensorData, y: naturalTargets(task.spec, data.holdout) }))) }))
   // Shares of a few votes have no loss that could stand beside that of probabilities.
-  const candidates = (combination === 'hard' ? [COMMITTEE] : [WITH_OWN, COMMITTEE, OWN, WITH_SIMPLE, 'simple']).filter(id => holdout.has(id) && test.has(id))
+  const candidates = answering(combination === 'hard' ? [COMMITTEE] : [WITH_OWN, COMMITTEE, OWN, WITH_SIMPLE, 'simple'])
   const decision = serve({ default: candidates[0] as string, candidates: among(candidates) })
-  const bestLocal = test.has('simple') && serve({ default: 'simple', candidates: among(['simple', 'local']), k: 0 }).served === 'simple' ? 'simple' : 'local'
+  const bestLocal = test.has('simple') && serve({ default: 'simple', candidates: among(answering(['simple', 'local'])), k: 0 }).served === 'simple' ? 'simple' : 'local'
   return {
     client: data.id,
     served: decision.served,

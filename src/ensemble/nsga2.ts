@@ -79,14 +79,8 @@ function timesBeaten (points: ReadonlyArray<readonly number[]>): Int32Array {
     const p = points[i] as readonly number[]
     for (let j = i + 1; j < points.length; j++) {
       const q = points[j] as readonly number[]
-      let [above, below] = [false, false]
-      for (let o = 0; o < p.length; o++) {
-        if ((p[o] as number) > (q[o] as number)) above = true
-        else if ((p[o] as number) < (q[o] as number)) below = true
-      }
-      if (above === below) continue
-      const loser = above ? j : i
-      beaten[loser] = (beaten[loser] as number) + 1
+      if (dominates(p, q)) beaten[j] = (beaten[j] as number) + 1
+      else if (dominates(q, p)) beaten[i] = (beaten[i] as number) + 1
     }
   }
   return beaten

@@ -52,4 +52,4 @@ export function labelScopes (task: Task, { data, shown, bestLocal, amongOwn, amo
 }
 
 /** @param scores - as a task gives them. A table per class for every candidate and scope would be most of a report. */
-export function withoutClasses ({ classes, ...scores }: Scores): Scores { return scores }
+function withoutClasses ({ classes, ...scores }: Scores): Scores { return scores }

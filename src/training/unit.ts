@@ -93,6 +93,20 @@ export class Weights {
   protected changed (): void {}
 }
 
+/** Numbers in all of them. */
+export function weightCount (units: ReadonlyArray<Pick<Weights, 'parameters'>>): number { return units.reduce((sum, { parameters }) => sum + parameters.length, 0) }
+
+/** A copy of all of them, one after the other. */
+export function joinedWeights (units: ReadonlyArray<Pick<Weights, 'parameters'>>): Float32Array {
+  const joined = new Float32Array(weightCount(units))
+  let at = 0
+  for (const { parameters } of units) {
+    joined.set(parameters, at)
+    at += parameters.length
+  }
+  return joined
+}
+
 /** Weights with a compiled form of their own: a part that runs apart from the others. */
 export class Unit extends Weights {
   readonly program: Program

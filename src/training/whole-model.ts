@@ -11,7 +11,7 @@ import { differentiate } from '../graph/gradients.ts'
 import { elements } from '../tensor/tensor.ts'
 import { lookAhead } from '../affinity/look-ahead.ts'
 import { normalisationsOf } from '../models/normalisation.ts'
-import { Weights } from './unit.ts'
+import { Weights, weightCount } from './unit.ts'
 import type { Backend, Model } from '../backend/backend.ts'
 import type { Batch } from './batches.ts'
 import type { ClientData, InputSpec, Rows } from '../data/dataset.ts'
@@ -110,7 +110,7 @@ export class WholeModel extends ClientLayout {
    */
   async lookAhead (batch: Batch, { step, weightDecay }: { step: number, weightDecay: number }): Promise<number[][]> {
     const encoder = this.units.slice(0, ENCODER_UNITS)
-    const shared = this.#flat.subarray(0, encoder.reduce((sum, { parameters }) => sum + parameters.length, 0))
+    const shared = this.#flat.subarray(0, weightCount(encoder))
     const pieces = this.embedder.unfold(batch.x, batch.count)
     const lossesOf = (outputs: Readonly<Record<string, TensorData>>): ReadonlyArray<{ loss: TaskLoss, grad: TensorData }> =>
       this.taskParts.map(part => this.lossOf(part, outputs[part.task.spec.id] as TensorData, batch))

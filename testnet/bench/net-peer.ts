@@ -1,6 +1,6 @@
 /**
- * A process of its own with one node, and beside it one of js-libp2p alone: the other end of `bench net`. It is told what to do over the process channel, and
- * ends with it.
+ * A process of its own with one node, and beside it one of js-libp2p alone: the other end of `bench net`. It is told what to
+ * do over the process channel, and ends with it.
  */
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { components } from '../../node/components.ts'

@@ -6,6 +6,7 @@ import { createHead } from '../../models/head.ts'
 import { differentiate } from '../../graph/gradients.ts'
 import { elements } from '../../tensor/tensor.ts'
 import { joinPart } from '../../models/whole.ts'
+import { joinedWeights } from '../../training/unit.ts'
 import type { Backend, Model } from '../../backend/backend.ts'
 import type { ClientData, Rows } from '../../data/dataset.ts'
 import type { Embedder } from '../../models/embedder.ts'
@@ -73,13 +74,7 @@ export class Body {
   dispose (): void { this.#model.dispose() }
 
   async #infer (x: Float32Array, count: number): Promise<Readonly<Record<string, TensorData>>> {
-    const flat = new Float32Array(this.#units.reduce((sum, { parameters }) => sum + parameters.length, 0))
-    let at = 0
-    for (const { parameters } of this.#units) {
-      flat.set(parameters, at)
-      at += parameters.length
-    }
-    this.#model.setParameters(flat)
+    this.#model.setParameters(joinedWeights(this.#units))
     return await this.#model.infer({ pieces: this.#embedder.unfold(x, count) })
   }
 }

@@ -6,6 +6,7 @@ import { pooledMeans } from './classifier.ts'
 import { readsRows } from './body.ts'
 import { sharesStats } from '../mean-host.ts'
 import { vector } from '../../training/saved-state.ts'
+import { weightCount } from '../../training/unit.ts'
 import { weightedMean } from '../../training/contributions.ts'
 import type { Charter } from '../../federation/charter.ts'
 import type { ClassMeans } from './classifier.ts'
@@ -26,7 +27,7 @@ export class MupflHost implements HostMethod {
     this.#charter = charter
     this.#units = units
     this.#options = options
-    this.#numbers = [...units.values()].reduce((sum, { parameters }) => sum + parameters.length, 0)
+    this.#numbers = weightCount([...units.values()])
   }
 
   /** @throws {ProtocolError} classes with less than no rows: the pooled means would divide by nothing */
