@@ -1,6 +1,7 @@
 /**
  * `fmtl-node bench delta`: how long until the last node of a consortium has a large delta, and how many copies of it were
- * sent on the way: by manifest and blob, and as the payload of one gossip message.
+ * sent on the way: by manifest and blob (fmtl), as the payload of one gossip message between our nodes (gossip), and
+ * between nodes of js-libp2p as it comes (libp2p).
  */
 import { randomBytes } from 'node:crypto'
 import { InvalidParametersError } from '../../src/errors.ts'
@@ -10,7 +11,7 @@ import { readFlags } from './gossip.ts'
 import { everybodyElse, manifestOf, Mesh, plainGossip } from './mesh.ts'
 import { BenchOutput, spreadOf, withOutput } from './report.ts'
 import type { Command } from 'commander'
-import type { Member } from './mesh.ts'
+import type { Gossiper, Member } from './mesh.ts'
 import type { MeshFlags } from './gossip.ts'
 
 interface DeltaFlags extends MeshFlags {
@@ -19,7 +20,7 @@ interface DeltaFlags extends MeshFlags {
 
 export function registerDelta (bench: Command): void {
   withOutput(bench.command('delta'), 'fmtl-node bench delta --nodes 20 --runs 3')
-    .description('time until the last of many nodes has a large delta, and its copies, beside gossipsub alone')
+    .description('time until the last of many nodes has a large delta, and its copies, beside gossip with the delta as its payload')
     .option('--nodes <n,...>', 'nodes, all in this process', '20')
     .option('--runs <n>', 'publishes of each side, in turn', '7')
     .option('--bytes <n>', 'size of the payload', String(2 ** 20))
@@ -35,38 +36,52 @@ async function benchDelta (flags: DeltaFlags): Promise<void> {
   const output = new BenchOutput(flags, { title: 'A delta, until the last node has it', names: ['test', 'bytes', 'nodes', 'impl'], figures: ['p50Ms', 'copiesPerReceiver'] })
   for (const nodes of sizes) {
     output.progress(`delta: ${nodes} nodes`)
-    const mesh = await Mesh.form(nodes)
-    const [ours, plain] = [{ ms: [] as number[], copies: [] as number[] }, { ms: [] as number[], copies: [] as number[] }]
-    const copies = (received: number): number => received / bytes / (nodes - 1)
+    const [mesh, stock] = [await Mesh.form(nodes), await Mesh.plain(nodes)]
+    const sides = [
+      sideOf('fmtl', mesh, async round => await publishDelta(mesh, mesh.members[round % nodes] as Member, round, randomBytes(bytes))),
+      sideOf('gossip', mesh, async round => await plainGossip(mesh, mesh.members[round % nodes] as Member, randomBytes(bytes))),
+      sideOf('libp2p', stock, async round => await plainGossip(stock, stock.members[round % nodes] as Gossiper, randomBytes(bytes)))
+    ]
     try {
       // one round to warm up
-      for (let round = 0; round <= runs; round++) {
-        const sender = mesh.members[round % nodes] as Member
-        Object.assign(mesh.received, { blob: 0, gossip: 0 })
-        const oursMs = await publishDelta(mesh, sender, round, randomBytes(bytes))
-        await mesh.quiet()
-        const oursCopies = copies(mesh.received.blob)
-        Object.assign(mesh.received, { blob: 0, gossip: 0 })
-        const plainMs = await plainGossip(mesh, sender, randomBytes(bytes))
-        await mesh.quiet()
-        if (round === 0) continue
-        ours.ms.push(oursMs)
-        ours.copies.push(oursCopies)
-        plain.ms.push(plainMs)
-        plain.copies.push(copies(mesh.received.gossip))
-      }
+      for (let round = 0; round <= runs; round++) for (const side of sides) await side.publish(round)
     } finally {
-      await mesh.stop()
+      await Promise.all([mesh.stop(), stock.stop()])
     }
-    for (const [impl, { ms, copies }] of [['fmtl', ours], ['libp2p', plain]] as const) {
-      output.row({ bench: 'net', impl, test: 'delta', bytes, nodes, p50Ms: spreadOf(ms), copiesPerReceiver: spreadOf(copies) })
+    for (const { impl, ms, received } of sides) {
+      const copies = received.slice(1).map(received => received / bytes / (nodes - 1))
+      output.row({ bench: 'net', impl, test: 'delta', bytes, nodes, p50Ms: spreadOf(ms.slice(1)), copiesPerReceiver: spreadOf(copies) })
     }
   }
   await output.end({ bench: 'delta' })
 }
 
+interface Side {
+  readonly impl: string
+  /** Until the last node had it. */
+  readonly ms: readonly number[]
+  /** Bytes that all of them received. */
+  readonly received: readonly number[]
+  publish (round: number): Promise<void>
+}
+
+function sideOf<M extends Gossiper> (impl: string, mesh: Mesh<M>, send: (round: number) => Promise<number>): Side {
+  const [ms, received]: [number[], number[]] = [[], []]
+  return {
+    impl,
+    ms,
+    received,
+    publish: async round => {
+      Object.assign(mesh.received, { blob: 0, gossip: 0 })
+      ms.push(await send(round))
+      await mesh.quiet()
+      received.push(mesh.received.blob + mesh.received.gossip)
+    }
+  }
+}
+
 /** @returns ms until the last member had the payload, hashing it included at both ends */
-async function publishDelta (mesh: Mesh, sender: Member, round: number, payload: Uint8Array): Promise<number> {
+async function publishDelta (mesh: Mesh<Member>, sender: Member, round: number, payload: Uint8Array): Promise<number> {
   let fail: (err: unknown) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => { fail = reject })
   const arrived = everybodyElse(mesh, sender, ({ protocols }, arrive) => protocols.delta.onDelta((_manifest, fetchPayload) => {

@@ -10,6 +10,8 @@ import { createProtocols } from '../../protocols/index.ts'
 import { deltaTopic } from '../../protocols/delta/index.ts'
 import { DeadlineError } from '../../src/errors.ts'
 import { tuneHeap } from '../../src/compute/heap.ts'
+import { plainGossiper } from './raw-streams.ts'
+import type { GossipNode } from './raw-streams.ts'
 import type { Node } from '../../node/libp2p.ts'
 import type { Protocols } from '../../protocols/index.ts'
 import type { DeltaManifest } from '../../src/backbone/frames.ts'
@@ -27,40 +29,51 @@ const FORM_MS = 120_000
 const SETTLE_MS = 2_500
 const QUIET_MS = 300
 
-export interface Member {
+/** A node of some kind with gossip. */
+export interface Gossiper {
+  readonly node: GossipNode
+  /** Ends what runs on the node. */
+  stop? (): Promise<void>
+}
+
+export interface Member extends Gossiper {
   readonly id: string
   readonly node: Node
   readonly protocols: Protocols
 }
 
-export class Mesh {
-  readonly members: readonly Member[]
+interface Received { blob: number, gossip: number }
+
+export class Mesh<M extends Gossiper = Gossiper> {
+  readonly members: readonly M[]
   /** Bytes that members received on streams of blobs, and of gossip. */
-  readonly received = { blob: 0, gossip: 0 }
+  readonly received: Received
 
-  private constructor (members: readonly Member[]) { this.members = members }
+  private constructor (members: readonly M[], received: Received) {
+    this.members = members
+    this.received = received
+  }
 
-  /** @throws {DeadlineError} the meshes have not formed within two minutes */
-  static async form (count: number): Promise<Mesh> {
+  /** Nodes of ours. @throws {DeadlineError} the meshes have not formed within two minutes */
+  static async form (count: number): Promise<Mesh<Member>> {
     tuneHeap() // as a node does
-    const members: Member[] = []
-    const mesh = new Mesh(members)
-    for (let i = 0; i < count; i++) {
+    const received = { blob: 0, gossip: 0 }
+    const members = await connected(count, async () => {
       const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
-      const protocols = createProtocols(mesh.#counted(node), { consortium: CONSORTIUM, model: MODEL })
+      const protocols = createProtocols(counted(node, received), { consortium: CONSORTIUM, model: MODEL })
       await protocols.start()
-      node.services.pubsub.subscribe(PLAIN_TOPIC)
-      for (const { node: other } of members) await node.dial(other.getMultiaddrs())
-      members.push({ id: node.peerId.toString(), node, protocols })
-    }
-    const deadline = performance.now() + FORM_MS
-    while (!members.every(member => mesh.#settled(member))) {
-      if (performance.now() > deadline) throw new DeadlineError(`${count} nodes have formed no mesh within ${FORM_MS / 1000} s`)
-      await pause(100)
-    }
-    await pause(SETTLE_MS)
-    mesh.#countGossip()
-    return mesh
+      return { id: node.peerId.toString(), node, protocols, stop: async () => { await protocols.stop() } }
+    })
+    const topics = [deltaTopic(CONSORTIUM, MODEL), PLAIN_TOPIC]
+    await settle(members, ({ node, protocols }) => protocols.delta.subscribers.length === count - 1 && isIn(node, topics, count))
+    return new Mesh(members, countGossip(members, received))
+  }
+
+  /** Nodes of js-libp2p as it comes. @throws {DeadlineError} as above */
+  static async plain (count: number): Promise<Mesh> {
+    const members = await connected(count, async () => ({ node: await plainGossiper() }))
+    await settle(members, ({ node }) => isIn(node, [PLAIN_TOPIC], count))
+    return new Mesh(members, countGossip(members, { blob: 0, gossip: 0 }))
   }
 
   /** Until nothing has arrived for a while: late copies are part of what was sent before, and in the way of what comes next. */
@@ -73,40 +86,58 @@ export class Mesh {
   }
 
   async stop (): Promise<void> {
-    await Promise.all(this.members.map(async ({ node, protocols }) => {
-      await protocols.stop()
+    await Promise.all(this.members.map(async ({ node, stop }) => {
+      await stop?.()
       await node.stop()
     }))
   }
+}
 
-  #settled ({ node, protocols }: Member): boolean {
-    const others = this.members.length - 1
-    const router = node.services.pubsub as unknown as { getMeshPeers: (topic: string) => string[] }
-    return protocols.delta.subscribers.length === others &&
-      [deltaTopic(CONSORTIUM, MODEL), PLAIN_TOPIC].every(topic => router.getMeshPeers(topic).length >= Math.min(MESH_PEERS, others))
+/** Makes them one after the other; each dials all before it. */
+async function connected<M extends Gossiper> (count: number, make: () => Promise<M>): Promise<M[]> {
+  const members: M[] = []
+  for (let i = 0; i < count; i++) {
+    const member = await make()
+    member.node.services.pubsub.subscribe(PLAIN_TOPIC)
+    for (const { node: other } of members) await member.node.dial(other.getMultiaddrs())
+    members.push(member)
   }
+  return members
+}
 
-  /** What the protocols take from a node; the streams of blobs that it opens are counted. */
-  #counted (node: Node): ReturnType<typeof components> {
-    const taken = components(node)
-    const network = Object.assign(Object.create(node) as typeof taken.network, {
-      dialProtocol: async (...args: Parameters<Node['dialProtocol']>) => {
-        const stream = await node.dialProtocol(...args)
-        if (stream.protocol.startsWith(BLOB_PROTOCOL)) stream.addEventListener('message', ({ data }) => { this.received.blob += data.byteLength })
-        return stream
-      }
-    })
-    return { ...taken, network }
+async function settle<M> (members: readonly M[], isSettled: (member: M) => boolean): Promise<void> {
+  const deadline = performance.now() + FORM_MS
+  while (!members.every(isSettled)) {
+    if (performance.now() > deadline) throw new DeadlineError(`${members.length} nodes have formed no mesh within ${FORM_MS / 1000} s`)
+    await pause(100)
   }
+  await pause(SETTLE_MS)
+}
 
-  /** Gossip has one stream in each direction of a connection, open since they met. */
-  #countGossip (): void {
-    for (const { node } of this.members) {
-      for (const stream of node.getConnections().flatMap(connection => connection.streams)) {
-        if (stream.direction === 'inbound' && stream.protocol.startsWith(GOSSIP_PROTOCOL)) stream.addEventListener('message', ({ data }) => { this.received.gossip += data.byteLength })
-      }
+function isIn ({ services }: GossipNode, topics: readonly string[], count: number): boolean {
+  const router = services.pubsub as unknown as { getMeshPeers: (topic: string) => string[] }
+  return topics.every(topic => router.getMeshPeers(topic).length >= Math.min(MESH_PEERS, count - 1))
+}
+
+/** What the protocols take from a node; the streams of blobs that it opens are counted. */
+function counted (node: Node, received: Received): ReturnType<typeof components> {
+  const taken = components(node)
+  const network = Object.assign(Object.create(node) as typeof taken.network, {
+    dialProtocol: async (...args: Parameters<Node['dialProtocol']>) => {
+      const stream = await node.dialProtocol(...args)
+      if (stream.protocol.startsWith(BLOB_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.blob += data.byteLength })
+      return stream
     }
+  })
+  return { ...taken, network }
+}
+
+/** Gossip has one stream in each direction of a connection, open since they met. */
+function countGossip (members: readonly Gossiper[], received: Received): Received {
+  for (const stream of members.flatMap(({ node }) => node.getConnections()).flatMap(({ streams }) => streams)) {
+    if (stream.direction === 'inbound' && stream.protocol.startsWith(GOSSIP_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.gossip += data.byteLength })
   }
+  return received
 }
 
 /** Of a delta as a host of four clients announces it. */
@@ -118,8 +149,8 @@ export function manifestOf (host: string, round: number, bytes: number, hash: st
  * Resolves when `arrive` was called once for every member but the sender.
  * @throws {DeadlineError} somebody has nothing after a minute
  */
-export async function everybodyElse (mesh: Mesh, sender: Member, listen: (member: Member, arrive: () => void) => () => void): Promise<void> {
-  const others = mesh.members.filter(member => member !== sender)
+export async function everybodyElse<M extends Gossiper> ({ members }: Mesh<M>, sender: M, listen: (member: M, arrive: () => void) => () => void): Promise<void> {
+  const others = members.filter(member => member !== sender)
   const ends: Array<() => void> = []
   let missing = others.length
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -134,7 +165,7 @@ export async function everybodyElse (mesh: Mesh, sender: Member, listen: (member
 }
 
 /** Sends a message on the plain topic. @returns ms until the last member had it */
-export async function plainGossip (mesh: Mesh, sender: Member, bytes: Uint8Array): Promise<number> {
+export async function plainGossip<M extends Gossiper> (mesh: Mesh<M>, sender: M, bytes: Uint8Array): Promise<number> {
   const arrived = everybodyElse(mesh, sender, ({ node }, arrive) => {
     const onMessage = ({ detail }: { detail: { topic: string } }): void => { if (detail.topic === PLAIN_TOPIC) arrive() }
     const { pubsub } = node.services

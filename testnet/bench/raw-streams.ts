@@ -1,13 +1,16 @@
 /**
- * The jobs of `bench net` with js-libp2p alone, for comparison: bytes sent one way, fetched one way, and echoed. Neither
- * framing nor checks; a writer waits whenever the library says that it should.
+ * js-libp2p alone, for comparison: the jobs of `bench net`, which are bytes sent one way, fetched one way, and echoed, with
+ * neither framing nor checks (a writer waits whenever the library says that it should), and nodes that gossip.
  */
 import { createLibp2p } from 'libp2p'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { DataError } from '../../src/errors.ts'
 import { STREAM_WINDOW_BYTES } from '../../protocols/limits.ts'
+import type { GossipSub } from '@libp2p/gossipsub'
 import type { Libp2p, Stream } from '@libp2p/interface'
 
 /** What a job needs of a node that is connected to one peer. */
@@ -20,13 +23,24 @@ const ECHO = '/fmtl-bench/echo/1.0.0'
 const ORDER_BYTES = 8
 const DONE = Uint8Array.of(1)
 
+export type GossipNode = Libp2p<{ pubsub: GossipSub }>
+
 /** The library as it comes, but for a window as wide as ours. */
-export async function plainNode (): Promise<Libp2p> {
+const PLAIN = {
+  addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+  transports: [tcp()],
+  connectionEncrypters: [noise()],
+  streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })]
+}
+
+export async function plainNode (): Promise<Libp2p> { return await createLibp2p(PLAIN) }
+
+/** With gossipsub as it comes, but for what would stop many nodes at one address from meeting. */
+export async function plainGossiper (): Promise<GossipNode> {
   return await createLibp2p({
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })]
+    ...PLAIN,
+    connectionManager: { maxConnections: 1000, inboundConnectionThreshold: 1000, maxIncomingPendingConnections: 1000 },
+    services: { identify: identify(), pubsub: gossipsub({ scoreParams: { IPColocationFactorWhitelist: new Set(['127.0.0.1']) } }) }
   })
 }
 
