@@ -42,6 +42,10 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
   #step = 0
   /** The step to send next; with steps in flight it runs ahead of `#step`. */
   #next = 0
+  /** The step whose features to answer next. */
+  #answer = 0
+  /** Of steps whose features are answered. */
+  readonly #losses = new Map<number, readonly TaskLoss[]>()
   /** Steps that the local baseline has taken. */
   #localSteps = 0
 
@@ -73,7 +77,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       onWaiting: reason => this.safeDispatchEvent('host:waiting', { detail: { reason } })
     })
     try {
-      this.#step = this.#next = start
+      this.#step = this.#next = this.#answer = start
       const begin = await conversation.reply('step', start)
       await this.#init.onBegin?.()
       await this.#goTo(begin, '')
@@ -112,10 +116,14 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       await host.send({ kind: 'forward', step: this.#next, tensors: [{ name: 'activations', tensor: activations }] })
     }
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
-    const features = await host.reply('features', step)
-    if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
-    const { featureGrads, losses } = await this.#trainer.backward(step, only(features))
-    await host.send({ kind: 'grads', step, tensors: featureGrads, losses })
+    // Those of the steps ahead too, so that the host has their gradients when it is done with this step's: the heads need nothing of it.
+    for (; this.#answer < this.#next; this.#answer++) {
+      const features = await host.reply('features', this.#answer, step)
+      if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
+      const { featureGrads, losses } = await this.#trainer.backward(this.#answer, only(features))
+      await host.send({ kind: 'grads', step: this.#answer, tensors: featureGrads, losses })
+      this.#losses.set(this.#answer, losses)
+    }
     const back = await host.reply('emb-grad', step)
     if (back.kind === 'step') return await this.#goTo(back, 'the gradient came too late')
     const shared = await this.#trainer.finish(step, only(back))
@@ -125,7 +133,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     } else {
       this.#step++
     }
-    this.safeDispatchEvent('step:done', { detail: { step, losses } })
+    this.safeDispatchEvent('step:done', { detail: { step, losses: this.#losses.get(step) ?? [] } })
+    this.#losses.delete(step)
   }
 
   /** Trains the whole model alone, sends what that changed, and hears what came of all contributions. */
@@ -146,6 +155,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     else await this.#trainer.adopt(frame.tensors)
     this.#step = frame.step
     this.#next = Math.max(this.#next, frame.step)
+    this.#answer = Math.max(this.#answer, frame.step)
+    for (const step of this.#losses.keys()) if (step < frame.step) this.#losses.delete(step)
   }
 
   /** Answers an EVAL: predictions under the candidate on the private hold-out, then one paired verdict. */
@@ -208,18 +219,19 @@ class Conversation {
   }
 
   /**
-   * The next reply to `step`: of this kind, or 'step' where the host moved on. Answers to steps given up are skipped, those
-   * to steps in flight wait for their turn.
+   * The next reply to `step`: of this kind, or 'step' where the host moved on from `open`. Answers to steps given up are
+   * skipped, those to other steps in flight wait for their turn.
+   * @param open - the earliest step that is under way
    * @throws {ProtocolError} anything else
    */
-  async reply (kind: FrameKind, step: number): Promise<Frame> {
+  async reply (kind: FrameKind, step: number, open = step): Promise<Frame> {
     for (;;) {
-      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step <= step)
+      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step < open || frame.step === step)
       const frame = at < 0 ? undefined : this.#replies.splice(at, 1)[0]
       if (frame === undefined) {
         await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
       } else if (frame.kind === 'step') {
-        if (kind === 'step' || frame.step > step) return frame // else we have gone there already
+        if (kind === 'step' || frame.step > open) return frame // else we have gone there already
       } else if (frame.kind === kind && frame.step === step) {
         return frame
       } else if (frame.step === step) {

@@ -236,10 +236,11 @@ export class HostTrainer {
       ...this.#history === undefined ? {} : { history: this.#history, into: this.#history }
     })
     this.#history = update
-    const free = this.#trunk.direction(update)
+    const { direction: free, measured } = this.#trunk.directionAgainst(update, gradients)
+    const known = { gram, measured }
     const { update: direction, minCosine } = strict === 'update'
-      ? coneProject(free, gradients, gram, free)
-      : { update: free, minCosine: minDirectionCosine(free, gradients, gram) }
+      ? coneProject(free, gradients, { ...known, into: free })
+      : { update: free, minCosine: minDirectionCosine(free, gradients, known) }
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])

@@ -27,6 +27,7 @@ test.serial('activations of the next steps travel before the gradients of this o
     t.deepEqual(rounds.map(({ steps, contributors, missing }) => [steps, contributors.length, missing.length]), Array.from({ length: 4 }, () => [5, 3, 0]))
     const ahead = frames.slice(0, frames.indexOf('grads 0')).filter(frame => frame.startsWith('forward'))
     t.deepEqual(ahead, Array.from({ length: inFlight }, (_, step) => `forward ${step}`))
+    t.true(frames.indexOf(`grads ${inFlight - 1}`) < frames.indexOf(`forward ${inFlight}`), 'features are answered before the first step ends')
     t.is(frames.filter(frame => frame.startsWith('grads')).length, 20)
     t.is(frames.filter(frame => frame.startsWith('forward')).length, 20, 'none is sent twice, none after the last step')
     const losses = clients.flatMap(({ tasks }) => tasks.map(({ scores }) => scores.federated?.all.loss as number))
