@@ -1,5 +1,5 @@
 export { BLOCK } from './layout.ts'
-export { combination, combined, copy, dot, gram, measure, mixture, norm, over, overSource, products } from './passes.ts'
+export { combination, combined, copy, dot, gram, mixture, norm, over, overSource, products } from './passes.ts'
 export { plainKernels } from './plain.ts'
 export { simdKernels } from './simd.ts'
 export { Workspace, workspace } from './workspace.ts'

@@ -122,12 +122,6 @@ export function * combined (coefficients: Float64Array, length: number, visit: (
   })
 }
 
-/** What a direction measures against rows of its length. */
-export function measure (d: Row, rows: readonly Row[]): Measured {
-  const sums = over([d, ...rows], products(rows.length + 1, d.length, 1))
-  return { square: sums[0] as number, dots: sums.subarray(1) }
-}
-
 export function dot (a: Row, b: Row): number { return over([a, b], products(2, a.length, 1))[1] as number }
 
 export function norm (a: Row): number { return Math.sqrt(over([a], products(1, a.length, 1))[0] as number) }

@@ -13,9 +13,6 @@ export type Row = Float32Array | Float64Array
 /** float32 numbers that a slot takes. */
 const NARROW_BLOCK = 2 * BLOCK
 
-/** Slots that hold float32 rows. */
-const NARROW_SLOTS = 3
-
 /** Means of past gradients and of their squares. */
 export interface Moments { readonly first: Float32Array, readonly second: Float32Array }
 
@@ -73,9 +70,9 @@ export class Workspace {
 
   /**
    * sums [leading, n] += products of the first `leading` slots with the first n, of those (i, j) with i <= j; some below
-   * are added too. The first slot is `first`.
+   * are added too.
    */
-  addProducts (sums: Float64Array, leading: number, n: number, first = 0): void {
+  addProducts (sums: Float64Array, leading: number, n: number): void {
     const { products2x4, products2x2, products1x4 } = this.#kernels
     for (let i = 0; i < leading; i += 2) {
       const rows = Math.min(2, leading - i)
@@ -83,7 +80,7 @@ export class Workspace {
       for (let j = i; j < n; j += columns) {
         columns = rows === 2 && n - j <= 2 ? 2 : 4
         const tile = rows === 1 ? products1x4 : columns === 2 ? products2x2 : products2x4
-        tile(address(first + i), address(first + j), SUMS_AT, this.#bytes)
+        tile(address(i), address(j), SUMS_AT, this.#bytes)
         for (let row = 0; row < rows; row++) {
           for (let column = 0; column < Math.min(columns, n - j); column++) {
             const at = (i + row) * n + j + column
@@ -105,25 +102,9 @@ export class Workspace {
     }
   }
 
-  /**
-   * Moves the moments by a gradient of their length and writes Adam's direction to `into`, all in float32. No block may be open.
-   * @returns products of the direction with itself and with `rows`, [1 + rows], in the same sums as `addProducts` takes; of no rows none
-   */
-  adam ({ first, second }: Moments, gradient: Float32Array, into: Float32Array, terms: AdamTerms, rows: readonly Row[] = []): Float64Array {
-    const n = rows.length === 0 ? 0 : rows.length + 1
-    const sums = new Float64Array(n)
-    this.begin(0, NARROW_SLOTS + n)
-    this.#narrow([first, second, gradient], [first, second, into], (m, v, g, bytes, from, count) => {
-      this.#kernels.adam(m, v, g, terms, bytes)
-      if (n === 0) return
-      for (let at = 0; at < count; at += BLOCK) {
-        this.begin(Math.min(BLOCK, count - at), NARROW_SLOTS + n)
-        this.#kernels.widen(g + 4 * at, address(NARROW_SLOTS), this.#bytes)
-        rows.forEach((row, i) => { this.load(NARROW_SLOTS + 1 + i, row, from + at) })
-        this.addProducts(sums, 1, n, NARROW_SLOTS)
-      }
-    })
-    return sums
+  /** Moves the moments by a gradient of their length and writes Adam's direction to `into`, all in float32. No block may be open. */
+  adam ({ first, second }: Moments, gradient: Float32Array, into: Float32Array, terms: AdamTerms): void {
+    this.#narrow([first, second, gradient], [first, second, into], (m, v, g, bytes) => { this.#kernels.adam(m, v, g, terms, bytes) })
   }
 
   /** values - rate * step - decay * values, in place and in float32. No block may be open. */
@@ -142,21 +123,21 @@ export class Workspace {
     this.#kernels.widen(0, address(slot), this.#bytes)
   }
 
-  /** Takes up to three rows of one length through as many slots part by part, as float32 and zeros that fill a part up; what the first slots then hold goes to `into`. */
-  #narrow (rows: readonly Float32Array[], into: readonly Float32Array[], work: (first: number, second: number, third: number, bytes: number, from: number, count: number) => void): void {
-    this.begin(0, NARROW_SLOTS)
+  /** Takes up to three rows of one length through as many slots part by part, as float32; what the first slots then hold goes to `into`. */
+  #narrow (rows: readonly Float32Array[], into: readonly Float32Array[], work: (first: number, second: number, third: number, bytes: number) => void): void {
+    this.begin(0, 3)
     const { buffer } = this.#kernels
     const at = [address(0), address(1), address(2)] as const
     const { length } = rows[0] as Float32Array
     for (let from = 0; from < length; from += NARROW_BLOCK) {
       const count = Math.min(length - from, NARROW_BLOCK)
       const held = rows.map((row, i) => {
-        const slot = new Float32Array(buffer, at[i], 4 * Math.ceil(count / 4))
+        const slot = new Float32Array(buffer, at[i], count)
         slot.set(row.subarray(from, from + count))
-        return slot.fill(0, count)
+        return slot
       })
-      work(...at, 16 * Math.ceil(count / 4), from, count)
-      into.forEach((row, i) => { row.set((held[i] as Float32Array).subarray(0, count), from) })
+      work(...at, 16 * Math.ceil(count / 4))
+      into.forEach((row, i) => { row.set(held[i] as Float32Array, from) })
     }
   }
 }

@@ -11,7 +11,7 @@
 import { InvalidParametersError } from '../errors.ts'
 import { cosines, solveDual } from './dual-cone.ts'
 import { inner, multiply, part } from './gram.ts'
-import { combination, gram, measure, over } from '../kernels/index.ts'
+import { combination, gram, over, products } from '../kernels/index.ts'
 import type { Measured, Row } from '../kernels/index.ts'
 
 /** Goal of the refinement, as a cosine: far under what float32 storage can show (6e-8). */
@@ -34,32 +34,25 @@ export interface ConeProjection<R extends Row> {
   readonly removedShare: number
 }
 
-/** What a caller may have measured already. */
-export interface Known {
-  /** Gram matrix of the rows, [n, n]. */
-  readonly gram?: Float64Array
-  /** The direction against all rows. */
-  readonly measured?: Measured
-}
-
-/** min_i d . g_i / (|d||g_i|); 0 if d is zero or every row is. */
-export function minDirectionCosine (d: Row, rows: readonly Row[], known: Known = {}): number {
-  const { which, norms } = binding(rows, known.gram ?? gram(rows))
-  return least(against(d, rows, which, known.measured), norms)
+/** min_i d . g_i / (|d||g_i|); 0 if d is zero or every row is. `known` is the rows' Gram matrix, if the caller has it. */
+export function minDirectionCosine (d: Row, rows: readonly Row[], known?: Float64Array): number {
+  const { kept, norms } = binding(rows, known ?? gram(rows))
+  return least(measure(d, kept), norms)
 }
 
 /**
  * @param d - the direction, [d]
  * @param rows - gradients that it must not hurt, n rows of [d]; rows that are zero or not finite bind nothing
- * @param options.into - where the answer goes; may be `d`. Default: a new row
+ * @param known - their Gram matrix [n, n], if the caller has it
+ * @param into - where the answer goes; may be `d`. Default: a new row
  * @throws {InvalidParametersError} lengths differ, or d is not finite
  */
-export function coneProject<R extends Row> (d: R, rows: readonly Row[], { gram: products, measured, into }: Known & { readonly into?: R } = {}): ConeProjection<R> {
+export function coneProject<R extends Row> (d: R, rows: readonly Row[], known?: Float64Array, into?: R): ConeProjection<R> {
   for (const row of rows) {
     if (row.length !== d.length) throw new InvalidParametersError(`a row of ${row.length} numbers beside a direction of ${d.length}`)
   }
-  const { which, norms, k } = binding(rows, products ?? gram(rows))
-  const given = against(d, rows, which, measured)
+  const { kept, norms, k } = binding(rows, known ?? gram(rows))
+  const given = measure(d, kept)
   if (!Number.isFinite(given.square)) throw new InvalidParametersError('the direction to project is not finite')
   const before = least(given, norms)
   const update = into ?? new (d.constructor as new (length: number) => R)(d.length)
@@ -69,7 +62,8 @@ export function coneProject<R extends Row> (d: R, rows: readonly Row[], { gram: 
   }
   const pull = pullToCone(k, norms, given)
   if (pull !== undefined) {
-    const stored = over([...rows, d], combination([...which, rows.length], Float64Array.of(...pull, 1), update))
+    const which = [...kept.keys(), kept.length]
+    const stored = over([...kept, d], combination(which, Float64Array.of(...pull, 1), update))
     const minCosine = least(stored, norms)
     if (harmless(stored, norms, given.square)) return { update, minCosine, minCosineBefore: before, removedShare: 1 - Math.sqrt(stored.square / given.square) }
   }
@@ -109,16 +103,15 @@ export function least ({ square, dots }: Measured, norms: readonly number[]): nu
   return norms.reduce((lowest, size, i) => Math.min(lowest, (dots[i] as number) / (length * size)), Infinity)
 }
 
-/** Of the rows that bind. */
-function against (d: Row, rows: readonly Row[], which: readonly number[], measured?: Measured): Measured {
-  if (measured === undefined) return measure(d, which.map(i => rows[i] as Row))
-  return { square: measured.square, dots: Float64Array.from(which, i => measured.dots[i] as number) }
+function measure (d: Row, rows: readonly Row[]): Measured {
+  const sums = over([d, ...rows], products(rows.length + 1, d.length, 1))
+  return { square: sums[0] as number, dots: sums.subarray(1) }
 }
 
-/** Where the rows stand that are finite and not zero, with their lengths and products. */
-function binding (rows: readonly Row[], k: Float64Array): { which: number[], norms: number[], k: Float64Array } {
+/** Rows that are finite and not zero, with their lengths and products. */
+function binding (rows: readonly Row[], k: Float64Array): { kept: Row[], norms: number[], k: Float64Array } {
   const n = rows.length
   const squareOf = (i: number): number => k[i * n + i] as number
   const which = [...rows.keys()].filter((i) => squareOf(i) > 0 && squareOf(i) < Infinity)
-  return { which, norms: which.map((i) => Math.sqrt(squareOf(i))), k: part(k, n, which) }
+  return { kept: which.map((i) => rows[i] as Row), norms: which.map((i) => Math.sqrt(squareOf(i))), k: part(k, n, which) }
 }

@@ -236,11 +236,10 @@ export class HostTrainer {
       ...this.#history === undefined ? {} : { history: this.#history, into: this.#history }
     })
     this.#history = update
-    const { direction: free, measured } = this.#trunk.directionAgainst(update, gradients)
-    const known = { gram, measured }
+    const free = this.#trunk.direction(update)
     const { update: direction, minCosine } = strict === 'update'
-      ? coneProject(free, gradients, { ...known, into: free })
-      : { update: free, minCosine: minDirectionCosine(free, gradients, known) }
+      ? coneProject(free, gradients, gram, free)
+      : { update: free, minCosine: minDirectionCosine(free, gradients, gram) }
     this.#trunk.apply(direction, step)
     for (const [name, unit] of this.#units) {
       const shared = opens.flatMap(([, open]) => open.shared.get(name) ?? [])

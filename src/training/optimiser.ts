@@ -2,8 +2,7 @@
  * Optimisers on a flat parameter vector: AdamW (Loshchilov and Hutter 2019, algorithm 2) and SGD. The step is computed apart from its
  * application, so that a host can make it conflict-free before it is applied (`strict: update`).
  */
-import { measure, workspace } from '../kernels/index.ts'
-import type { Measured } from '../kernels/index.ts'
+import { workspace } from '../kernels/index.ts'
 
 export interface AdamWInit {
   readonly beta1: number
@@ -23,15 +22,11 @@ export interface OptimiserState {
 export interface Optimiser {
   /** Moves the optimiser's state by `gradient` and returns the descent step before learning rate and decay; valid until the next call. */
   direction (gradient: Float32Array): Float32Array
-  /** The same, with what it measures against at least one gradient. */
-  directionAgainst (gradient: Float32Array, rows: readonly Float32Array[]): Directed
   /** parameters -= rate * (step + weightDecay * parameters), in place. */
   apply (parameters: Float32Array, step: Float32Array, rate: number): void
   save (): OptimiserState
   load (state: OptimiserState): void
 }
-
-export interface Directed { readonly direction: Float32Array, readonly measured: Measured }
 
 export class AdamW implements Optimiser {
   readonly #init: AdamWInit
@@ -49,21 +44,12 @@ export class AdamW implements Optimiser {
   }
 
   direction (gradient: Float32Array): Float32Array {
-    this.#move(gradient, [])
-    return this.#direction
-  }
-
-  directionAgainst (gradient: Float32Array, rows: readonly Float32Array[]): Directed {
-    const sums = this.#move(gradient, rows)
-    return { direction: this.#direction, measured: { square: sums[0] as number, dots: sums.subarray(1) } }
-  }
-
-  #move (gradient: Float32Array, rows: readonly Float32Array[]): Float64Array {
     const { beta1, beta2, epsilon } = this.#init
     const [first, second] = [this.#first, this.#second]
     this.#step++
     const [correction1, correction2] = [1 / (1 - beta1 ** this.#step), 1 / (1 - beta2 ** this.#step)]
-    return workspace.adam({ first, second }, gradient, this.#direction, { beta1, beta2, epsilon, correction1, correction2 }, rows)
+    workspace.adam({ first, second }, gradient, this.#direction, { beta1, beta2, epsilon, correction1, correction2 })
+    return this.#direction
   }
 
   apply (parameters: Float32Array, step: Float32Array, rate: number): void { workspace.descend(parameters, step, rate, rate * this.#init.weightDecay) }
@@ -89,10 +75,6 @@ export class Sgd implements Optimiser {
   direction (gradient: Float32Array): Float32Array {
     this.#step++
     return gradient
-  }
-
-  directionAgainst (gradient: Float32Array, rows: readonly Float32Array[]): Directed {
-    return { direction: this.direction(gradient), measured: measure(gradient, rows) }
   }
 
   apply (parameters: Float32Array, step: Float32Array, rate: number): void { workspace.descend(parameters, step, rate, rate * this.#weightDecay) }

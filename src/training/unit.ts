@@ -7,7 +7,7 @@ import type { Backend, Model } from '../backend/backend.ts'
 import type { Graph } from '../graph/graph.ts'
 import type { NamedTensor } from '../tensor/tensor.ts'
 import type { Program } from '../graph/gradients.ts'
-import type { Directed, Optimiser, OptimiserState } from './optimiser.ts'
+import type { Optimiser, OptimiserState } from './optimiser.ts'
 import type { TrainingSpec } from './spec.ts'
 
 export interface WeightsInit {
@@ -72,9 +72,6 @@ export class Weights {
 
   /** What the optimiser would do with this gradient; moves its moments. Valid, and the caller's to change, until the next call. */
   direction (gradient: Float32Array): Float32Array { return this.#optimiser.direction(gradient) }
-
-  /** The same, with what it measures against at least one gradient. */
-  directionAgainst (gradient: Float32Array, rows: readonly Float32Array[]): Directed { return this.#optimiser.directionAgainst(gradient, rows) }
 
   apply (direction: Float32Array, step: number): void {
     this.#optimiser.apply(this.parameters, direction, this.rateAt(step))

@@ -1,8 +1,6 @@
 import test from 'ava'
-import { AdamW, Sgd, learningRate } from '../../src/training/optimiser.ts'
+import { AdamW, learningRate } from '../../src/training/optimiser.ts'
 import { InvalidParametersError } from '../../src/errors.ts'
-import { Random } from '../../src/random.ts'
-import { measure } from '../../src/kernels/index.ts'
 import { parseTrainingSpec, totalSteps } from '../../src/training/spec.ts'
 
 /*
@@ -45,27 +43,6 @@ test('a saved optimiser goes on with the same numbers, and saving takes a copy',
   resumed.load(state)
   t.deepEqual(resumed.direction(gradients[2]), straight.direction(gradients[2]))
 })
-
-for (const { id, make } of [
-  { id: 'AdamW', make: (size: number) => new AdamW(size, { ...INIT, epsilon: 1e-8 }) },
-  { id: 'SGD', make: () => new Sgd(0.1) }
-]) {
-  test(`${id}: what a direction measures on the way is what it measures afterwards, to the bit`, t => {
-    const random = new Random(4)
-    for (const length of [1, 1023, 1024, 1025, 2048, 5001]) {
-      const row = (): Float32Array => Float32Array.from({ length }, () => random.normal())
-      const [plain, measured] = [make(length), make(length)]
-      for (const rows of [[row()], [row(), row(), row(), row(), row()]]) {
-        const gradient = row()
-        const want = plain.direction(gradient)
-        const got = measured.directionAgainst(gradient, rows)
-        t.deepEqual(got.direction, want)
-        const { square, dots } = measure(want, rows)
-        t.deepEqual([got.measured.square, ...got.measured.dots], [square, ...dots], `${length} numbers, ${rows.length} rows`)
-      }
-    }
-  })
-}
 
 test('a gradient of zero moves nothing but by decay', t => {
   const adam = new AdamW(2, { ...INIT, epsilon: 1e-8 })
