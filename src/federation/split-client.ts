@@ -78,7 +78,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     })
     try {
       this.#step = this.#next = this.#answer = start
-      const begin = await conversation.reply('step', start)
+      const begin = await conversation.reply(start, [{ kind: 'step', step: start }])
       await this.#init.onBegin?.()
       await this.#goTo(begin, '')
       const total = totalSteps(this.#init.charter.training)
@@ -116,20 +116,17 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       await host.send({ kind: 'forward', step: this.#next, tensors: [{ name: 'activations', tensor: activations }] })
     }
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
-    // Those of the steps ahead too, so that the host has their gradients when it is done with this step's: the heads need nothing of it.
-    for (; this.#answer < this.#next; this.#answer++) {
-      const features = await host.reply('features', this.#answer, step)
-      if (features.kind === 'step') return await this.#goTo(features, 'the step was closed without this client')
-      const { featureGrads, losses } = await this.#trainer.backward(this.#answer, only(features))
-      await host.send({ kind: 'grads', step: this.#answer, tensors: featureGrads, losses })
-      this.#losses.set(this.#answer, losses)
+    let back: Frame | undefined
+    while (back === undefined) {
+      const frame = await host.reply(step, this.#wanted(step))
+      if (frame.kind === 'step') return await this.#goTo(frame, this.#answer > step ? 'the gradient came too late' : 'the step was closed without this client')
+      if (frame.kind === 'emb-grad') back = frame
+      else await this.#answerFeatures(host, frame)
     }
-    const back = await host.reply('emb-grad', step)
-    if (back.kind === 'step') return await this.#goTo(back, 'the gradient came too late')
     const shared = await this.#trainer.finish(step, only(back))
     if (shared.length > 0) {
       await host.send({ kind: 'share', step, tensors: shared })
-      await this.#goTo(await host.reply('step', step), 'the shared gradient came too late')
+      await this.#goTo(await host.reply(step, [{ kind: 'step', step }]), 'the shared gradient came too late')
     } else {
       this.#step++
     }
@@ -137,12 +134,26 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     this.#losses.delete(step)
   }
 
+  /** Features of steps ahead are answered when they come: heads learn from nothing that this step still waits for. */
+  #wanted (step: number): readonly Wanted[] {
+    const features: Wanted[] = this.#answer < this.#next ? [{ kind: 'features', step: this.#answer }] : []
+    return this.#answer > step ? [{ kind: 'emb-grad', step }, ...features] : features
+  }
+
+  async #answerFeatures (host: Conversation, features: Frame): Promise<void> {
+    const { step } = features
+    const { featureGrads, losses } = await this.#trainer.backward(step, only(features))
+    await host.send({ kind: 'grads', step, tensors: featureGrads, losses })
+    this.#losses.set(step, losses)
+    this.#answer = step + 1
+  }
+
   /** Trains the whole model alone, sends what that changed, and hears what came of all contributions. */
   async #contribute (host: Conversation, step: number): Promise<void> {
     const { changes, losses } = await this.#trainer.contribute(step)
     await host.send({ kind: 'share', step, tensors: changes, losses })
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
-    await this.#goTo(await host.reply('step', step), 'the contribution came too late')
+    await this.#goTo(await host.reply(step, [{ kind: 'step', step }]), 'the contribution came too late')
     this.safeDispatchEvent('step:done', { detail: { step, losses } })
   }
 
@@ -179,6 +190,8 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     }
   }
 }
+
+interface Wanted { readonly kind: FrameKind, readonly step: number }
 
 interface Handlers {
   readonly onEvaluate: (frame: Frame) => Promise<void>
@@ -219,23 +232,22 @@ class Conversation {
   }
 
   /**
-   * The next reply to `step`: of this kind, or 'step' where the host moved on from `open`. Answers to steps given up are
-   * skipped, those to other steps in flight wait for their turn.
+   * The next reply that is wanted, or 'step' where the host moved on from `open`. Answers to steps given up are skipped, those
+   * to other steps in flight wait for their turn.
    * @param open - the earliest step that is under way
-   * @throws {ProtocolError} anything else
+   * @throws {ProtocolError} another answer to a step of which one is wanted
    */
-  async reply (kind: FrameKind, step: number, open = step): Promise<Frame> {
+  async reply (open: number, wanted: readonly Wanted[]): Promise<Frame> {
     for (;;) {
-      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step < open || frame.step === step)
+      const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step < open || wanted.some(({ step }) => step === frame.step))
       const frame = at < 0 ? undefined : this.#replies.splice(at, 1)[0]
       if (frame === undefined) {
         await Promise.race([new Promise<void>(resolve => { this.#wake = resolve }), this.#failed])
       } else if (frame.kind === 'step') {
-        if (kind === 'step' || frame.step > open) return frame // else we have gone there already
-      } else if (frame.kind === kind && frame.step === step) {
-        return frame
-      } else if (frame.step === step) {
-        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
+        if (frame.step > open || wanted.some(({ kind }) => kind === 'step')) return frame // else we have gone there already
+      } else if (frame.step >= open) {
+        if (wanted.some(({ kind, step }) => kind === frame.kind && step === frame.step)) return frame
+        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${(wanted.find(({ step }) => step === frame.step) as Wanted).kind}`)
       }
     }
   }
