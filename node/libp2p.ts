@@ -9,6 +9,7 @@ import { gossipsub, StrictSign } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { ResourceError } from '../src/errors.ts'
 import { MAX_ADDRESSES, MAX_GOSSIP_RPC_BYTES, REQUEST_TIMEOUT_MS, STREAMS_PER_PEER, STREAM_WINDOW_BYTES } from '../protocols/limits.ts'
@@ -16,7 +17,6 @@ import { dialOrder } from './network/addresses.ts'
 import { discoverers } from './network/discovery.ts'
 import { encryption } from './network/encryption.ts'
 import { gater } from './network/gate.ts'
-import { muxing } from './network/muxing.ts'
 import { parseAddress, reasons } from './network/bootstrap.ts'
 import { privateNetwork } from './network/private-network.ts'
 import { relaying } from './network/relay.ts'
@@ -98,7 +98,7 @@ export async function createNode (init: CreateNodeInit): Promise<Node> {
       peerDiscovery: found.peerDiscovery,
       connectionEncrypters: [encryption()],
       // streams that arrive while a fresh connection is still being set up; the default of 10 drops the whole connection
-      streamMuxers: [muxing({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
+      streamMuxers: [yamux({ maxEarlyStreams: 128, streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
       connectionGater: gater(gate, onRefused),
       connectionMonitor: testnet ? {} : { pingInterval: HEARTBEAT_MS },
       connectionManager: {

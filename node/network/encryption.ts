@@ -3,17 +3,16 @@
  *
  *  - Node wraps a key given as bytes anew, and takes a stack trace on the way: a third of the time that 64 KiB take to
  *    encrypt or decrypt. Here each key is wrapped once.
- *  - A message leaves in up to five writes, each a system call here and a piece to read there. Here they are one.
+ *  - A message leaves in up to five writes, each a system call here and a piece to read there. Here they are joined.
  *  - That more bytes have to come, the library notices by an error, whose stack trace takes as long as a small message. Here
  *    what has not come yet counts as the length of a message longer than any that could be there.
  */
 import { createSecretKey } from 'node:crypto'
 import { defaultCrypto, nodeCrypto } from '@libp2p/noise/crypto'
 import { noise } from '@libp2p/noise'
+import { Uint8ArrayList } from 'uint8arraylist'
 import type { ConnectionEncrypter, MessageStream, SecuredConnection } from '@libp2p/interface'
 import type { ICryptoInterface } from '@libp2p/noise'
-import type { Socket } from 'node:net'
-import type { Uint8ArrayList } from 'uint8arraylist'
 
 /** Bytes from which the library leaves a message to Node; below, its own WebAssembly, which wants the key's bytes, is faster. */
 const LARGE = 1200
@@ -21,6 +20,9 @@ const LARGE = 1200
 const LENGTH_BYTES = 2
 /** Of a message, by its two bytes. */
 const MAX_LENGTH = 0xffff
+
+/** Lengths, headers and tags, and messages of hardly more. */
+const SMALL_BYTES = 4096
 
 const wrapped = new WeakMap<Uint8Array, Uint8Array>()
 
@@ -43,11 +45,8 @@ export const noiseCrypto: ICryptoInterface = {
     : nodeCrypto.chaCha20Poly1305Decrypt(ciphertext, nonce, ad, wrap(key))
 }
 
-/** A connection of the library below its interface; over TCP it has a socket. */
-interface Wire {
-  readonly socket?: Pick<Socket, 'cork' | 'uncork'>
-  sendData: (data: Uint8ArrayList) => unknown
-}
+/** A connection of the library below its interface. */
+interface Wire { sendData: (data: Uint8ArrayList) => unknown }
 
 /** Where the library splits what arrives into messages: two bytes of length before each. */
 interface Splitting { readonly decoder: { lengthDecoder: (data: Uint8ArrayList) => number } }
@@ -59,7 +58,7 @@ export function encryption (): (components: Parameters<ReturnType<typeof noise>>
       const secured = await securing
       const { decoder } = secured.connection as unknown as Splitting
       decoder.lengthDecoder = data => data.byteLength < LENGTH_BYTES ? MAX_LENGTH : data.getUint16(0)
-      writeAtOnce(wire as unknown as Wire)
+      writeInRuns(wire as unknown as Wire)
       return secured
     }
     return Object.assign(Object.create(encrypter) as ConnectionEncrypter, {
@@ -69,17 +68,28 @@ export function encryption (): (components: Parameters<ReturnType<typeof noise>>
   }
 }
 
-/** What is sent together is written together. */
-function writeAtOnce (wire: Wire): void {
-  const { socket } = wire
-  if (socket === undefined) return
+/** Small pieces that are sent together are written together. Large ones are not copied for it: that takes longer than a write. */
+function writeInRuns (wire: Wire): void {
   const sendData = wire.sendData.bind(wire)
-  wire.sendData = data => {
-    socket.cork()
-    try {
-      return sendData(data)
-    } finally {
-      socket.uncork()
-    }
+  wire.sendData = data => sendData(joined(data))
+}
+
+function joined (data: Uint8ArrayList): Uint8ArrayList {
+  const runs = new Uint8ArrayList()
+  let run: Uint8Array[] = []
+  const end = (): void => {
+    const [first] = run
+    if (first !== undefined) runs.append(run.length === 1 ? first : Buffer.concat(run))
+    run = []
   }
+  for (const piece of data) {
+    if (piece.byteLength < SMALL_BYTES) {
+      run.push(piece)
+      continue
+    }
+    end()
+    runs.append(piece)
+  }
+  end()
+  return runs
 }
