@@ -46,7 +46,7 @@ test.serial('a message is few writes, and waiting for the rest of one throws not
     await rawEcho(from, 60_000, 50)
     t.is(errors, 0)
     t.log(`${writes} writes for 100 messages of 60 kB`)
-    t.true(writes >= 100 && writes <= 400) // the library as it comes: 700
+    t.true(writes >= 100 && writes < 500) // the library as it comes: 630
   } finally {
     Object.assign(globalThis, { RangeError })
     Socket.prototype.write = write
