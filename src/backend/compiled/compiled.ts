@@ -33,8 +33,6 @@ interface SavedModels {
   loadSavedModelMetaGraph (folder: string, tags: string): number
   runSavedModel (id: number, inputs: readonly tfjs.Tensor[], infos: ReadonlyArray<{ readonly name: string }>, outputs: readonly string[]): tfjs.Tensor[]
   deleteSavedModel (id: number): void
-  /** Copies values into TensorFlow that tfjs still holds as they were given. */
-  getInputTensorIds (tensors: readonly tfjs.Tensor[]): number[]
 }
 
 /** @throws {BackendError} this rung is not tfjs-node */
@@ -50,8 +48,6 @@ export function createCompiledBackend (rung: EagerRung): Backend {
 }
 
 interface Session {
-  /** The tensor's values are TensorFlow's from here on: whoever gave them may change them. */
-  take (tensor: tfjs.Tensor): void
   run (feeds: Feeds, fetches: readonly string[]): tfjs.Tensor[]
   /** A number that no other pass through this graph has. */
   nextPass (): number
@@ -92,7 +88,6 @@ class Sessions {
           throw new BackendError(`the compiled model failed: ${firstLine(cause)}`, { cause, next: 'run with FMTL_EXECUTOR=eager' })
         }
       },
-      take: tensor => { native.getInputTensorIds([tensor]) },
       nextPass: () => session.passes++,
       count: staged => { this.#staged += staged },
       close: () => {
@@ -180,8 +175,8 @@ class CompiledModel implements Model {
   setParameters (flat: Float32Array): void {
     if (flat.length !== this.parameterCount) throw new InvalidParametersError(`model has ${this.parameterCount} parameters, got ${flat.length}`)
     this.#parameters?.dispose()
-    this.#parameters = this.#tf.tensor1d(flat, 'float32')
-    this.#session.take(this.#parameters)
+    // TensorFlow computes on this very memory where it happens to be aligned
+    this.#parameters = this.#tf.tensor1d(flat.slice(), 'float32')
   }
 
   async forward (inputs: Readonly<Record<string, TensorData>>, options: ForwardOptions = {}): Promise<Passed> {
