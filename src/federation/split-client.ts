@@ -78,7 +78,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     })
     try {
       this.#step = this.#next = this.#answer = start
-      const begin = await conversation.reply(start, [{ kind: 'step', step: start }])
+      const begin = await conversation.reply(start)
       await this.#init.onBegin?.()
       await this.#goTo(begin, '')
       const total = totalSteps(this.#init.charter.training)
@@ -123,15 +123,16 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
       if (frame.kind === 'emb-grad') back = frame
       else await this.#answerFeatures(host, frame)
     }
+    const losses = this.#losses.get(step) as readonly TaskLoss[]
     const shared = await this.#trainer.finish(step, only(back))
     if (shared.length > 0) {
       await host.send({ kind: 'share', step, tensors: shared })
-      await this.#goTo(await host.reply(step, [{ kind: 'step', step }]), 'the shared gradient came too late')
+      await this.#goTo(await host.reply(step), 'the shared gradient came too late')
     } else {
       this.#step++
+      this.#losses.delete(step)
     }
-    this.safeDispatchEvent('step:done', { detail: { step, losses: this.#losses.get(step) ?? [] } })
-    this.#losses.delete(step)
+    this.safeDispatchEvent('step:done', { detail: { step, losses } })
   }
 
   /** Features of steps ahead are answered when they come: heads learn from nothing that this step still waits for. */
@@ -153,7 +154,7 @@ export class SplitClient extends TypedEventEmitter<SplitClientEvents> {
     const { changes, losses } = await this.#trainer.contribute(step)
     await host.send({ kind: 'share', step, tensors: changes, losses })
     if (this.#localSteps <= step) await this.#trainer.localStep(this.#localSteps++)
-    await this.#goTo(await host.reply(step, [{ kind: 'step', step }]), 'the contribution came too late')
+    await this.#goTo(await host.reply(step), 'the contribution came too late')
     this.safeDispatchEvent('step:done', { detail: { step, losses } })
   }
 
@@ -235,9 +236,10 @@ class Conversation {
    * The next reply that is wanted, or 'step' where the host moved on from `open`. Answers to steps given up are skipped, those
    * to other steps in flight wait for their turn.
    * @param open - the earliest step that is under way
+   * @param wanted - one a step at most. Default: where the clock stands
    * @throws {ProtocolError} another answer to a step of which one is wanted
    */
-  async reply (open: number, wanted: readonly Wanted[]): Promise<Frame> {
+  async reply (open: number, wanted: readonly Wanted[] = [{ kind: 'step', step: open }]): Promise<Frame> {
     for (;;) {
       const at = this.#replies.findIndex(frame => frame.kind === 'step' || frame.step < open || wanted.some(({ step }) => step === frame.step))
       const frame = at < 0 ? undefined : this.#replies.splice(at, 1)[0]
@@ -246,8 +248,9 @@ class Conversation {
       } else if (frame.kind === 'step') {
         if (frame.step > open || wanted.some(({ kind }) => kind === 'step')) return frame // else we have gone there already
       } else if (frame.step >= open) {
-        if (wanted.some(({ kind, step }) => kind === frame.kind && step === frame.step)) return frame
-        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${(wanted.find(({ step }) => step === frame.step) as Wanted).kind}`)
+        const { kind } = wanted.find(({ step }) => step === frame.step) as Wanted
+        if (kind === frame.kind) return frame
+        throw new ProtocolError(`host ${this.#channel.peer} answered with ${frame.kind}, expected ${kind}`)
       }
     }
   }

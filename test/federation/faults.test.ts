@@ -327,9 +327,15 @@ test.serial('two hosts share an embedder: every client ends with the same one', 
   const hub = new ExchangeHub(['h1', 'h2'])
   const hosts = ['h1', 'h2'].map(id => makeHost(backend, { ...charter, clock: { ...charter.clock, quorum: id === 'h1' ? 2 : 1 } }, { id, exchange: hub.exchangeOf(id) }))
   const clients = THREE.map(({ id }) => makeClient(backend, charter, data(id)))
+  const told = clients.map(({ client }) => {
+    const losses: number[] = []
+    client.addEventListener('step:done', ({ detail }) => { losses.push(detail.losses.length) })
+    return losses
+  })
   const attached = clients.map((client, i) => attach(hosts[i % 2] as typeof hosts[number], client, charter))
   for (const { host } of hosts) host.start()
   await Promise.all(attached.map(({ ran }) => ran))
+  for (const losses of told) t.true(losses.length > 0 && losses.every(count => count > 0), 'every step says its losses')
   t.is(hosts[0]?.trainer.fingerprint(), hosts[1]?.trainer.fingerprint())
   const [first, ...others] = clients.map(({ trainer }) => byName(trainer.save())['embed/image'] as Float32Array)
   for (const other of others) t.deepEqual(other, first)
