@@ -67,7 +67,7 @@ test('png: whatever is changed, a picture or a DataError comes out', async (t) =
   await fc.assert(fc.asyncProperty(fc.nat(SMALL.length - 1), fc.nat(255), fc.nat(SMALL.length), async (at, value, end) => {
     await writeFile(path, SMALL.with(at, value).subarray(0, end))
     await readPng(path).catch((err: unknown) => { if (!(err instanceof DataError)) throw err })
-  }), { seed: 11, numRuns: 500 })
+  }), { numRuns: 500 })
   t.pass()
 })
 

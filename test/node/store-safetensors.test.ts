@@ -4,8 +4,6 @@ import { decodeSafetensors, encodeSafetensors } from '../../node/store/safetenso
 import { DecodeError, InvalidParametersError } from '../../src/errors.ts'
 import type { NamedTensor } from '../../src/tensor/tensor.ts'
 
-const seed = 20240607
-
 function file (header: string | Uint8Array, data: Uint8Array = new Uint8Array()): Uint8Array {
   const json = typeof header === 'string' ? new TextEncoder().encode(header) : header
   const whole = new Uint8Array(8 + json.length + data.length)
@@ -129,7 +127,7 @@ test('decode gives back what was encoded, whatever its order', t => {
     t.deepEqual(found.metadata, metadata)
     t.deepEqual(found.tensors, [...tensors].sort((a, b) => a.name < b.name ? -1 : 1))
     t.deepEqual(encodeSafetensors([...tensors].reverse(), metadata), bytes)
-  }), { seed, numRuns: 300 })
+  }), { numRuns: 300 })
 })
 
 /** Cut, flip, splice, insert, and the header's length off by a little or a lot. */
@@ -152,7 +150,7 @@ test('whatever the bytes, decoding succeeds or throws a DecodeError', t => {
       if (!(err instanceof DecodeError)) throw err
       refused++
     }
-  }), { seed, numRuns: 2000 })
+  }), { numRuns: 2000 })
   t.true(refused > 1000, `only ${refused} of 2000 were damaged`)
 })
 

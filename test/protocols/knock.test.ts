@@ -10,7 +10,6 @@ import { pair } from './nodes.ts'
 import type { Knock } from '../../src/membership/index.ts'
 import type { KnockAnswer } from '../../protocols/knock/index.ts'
 
-const SEED = 20261125
 const entries = [Uint8Array.of(1, 2, 3), Uint8Array.of(4)]
 const addresses = ['/ip4/192.0.2.1/tcp/4001']
 
@@ -90,11 +89,11 @@ test('an answer is one of four, each within its limits', t => {
 
 test('what is encoded is decoded to the same', t => {
   const some = fc.uint8Array({ minLength: 1, maxLength: 500 })
-  fc.assert(fc.property(fc.option(some, { nil: undefined }), knock => { t.deepEqual(decodeRequest(encodeRequest(knock)), knock) }), { seed: SEED, numRuns: 200 })
+  fc.assert(fc.property(fc.option(some, { nil: undefined }), knock => { t.deepEqual(decodeRequest(encodeRequest(knock)), knock) }), { numRuns: 200 })
   fc.assert(fc.property(fc.oneof<Array<fc.Arbitrary<KnockAnswer>>>(
     fc.record({ charter: some }),
     fc.constant({ status: 'pending' } as const),
     fc.record({ status: fc.constant('admitted' as const), entries: fc.array(some, { maxLength: 20 }), addresses: fc.array(fc.constantFrom(...addresses, '/dns4/a.example/tcp/1'), { maxLength: 8 }) }),
     fc.record({ code: fc.constant('ERR_REFUSED'), reason: fc.constantFrom('', 'no', 'größer') })
-  ), answer => { t.deepEqual(decodeAnswer(encodeAnswer(answer)), answer) }), { seed: SEED, numRuns: 200 })
+  ), answer => { t.deepEqual(decodeAnswer(encodeAnswer(answer)), answer) }), { numRuns: 200 })
 })

@@ -72,10 +72,10 @@ function sideOf<M extends Gossiper> (impl: string, mesh: Mesh<M>, send: (round: 
     ms,
     received,
     publish: async round => {
-      Object.assign(mesh.received, { blob: 0, gossip: 0 })
+      mesh.received.bytes = 0
       ms.push(await send(round))
       await mesh.quiet()
-      received.push(mesh.received.blob + mesh.received.gossip)
+      received.push(mesh.received.bytes)
     }
   }
 }

@@ -42,11 +42,11 @@ export interface Member extends Gossiper {
   readonly protocols: Protocols
 }
 
-interface Received { blob: number, gossip: number }
+interface Received { bytes: number }
 
 export class Mesh<M extends Gossiper = Gossiper> {
   readonly members: readonly M[]
-  /** Bytes that members received on streams of blobs, and of gossip. */
+  /** What members received on streams of blobs and of gossip. */
   readonly received: Received
 
   private constructor (members: readonly M[], received: Received) {
@@ -57,7 +57,7 @@ export class Mesh<M extends Gossiper = Gossiper> {
   /** Nodes of ours. @throws {DeadlineError} the meshes have not formed within two minutes */
   static async form (count: number): Promise<Mesh<Member>> {
     tuneHeap() // as a node does
-    const received = { blob: 0, gossip: 0 }
+    const received = { bytes: 0 }
     const members = await connected(count, async () => {
       const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), profile: 'testnet' })
       const protocols = createProtocols(counted(node, received), { consortium: CONSORTIUM, model: MODEL })
@@ -73,7 +73,7 @@ export class Mesh<M extends Gossiper = Gossiper> {
   static async plain (count: number): Promise<Mesh> {
     const members = await connected(count, async () => ({ node: await plainGossiper() }))
     await settle(members, ({ node }) => isIn(node, [PLAIN_TOPIC], count))
-    return new Mesh(members, countGossip(members, { blob: 0, gossip: 0 }))
+    return new Mesh(members, countGossip(members, { bytes: 0 }))
   }
 
   /** Until nothing has arrived for a while: late copies are part of what was sent before, and in the way of what comes next. */
@@ -81,7 +81,7 @@ export class Mesh<M extends Gossiper = Gossiper> {
     for (let before = -1, now = 0; now !== before;) {
       before = now
       await pause(QUIET_MS)
-      now = this.received.blob + this.received.gossip
+      now = this.received.bytes
     }
   }
 
@@ -125,7 +125,7 @@ function counted (node: Node, received: Received): ReturnType<typeof components>
   const network = Object.assign(Object.create(node) as typeof taken.network, {
     dialProtocol: async (...args: Parameters<Node['dialProtocol']>) => {
       const stream = await node.dialProtocol(...args)
-      if (stream.protocol.startsWith(BLOB_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.blob += data.byteLength })
+      if (stream.protocol.startsWith(BLOB_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.bytes += data.byteLength })
       return stream
     }
   })
@@ -135,7 +135,7 @@ function counted (node: Node, received: Received): ReturnType<typeof components>
 /** Gossip has one stream in each direction of a connection, open since they met. */
 function countGossip (members: readonly Gossiper[], received: Received): Received {
   for (const stream of members.flatMap(({ node }) => node.getConnections()).flatMap(({ streams }) => streams)) {
-    if (stream.direction === 'inbound' && stream.protocol.startsWith(GOSSIP_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.gossip += data.byteLength })
+    if (stream.direction === 'inbound' && stream.protocol.startsWith(GOSSIP_PROTOCOL)) stream.addEventListener('message', ({ data }) => { received.bytes += data.byteLength })
   }
   return received
 }
